@@ -1,0 +1,1 @@
+"""Find one person in many whole scene pictures."""

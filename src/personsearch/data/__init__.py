@@ -1,0 +1,1 @@
+"""Scenes, persons and queries, and where they come from."""

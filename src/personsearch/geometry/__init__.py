@@ -1,0 +1,1 @@
+"""Boxes and detections as plain tensors."""

@@ -1,0 +1,1 @@
+"""Networks. They know no losses, no files and no identity counts."""

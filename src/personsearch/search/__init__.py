@@ -1,0 +1,1 @@
+"""Ask a model, or a gallery, where a person is."""

@@ -1,0 +1,1 @@
+"""Rendered people in rendered places: an endless benchmark that anyone can make."""
