@@ -1,0 +1,340 @@
+"""The gallery: everybody found in the indexed scenes, in a folder, ready to be asked.
+
+A gallery is a folder with a LanceDB table of one row a scene, and `gallery.json`, which says which model
+made it. One row holds all people of its scene, so an append is all or nothing: a scene is held exactly when
+its row is there, whatever killed the program that wrote it. Embeddings are stored as float16; a search
+scores every one of them, in float32, in memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import torch
+from torch import Tensor
+
+from personsearch.errors import GalleryError
+from personsearch.geometry.detections import Detections
+from personsearch.search.ranking import Resident, descending, too_close
+from personsearch.search.rows import END, GalleryHit, Held, IndexedScene, Source, note, row_of, schema
+
+FORMAT = 1
+_TABLE, _ABOUT, _LOCK = "scenes", "gallery.json", "lock"
+_OURS = {f"{_TABLE}.lance", _ABOUT, f"{_ABOUT}.part", _LOCK}
+_APPENDS_BEFORE_OPTIMIZE = 200
+"""Each append is a file of its own; many small files make reading slow."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What `gallery.json` says."""
+
+    model: str
+    fingerprint: str
+    dim: int
+    min_score: float
+    created: str
+    format: int = FORMAT
+
+
+class Gallery:
+    """Use `Gallery.create` or `Gallery.open`, and `with` it (or `close` it) when writing."""
+
+    def __init__(self, folder: Path, about: About, table: Any, lock: IO[str] | None) -> None:
+        self.folder = folder
+        self.about = about
+        self._table = table
+        self._lock = lock
+        self._appends = 0
+        self._held: dict[str, Held] | None = None
+        self._resident: Resident | None = None
+
+    # ---------------------------------------------------------------- making, opening, closing
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        *,
+        model: str,
+        fingerprint: str,
+        dim: int,
+        min_score: float = 0.5,
+        force: bool = False,
+    ) -> Gallery:
+        """A new, empty gallery, open for writing. `gallery.json` is written last: without it there is none.
+
+        Raises GalleryError if `folder` holds a gallery (unless `force`) or anything that is not a gallery's.
+        """
+        _check_may_create(folder, force)
+        about = About(model, fingerprint, dim, min_score, datetime.now(UTC).isoformat(timespec="seconds"))
+        with _disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _take_lock(folder)
+            (folder / _ABOUT).unlink(missing_ok=True)
+            shutil.rmtree(folder / f"{_TABLE}.lance", ignore_errors=True)
+            table = _lancedb().connect(str(folder)).create_table(_TABLE, schema=schema(dim))
+            part = folder / f"{_ABOUT}.part"
+            part.write_text(json.dumps(asdict(about), indent=2) + "\n", encoding="utf-8")
+            part.replace(folder / _ABOUT)
+        return cls(folder, about, table, lock)
+
+    @classmethod
+    def open(cls, folder: Path, *, write: bool = False) -> Gallery:
+        """Raises GalleryError if there is no gallery, it is damaged or newer, or another process writes."""
+        about = _read_about(folder)
+        lock = _take_lock(folder) if write else None
+        try:
+            table = _lancedb().connect(str(folder)).open_table(_TABLE)
+            if table.schema != schema(about.dim):
+                raise ValueError("another schema")
+        except (OSError, RuntimeError, ValueError) as error:
+            if lock is not None:
+                lock.close()
+            raise GalleryError(f"{folder}: the gallery's table is damaged; index again with --force") from error
+        return cls(folder, about, table, lock)
+
+    def close(self) -> None:
+        """Merges the small files of this session and lets other writers in. Harmless when called twice."""
+        if self._lock is None:
+            return
+        try:
+            if self._appends > 1:
+                with suppress(GalleryError):  # a disk too full for merging has lost nothing
+                    self._optimize()
+        finally:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # ---------------------------------------------------------------- what it holds
+
+    def __len__(self) -> int:
+        """How many scenes it holds; scenes without people count."""
+        return sum(len(held.frames) for held in self._holdings().values())
+
+    @property
+    def people(self) -> int:
+        """How many people it holds."""
+        return len(self._load().scores)
+
+    @property
+    def sources(self) -> list[str]:
+        """Paths of all files it holds scenes of, sorted."""
+        return sorted(self._holdings())
+
+    def holds(self, source: Source) -> bool:
+        """Whether the file, unchanged since, is in to its end."""
+        held = self._holdings().get(source.path)
+        return held is not None and held.source == source and held.complete
+
+    def outdated(self, source: Source) -> bool:
+        """Whether it holds something of this file from before it changed (or was sampled otherwise)."""
+        held = self._holdings().get(source.path)
+        return held is not None and held.source != source
+
+    def frames(self, source: Source) -> set[int | None]:
+        """Which frames of the unchanged file are in; {None} for a picture, empty if it changed."""
+        held = self._holdings().get(source.path)
+        return set(held.frames) if held is not None and held.source == source else set()
+
+    def require_model(self, fingerprint: str) -> None:
+        """Raises GalleryError if the gallery was made with other weights."""
+        if fingerprint != self.about.fingerprint:
+            raise GalleryError(
+                f"{self.folder}: made by the model {self.about.model} ({self.about.fingerprint}), not by "
+                f"{fingerprint}; use --model {self.about.model}, or index again with --force"
+            )
+
+    # ---------------------------------------------------------------- writing
+
+    def add(self, scenes: Sequence[IndexedScene]) -> None:
+        """Appends all scenes, or none: raises GalleryError if the disk refuses."""
+        rows = [row_of(s.source, s.frame, s.time, s.width, s.height, s.people) for s in scenes]
+        self._append(rows)
+
+    def finish(self, source: Source) -> None:
+        """Notes that a video is in to its end, so that it is not read again."""
+        self._append([row_of(source, END, None, 0, 0, Detections.empty(self.about.dim))])
+
+    def forget(self, path: str) -> None:
+        """Drops everything of one file; harmless if nothing is held of it."""
+        with _disk_errors(self.folder):
+            quoted = path.replace("'", "''")
+            self._table.delete(f"source = '{quoted}'")
+        self._changed()
+
+    def _append(self, rows: list[dict[str, Any]]) -> None:
+        if self._lock is None:
+            raise GalleryError(f"{self.folder}: opened for reading; open it with write=True to add scenes")
+        if not rows:
+            return
+        import pyarrow as pa
+
+        with _disk_errors(self.folder):
+            self._table.add(pa.Table.from_pylist(rows, schema=schema(self.about.dim)))
+            self._appends += 1
+            if self._appends % _APPENDS_BEFORE_OPTIMIZE == 0:
+                self._optimize()
+        self._changed(rows)
+
+    def _optimize(self) -> None:
+        with _disk_errors(self.folder):  # files a reader may have just opened stay for some minutes
+            self._table.optimize(cleanup_older_than=timedelta(minutes=5))
+
+    def _changed(self, rows: Iterable[dict[str, Any]] | None = None) -> None:
+        """What is kept in memory follows the table: additions are noted, anything else is read anew."""
+        self._resident = None
+        if rows is None:
+            self._held = None
+        elif self._held is not None:
+            for row in rows:
+                note(self._held, row)
+
+    # ---------------------------------------------------------------- asking
+
+    def search(
+        self,
+        embedding: Tensor,
+        top: int = 10,
+        *,
+        per_scene: int | None = 1,
+        min_score: float = 0.0,
+        min_gap: float = 0.0,
+        keep: Callable[[GalleryHit], bool] | None = None,
+    ) -> list[GalleryHit]:
+        """The people most like `embedding` ([D]), best first, at most `top`; an empty gallery gives [].
+
+        A person is in a scene once, so a scene gives at most `per_scene` hits (None: any number). Hits of one
+        video are at least `min_gap` seconds apart. Those that `keep` refuses are left out. Equal similarities
+        are ordered by source, frame and place in the scene.
+        """
+        if embedding.shape != (self.about.dim,):
+            raise GalleryError(
+                f"{self.folder}: holds {self.about.dim}-d embeddings, asked with {tuple(embedding.shape)}"
+            )
+        resident = self._load()
+        query = torch.nn.functional.normalize(embedding.detach().float().cpu(), dim=0)
+        similarities = (resident.embeddings @ query).clamp(-1, 1)
+        hits: list[GalleryHit] = []
+        taken: dict[int, int] = {}
+        for person in descending(similarities):
+            if len(hits) >= top:
+                break
+            scene = int(resident.scene_of[person])
+            if per_scene is not None and taken.get(scene, 0) >= per_scene:
+                continue
+            hit = resident.hit(person, float(similarities[person]))
+            if hit.score < min_score or too_close(hit, hits, min_gap) or not (keep is None or keep(hit)):
+                continue
+            taken[scene] = taken.get(scene, 0) + 1
+            hits.append(hit)
+        return hits
+
+    def _load(self) -> Resident:
+        if self._resident is None:
+            self._resident = Resident.of(self._read(), self.about.dim)
+        return self._resident
+
+    def _holdings(self) -> dict[str, Held]:
+        if self._held is None:
+            self._held = {}
+            for row in self._read(["source", "size", "mtime_ns", "every", "frame"]).to_pylist():
+                note(self._held, row)
+        return self._held
+
+    def _read(self, columns: list[str] | None = None) -> Any:
+        """The table, or some columns of it, as an Arrow table."""
+        try:
+            query = self._table.search()
+            return (query if columns is None else query.select(columns)).limit(None).to_arrow()
+        except (OSError, RuntimeError, ValueError) as error:
+            raise GalleryError(f"{self.folder}: the gallery cannot be read; index again with --force") from error
+
+
+def _lancedb() -> Any:
+    try:
+        import lancedb
+    except ImportError as error:
+        raise GalleryError("galleries need LanceDB; install it: pip install 'personsearch[gallery]'") from error
+    return lancedb
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    """Turns what the disk or LanceDB reports while writing into one line."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        if "No space left" in why or getattr(error, "errno", None) == errno.ENOSPC:
+            why = "the disk is full; free some space and run it again"
+        raise GalleryError(f"{folder}: cannot be written ({why}); everything indexed before is kept") from error
+
+
+def _read_about(folder: Path) -> About:
+    path = folder / _ABOUT
+    if not path.is_file():
+        raise GalleryError(f"{folder}: no gallery there; make one: personsearch index SOURCE --gallery {folder}")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["format"] > FORMAT:
+            raise GalleryError(
+                f"{path}: written by a newer version (format {values['format']}, this one reads {FORMAT}); "
+                "upgrade: pip install -U personsearch"
+            )
+        return About(
+            model=str(values["model"]),
+            fingerprint=str(values["fingerprint"]),
+            dim=int(values["dim"]),
+            min_score=float(values["min_score"]),
+            created=str(values["created"]),
+        )
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise GalleryError(f"{path}: damaged; index again with --force") from error
+
+
+def _check_may_create(folder: Path, force: bool) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise GalleryError(f"{folder}: a file is there; name a folder for the gallery")
+    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in _OURS)
+    if foreign:
+        raise GalleryError(f"{folder}: holds other files ({foreign[0]}); name a new folder for the gallery")
+    if (folder / _ABOUT).exists() and not force:
+        raise GalleryError(f"{folder}: holds a gallery already; open it, or replace it with --force")
+
+
+def _take_lock(folder: Path) -> IO[str]:
+    """One writer at a time; the system frees the lock of a process that was killed."""
+    try:
+        lock = (folder / _LOCK).open("w")
+    except OSError as error:
+        raise GalleryError(f"{folder}: cannot be written ({error.strerror})") from error
+    try:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # no such lock on this system: two writers at once are the user's affair
+        pass
+    except OSError as error:
+        lock.close()
+        raise GalleryError(f"{folder}: another index is writing to it; wait until it has ended") from error
+    return lock

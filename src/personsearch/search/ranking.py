@@ -1,0 +1,92 @@
+"""Exact scoring of everybody in a gallery, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from personsearch.search.rows import GalleryHit
+
+_FIRST_CANDIDATES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Resident:
+    """All people of a gallery, in memory: about a gigabyte for a million."""
+
+    scenes: list[dict[str, Any]]
+    scene_of: Tensor
+    """[N] which of `scenes` a person is in."""
+    boxes: Tensor
+    scores: Tensor
+    embeddings: Tensor
+    """[N, D] float32, unit length."""
+
+    @classmethod
+    def of(cls, table: Any, dim: int) -> Resident:
+        table = table.sort_by([("source", "ascending"), ("frame", "ascending")]).combine_chunks()
+        counts = torch.tensor([len(s) for s in table["scores"].to_pylist()], dtype=torch.int64)
+        embeddings = _flat(table, "embeddings").reshape(-1, dim).float()
+        return cls(
+            scenes=table.select(["source", "frame", "time", "width", "height"]).to_pylist(),
+            scene_of=torch.arange(len(counts)).repeat_interleave(counts),
+            boxes=_flat(table, "boxes").reshape(-1, 4),
+            scores=_flat(table, "scores"),
+            embeddings=torch.nn.functional.normalize(embeddings, dim=1),
+        )
+
+    def hit(self, person: int, similarity: float) -> GalleryHit:
+        row = self.scenes[int(self.scene_of[person])]
+        name = row["source"] if row["frame"] is None else f"{row['source']}@{row['frame']}"
+        x1, y1, x2, y2 = self.boxes[person].tolist()
+        return GalleryHit(
+            scene=name,
+            box=(x1, y1, x2, y2),
+            similarity=similarity,
+            score=float(self.scores[person]),
+            source=Path(row["source"]),
+            frame=row["frame"],
+            time=row["time"],
+            width=row["width"],
+            height=row["height"],
+        )
+
+
+def _flat(table: Any, column: str) -> Tensor:
+    """A list column, however deep, as one flat tensor."""
+    import pyarrow as pa
+
+    values = table[column].combine_chunks()
+    while pa.types.is_list(values.type) or pa.types.is_fixed_size_list(values.type):
+        values = values.flatten()
+    return torch.from_numpy(values.to_numpy(zero_copy_only=False).copy())
+
+
+def descending(values: Tensor) -> Iterator[int]:
+    """Indices by falling value, equal ones by index; sorts only as far as it is asked.
+
+    >>> list(descending(torch.tensor([0.1, 0.9, 0.1, 0.5])))
+    [1, 3, 0, 2]
+    """
+    above, count = float("inf"), _FIRST_CANDIDATES
+    while len(values):
+        count = min(count, len(values))
+        least = float(values.topk(count).values[-1])
+        slab = ((values >= least) & (values < above)).nonzero().flatten()
+        yield from slab[values[slab].argsort(descending=True, stable=True)].tolist()
+        if count == len(values):
+            return
+        above, count = least, 4 * count
+
+
+def too_close(hit: GalleryHit, others: Iterable[GalleryHit], min_gap: float) -> bool:
+    return any(
+        hit.source == other.source and hit.frame != other.frame and abs(hit.time - other.time) < min_gap
+        for other in others
+        if hit.time is not None and other.time is not None
+    )

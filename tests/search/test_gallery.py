@@ -1,0 +1,222 @@
+"""A gallery against a plain list of everything that was put into it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from personsearch.errors import GalleryError
+from personsearch.geometry.detections import Detections
+from personsearch.search.gallery import Gallery
+from personsearch.search.ranking import descending
+from personsearch.search.rows import GalleryHit, IndexedScene, Source
+
+
+def new(folder: Path, dim: int = 8) -> Gallery:
+    return Gallery.create(folder, model="fake", fingerprint="f1", dim=dim)
+
+
+def people(count: int, dim: int = 8, seed: int = 0) -> Detections:
+    generator = torch.Generator().manual_seed(seed)
+    embeddings = torch.nn.functional.normalize(torch.randn(count, dim, generator=generator), dim=1)
+    boxes = torch.rand(count, 4, generator=generator).sort(dim=1).values * 50
+    return Detections(boxes, torch.rand(count, generator=generator), embeddings)
+
+
+def scene(name: str, found: Detections, frame: int | None = None, time: float | None = None) -> IndexedScene:
+    source = Source(f"/there/{name}", 10, 20, None if frame is None else 1.0)
+    return IndexedScene(source, 100, 50, found, frame, time)
+
+
+@pytest.fixture
+def scenes() -> list[IndexedScene]:
+    stills = [scene(f"{i:02}.jpg", people(i % 4, seed=i)) for i in range(12)]
+    frames = [scene("walk.avi", people(3, seed=50 + i), frame=5 * i, time=0.5 * i) for i in range(8)]
+    return stills + frames
+
+
+def oracle(scenes: list[IndexedScene], query: torch.Tensor) -> list[tuple[float, str, int | None]]:
+    """Everybody, best first, by a slow loop over float16 copies."""
+    answers = []
+    for one in scenes:
+        for embedding in one.people.embeddings:
+            stored = torch.nn.functional.normalize(embedding.half().float(), dim=0)
+            answers.append((float(stored @ query), one.source.path, one.frame))
+    return sorted(answers, key=lambda a: -a[0])
+
+
+def ranks(hits: list[GalleryHit]) -> list[tuple[str, int | None]]:
+    return [(str(hit.source), hit.frame) for hit in hits]
+
+
+def test_search_ranks_like_a_slow_loop(tmp_path: Path, scenes: list[IndexedScene]) -> None:
+    query = torch.nn.functional.normalize(torch.randn(8, generator=torch.Generator().manual_seed(9)), dim=0)
+    with new(tmp_path / "g") as gallery:
+        gallery.add(scenes[:5])
+        gallery.add(scenes[5:])
+    gallery = Gallery.open(tmp_path / "g")
+    expected = oracle(scenes, query)
+    hits = gallery.search(query, top=1000, per_scene=None)
+    assert ranks(hits) == [answer[1:] for answer in expected]
+    assert [hit.similarity for hit in hits] == pytest.approx([a[0] for a in expected], abs=1e-6)
+    assert len(gallery) == len(scenes)
+    assert gallery.people == len(expected)
+
+    once = list(dict.fromkeys(answer[1:] for answer in expected))
+    assert ranks(gallery.search(query, top=7)) == once[:7]
+
+
+def test_hits_carry_box_score_size_and_time(tmp_path: Path) -> None:
+    found = people(3)
+    with new(tmp_path / "g") as gallery:
+        gallery.add([scene("walk.avi", found, frame=40, time=1.6)])
+        (hit,) = gallery.search(found.embeddings[1], top=5)
+    assert hit.box == pytest.approx(tuple(found.boxes[1].tolist()))
+    assert hit.score == pytest.approx(float(found.scores[1]))
+    assert (hit.frame, hit.time, hit.width, hit.height) == (40, 1.6, 100, 50)
+    assert hit.similarity == pytest.approx(1, abs=1e-5)
+    assert hit.scene == "/there/walk.avi@40"
+
+
+def test_search_can_leave_out(tmp_path: Path, scenes: list[IndexedScene]) -> None:
+    query = people(1, seed=3).embeddings[0]
+    with new(tmp_path / "g") as gallery:
+        gallery.add(scenes)
+        everybody = gallery.search(query, 1000, per_scene=None)
+        sure = gallery.search(query, 1000, per_scene=None, min_score=0.5)
+        assert sure == [hit for hit in everybody if hit.score >= 0.5]
+        stills = gallery.search(query, 1000, per_scene=None, keep=lambda hit: hit.time is None)
+        assert stills == [hit for hit in everybody if hit.time is None]
+        spread = gallery.search(query, 1000, min_gap=1.0, keep=lambda hit: hit.time is not None)
+        times = sorted(hit.time for hit in spread if hit.time is not None)
+        assert len(times) >= 3
+        assert all(b - a >= 1.0 for a, b in itertools.pairwise(times))
+
+
+def test_empty_gallery_and_scenes_without_people(tmp_path: Path) -> None:
+    query = people(1).embeddings[0]
+    with new(tmp_path / "g") as gallery:
+        assert gallery.search(query) == []
+        assert len(gallery) == 0
+        gallery.add([])
+        gallery.add([scene("empty.jpg", Detections.empty(8))])
+        assert gallery.search(query) == []
+        assert len(gallery) == 1
+        assert gallery.holds(scene("empty.jpg", Detections.empty(8)).source)
+
+
+def test_search_leaves_the_query_as_it_was(tmp_path: Path, scenes: list[IndexedScene]) -> None:
+    query = 3 * people(1).embeddings[0]
+    before = query.clone()
+    with new(tmp_path / "g") as gallery:
+        gallery.add(scenes)
+        long = gallery.search(query, 4)
+        assert torch.equal(query, before)
+        assert [hit.similarity for hit in long] == pytest.approx(
+            [hit.similarity for hit in gallery.search(query / 3, 4)], abs=1e-6
+        )
+        with pytest.raises(GalleryError, match="8-d"):
+            gallery.search(torch.ones(9))
+
+
+def test_descending_equals_a_stable_sort() -> None:
+    values = (torch.rand(5000, generator=torch.Generator().manual_seed(1)) * 40).floor() / 40
+    assert list(descending(values)) == values.argsort(descending=True, stable=True).tolist()
+    assert list(descending(torch.zeros(0))) == []
+
+
+def test_holds_and_forgets(tmp_path: Path) -> None:
+    still, walk = scene("it's.jpg", people(1)), [scene("w.avi", people(1), i, i / 2) for i in range(3)]
+    with new(tmp_path / "g") as gallery:
+        gallery.add([still, *walk[:2]])
+    with Gallery.open(tmp_path / "g", write=True) as gallery:
+        assert gallery.holds(still.source)
+        assert not gallery.holds(walk[0].source)
+        assert gallery.frames(walk[0].source) == {0, 1}
+        gallery.add(walk[2:])
+        gallery.finish(walk[0].source)
+        assert gallery.holds(walk[0].source)
+        assert len(gallery) == 4
+
+        newer = Source(still.source.path, 11, 20)
+        assert not gallery.holds(newer)
+        assert gallery.outdated(newer)
+        gallery.forget(still.source.path)
+        assert not gallery.holds(still.source)
+        assert not gallery.outdated(newer)
+        assert gallery.people == 3
+
+
+def test_writers_wait_for_each_other_and_readers_do_not(tmp_path: Path, scenes: list[IndexedScene]) -> None:
+    with new(tmp_path / "g") as first:
+        first.add(scenes[:4])
+        with pytest.raises(GalleryError, match="another index"):
+            Gallery.open(tmp_path / "g", write=True)
+        reader = Gallery.open(tmp_path / "g")
+        assert len(reader) == 4
+        with pytest.raises(GalleryError, match="reading"):
+            reader.add(scenes[4:])
+    Gallery.open(tmp_path / "g", write=True).close()
+
+
+def test_many_appends_are_merged_at_the_end(tmp_path: Path, scenes: list[IndexedScene]) -> None:
+    with new(tmp_path / "g") as gallery:
+        for one in scenes:
+            gallery.add([one])
+    assert len(Gallery.open(tmp_path / "g")) == len(scenes)
+
+
+def test_what_is_not_a_gallery_says_so_in_one_line(tmp_path: Path) -> None:
+    folder = tmp_path / "g"
+    new(folder).close()
+
+    def refused(match: str, path: Path = folder) -> None:
+        with pytest.raises(GalleryError, match=match) as caught:
+            Gallery.open(path)
+        assert "\n" not in str(caught.value)
+        assert str(path) in str(caught.value)
+
+    refused("no gallery", tmp_path)
+    refused("no gallery", tmp_path / "nothing")
+    about = (folder / "gallery.json").read_text()
+    (folder / "gallery.json").write_text(about[:20])
+    refused("damaged")
+    (folder / "gallery.json").write_text("[]")
+    refused("damaged")
+    (folder / "gallery.json").write_text(json.dumps({**json.loads(about), "format": 99}))
+    refused("newer")
+    (folder / "gallery.json").write_text(about)
+    for part in (folder / "scenes.lance").rglob("*.manifest"):
+        part.write_bytes(b"nonsense")
+    refused("damaged")
+
+
+def test_create_replaces_only_galleries_and_only_by_force(tmp_path: Path, scenes: list[IndexedScene]) -> None:
+    folder = tmp_path / "g"
+    with new(folder) as gallery:
+        gallery.add(scenes)
+    with pytest.raises(GalleryError, match="--force"):
+        new(folder)
+    assert len(Gallery.open(folder)) == len(scenes)
+    Gallery.create(folder, model="fake", fingerprint="f2", dim=4, force=True).close()
+    assert len(Gallery.open(folder)) == 0
+    (folder / "gallery.json").unlink()  # as a kill would leave it before its last step
+    new(folder).close()
+
+    (folder / "letter.txt").write_text("mine")
+    with pytest.raises(GalleryError, match=r"letter\.txt"):
+        Gallery.create(folder, model="fake", fingerprint="f1", dim=8, force=True)
+    assert (folder / "letter.txt").read_text() == "mine"
+    with pytest.raises(GalleryError, match="a file"):
+        new(folder / "letter.txt")
+
+
+def test_another_model_is_refused(tmp_path: Path) -> None:
+    with new(tmp_path / "g") as gallery:
+        gallery.require_model("f1")
+        with pytest.raises(GalleryError, match=r"--model fake.*--force"):
+            gallery.require_model("f2")
