@@ -1,0 +1,87 @@
+"""Training batches. A batch is a pure function of seed and step, so a resumed run needs no state to go on exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from personsearch.data.records import Scene
+from personsearch.data.transforms import SizeSettings, flip, resize
+
+
+@dataclass(frozen=True)
+class BatchSettings:
+    """What a step of training sees."""
+
+    scenes: int = 2
+    short_sides: tuple[int, ...] = (600,)
+    """A batch is resized to one of these, drawn for each step."""
+    long_side: int = 1000
+    flip: bool = True
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Scenes of one step, padded at the right and bottom to one size."""
+
+    images: Tensor
+    """[B, 3, H, W] uint8 RGB"""
+    boxes: list[Tensor]
+    """One [P_i, 4] float32 a scene, in its resized pixels"""
+    identities: list[Tensor]
+    """One [P_i] int64 a scene"""
+
+
+_PADDING = 114  # grey: near the mean of pictures, so that padding looks like nothing
+
+
+class TrainingBatches(Dataset[Batch]):
+    """The batches of a training run, indexed by step."""
+
+    def __init__(self, scenes: Sequence[Scene], settings: BatchSettings, seed: int) -> None:
+        """Scenes without people are left out: they teach nothing that the background of others does not."""
+        self.scenes = [scene for scene in scenes if scene.persons]
+        self.settings = settings
+        self.seed = seed
+
+    def __len__(self) -> int:
+        """Steps in one epoch; a run may go on beyond it."""
+        return max(1, len(self.scenes) // self.settings.scenes)
+
+    def __getitem__(self, step: int) -> Batch:
+        random = np.random.default_rng((self.seed, step))
+        size = SizeSettings(int(random.choice(self.settings.short_sides)), self.settings.long_side)
+        loaded = [self._load(index, size, bool(random.random() < 0.5)) for index in self._indices(step)]
+        images, boxes, identities = zip(*loaded, strict=True)
+        return Batch(pad_images(images), list(boxes), list(identities))
+
+    def _indices(self, step: int) -> list[int]:
+        """Every scene once an epoch, in a new order each time; epochs follow each other without a gap."""
+        count = self.settings.scenes
+        positions = range(step * count, (step + 1) * count)
+        epochs = {p // len(self.scenes) for p in positions}
+        orders = {e: np.random.default_rng((self.seed, 1, e)).permutation(len(self.scenes)) for e in epochs}
+        return [int(orders[p // len(self.scenes)][p % len(self.scenes)]) for p in positions]
+
+    def _load(self, index: int, size: SizeSettings, mirrored: bool) -> tuple[Tensor, Tensor, Tensor]:
+        scene = self.scenes[index]
+        image, scale = resize(scene.read(), size)
+        boxes = torch.tensor([p.box for p in scene.persons], dtype=torch.float32).reshape(-1, 4) * scale
+        identities = torch.tensor([p.identity for p in scene.persons], dtype=torch.int64)
+        if mirrored and self.settings.flip:
+            image, boxes = flip(image, boxes)
+        return image, boxes, identities
+
+
+def pad_images(images: Sequence[Tensor]) -> Tensor:
+    """Pictures [3, H_i, W_i] to [B, 3, max H, max W], grey at the right and bottom."""
+    height, width = max(i.shape[1] for i in images), max(i.shape[2] for i in images)
+    padded = images[0].new_full((len(images), 3, height, width), _PADDING)
+    for canvas, image in zip(padded, images, strict=True):
+        canvas[:, : image.shape[1], : image.shape[2]] = image
+    return padded

@@ -1,0 +1,181 @@
+"""The main flow: load the data, build the model, train it, evaluate it, save it. Start reading here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import personsearch
+from personsearch.data.batches import TrainingBatches
+from personsearch.data.records import Benchmark
+from personsearch.data.sources import load_benchmark
+from personsearch.errors import DataError, SettingError
+from personsearch.evaluation.protocols import evaluate_detection, evaluate_search, labeled_boxes
+from personsearch.geometry.detections import Detections
+from personsearch.losses.criteria import BINetCriterion, OIMCriterion
+from personsearch.losses.oim import OIMMemory
+from personsearch.models.binet import BINet
+from personsearch.models.resnet import load_imagenet
+from personsearch.models.runtime import keep_memory
+from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork, build_search_network
+from personsearch.models.weights import read_imagenet, save_weights
+from personsearch.settings import change_settings, settings_to_dict
+from personsearch.training.checkpoints import read_facts
+from personsearch.training.curves import draw_losses
+from personsearch.training.loop import CHECKPOINT, LOG, Training
+from personsearch.training.recipes import Recipe, get_recipe
+
+Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
+"""Wraps an iterable with a description and a total, to show how far a long operation is."""
+
+
+def quiet(items: Iterable[Any], _text: str, _total: int) -> Iterable[Any]:
+    """A Progress that shows nothing."""
+    return items
+
+
+def train(
+    recipe: str,
+    data: str,
+    out: Path,
+    *,
+    settings: Sequence[str] = (),
+    backbone: Path | str | None = None,
+    resume: bool = False,
+    device: str | None = None,
+    checkpoint_every: int = 200,
+    workers: int = 1,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Trains a recipe on a benchmark and saves the weights in the run's folder `out`, which it returns.
+
+    `backbone` is a file of ImageNet weights, None for torchvision's, or "random". `on_step` hears the steps
+    done and the total. Raises SettingError, DataError or WeightsError before anything is written.
+    """
+    chosen = change_settings(get_recipe(recipe), settings)
+    if (out / CHECKPOINT).exists() and not resume:
+        raise SettingError(f"{out} holds a run already: go on with --resume, or give another --out")
+    benchmark = load_benchmark(data)
+    if not benchmark.train or not benchmark.identities:
+        raise DataError(f"{data}: no training scenes with identities in it; give a benchmark with a train split")
+    torch.manual_seed(chosen.seed)
+    network = build_network(chosen, backbone)
+    chosen = replace(chosen, network=network.settings)
+    if (out / CHECKPOINT).exists():
+        refuse_other_settings(read_facts(out / CHECKPOINT)["recipe"], chosen, out)
+    model, criterion = _METHODS[chosen.method](network, chosen, benchmark.identities)
+    model.to(device or best_device())
+    criterion.to(device or best_device())
+    batches = TrainingBatches(benchmark.train, chosen.batches, chosen.seed)
+    training = Training(model, criterion, batches, chosen.optimizer, chosen.seed, {"recipe": settings_to_dict(chosen)})
+    out.mkdir(parents=True, exist_ok=True)
+    keep_memory()
+    total = chosen.optimizer.steps
+    training.run(
+        out,
+        resume=resume,
+        every=checkpoint_every,
+        workers=workers,
+        on_step=(lambda step: on_step(step, total)) if on_step else None,
+    )
+    save_weights(out, network, describe_run(chosen, benchmark))
+    draw_losses(out / LOG, out / "losses.png")
+    return out
+
+
+def build_network(recipe: Recipe, backbone: Path | str | None) -> SearchNetwork:
+    """The recipe's search network on ImageNet weights (see `train`), its first stages frozen."""
+    if backbone == "random":
+        network = build_search_network(recipe.network)
+    else:
+        weights, layout = read_imagenet(None if backbone is None else Path(backbone))
+        network = build_search_network(replace(recipe.network, layout=layout.name))
+        load_imagenet(network.stem, network.head.backbone, weights)
+    network.stem.freeze(recipe.optimizer.frozen_stages)
+    return network.to(memory_format=torch.channels_last)
+
+
+def _binet(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, nn.Module]:
+    memory = OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim)
+    return BINet(network), BINetCriterion(memory, recipe.loss)
+
+
+def _oim(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, nn.Module]:
+    return network, OIMCriterion(OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim))
+
+
+_METHODS = {"binet": _binet, "oim": _oim}
+
+
+def refuse_other_settings(stored: dict[str, Any], recipe: Recipe, out: Path) -> None:
+    """Raises SettingError if a run would go on with other settings. Its length and its drops may change."""
+    old, new = _flat(stored), _flat(settings_to_dict(recipe))
+    changed = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k)]
+    for key in sorted(set(changed) - {"optimizer.steps", "optimizer.drops"}):
+        raise SettingError(f"{out} was begun with {key}={old.get(key)}, not {new.get(key)}: the same, or another --out")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as one level of dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
+
+
+def describe_run(recipe: Recipe, benchmark: Benchmark) -> dict[str, Any]:
+    """What weights should say of themselves."""
+    return {
+        "recipe": settings_to_dict(recipe),
+        "training_data": {
+            "name": benchmark.name,
+            "scenes": len(benchmark.train),
+            "identities": benchmark.identities,
+        },
+        "embedding": EMBEDDING_DIM,
+        "personsearch": personsearch.__version__,
+    }
+
+
+def best_device() -> str:
+    """cuda where there is one, else cpu."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def evaluate_model(
+    model: SearchNetwork, benchmark: Benchmark, *, boxes: str = "detected", progress: Progress = quiet
+) -> dict[str, float]:
+    """mAP, top1, top5, top10, detection_ap and detection_recall of a model, each in [0, 1].
+
+    `boxes` says what is searched: "detected" people, or the "labeled" boxes (which leaves detection out of it).
+    """
+    encode = {"detected": _detected, "labeled": _labeled}
+    if boxes not in encode:
+        raise SettingError(f"boxes {boxes}: choose one of {', '.join(encode)}")
+    wanted: dict[str, list[int]] = {}
+    for index, query in enumerate(benchmark.queries):
+        wanted.setdefault(query.scene, []).append(index)
+    embeddings = torch.zeros(len(benchmark.queries), EMBEDDING_DIM)
+    gallery: dict[str, Detections] = {}
+    for scene in progress(benchmark.test, "embedding scenes", len(benchmark.test)):
+        image = scene.read()
+        gallery[scene.name] = encode[boxes](model, image, labeled_boxes(scene))
+        if scene.name in wanted:
+            asked = torch.tensor([benchmark.queries[i].box for i in wanted[scene.name]])
+            embeddings[wanted[scene.name]] = model.embed(image, asked)
+    found = evaluate_search(benchmark, gallery, embeddings)
+    detection = evaluate_detection(benchmark, gallery)
+    return {**found.as_dict(), **detection}
+
+
+def _detected(model: SearchNetwork, image: Any, _boxes: Tensor) -> Detections:
+    return model.detect(image, score_threshold=0.05)
+
+
+def _labeled(model: SearchNetwork, image: Any, boxes: Tensor) -> Detections:
+    return Detections(boxes, torch.ones(len(boxes)), model.embed(image, boxes))

@@ -1,0 +1,84 @@
+"""The named sums of losses that training minimises, and the memory that only training needs.
+
+A criterion maps a network's output to a dictionary of weighted losses; the loop adds them up. After the backward
+pass `remember` moves the memory on, once a step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from personsearch.losses.detection import roi_losses, rpn_losses
+from personsearch.losses.interaction import feature_interaction, prediction_interaction
+from personsearch.losses.oim import OIMMemory, OIMSettings, oim_loss
+from personsearch.models.binet import BINetOutput
+from personsearch.models.search_network import SearchOutput
+
+
+@dataclass(frozen=True)
+class LossSettings:
+    """Weights of BINet's Eq. 5 and the numbers of its parts."""
+
+    oim: OIMSettings = OIMSettings()
+    temperature: float = 0.3
+    """T of Eq. 4: 0.3 for CUHK-SYSU, 1.0 for PRW."""
+    feature_weight: float = 1.0
+    prediction_weight: float = 1.0
+    oim_weight: float = 0.5
+    """Of each branch."""
+
+
+def detection_losses(output: SearchOutput) -> dict[str, Tensor]:
+    """L_det: the four losses of Faster R-CNN."""
+    rpn_score, rpn_box = rpn_losses(output.rpn, [t.boxes for t in output.targets])
+    roi_score, roi_box = roi_losses(output)
+    return {"rpn_score": rpn_score, "rpn_box": rpn_box, "roi_score": roi_score, "roi_box": roi_box}
+
+
+class OIMCriterion(nn.Module):
+    """L = L_det + L_oim: the baseline OIM*."""
+
+    def __init__(self, memory: OIMMemory) -> None:
+        super().__init__()
+        self.memory = memory
+
+    def forward(self, output: SearchOutput) -> dict[str, Tensor]:
+        logits = self.memory.logits(output.search.embeddings)
+        return {**detection_losses(output), "oim_search": oim_loss(logits, output.regions.identities)}
+
+    def remember(self, output: SearchOutput) -> None:
+        self.memory.update(output.search.embeddings, output.regions.identities)
+
+
+class BINetCriterion(nn.Module):
+    """L = L_det + L_fi + L_pi + 0.5 (L_oim^s + L_oim^r), Eq. 5."""
+
+    def __init__(self, memory: OIMMemory, settings: LossSettings) -> None:
+        super().__init__()
+        self.memory = memory
+        self.settings = settings
+
+    def forward(self, output: BINetOutput) -> dict[str, Tensor]:
+        search, instance = output.scene.search, output.instance
+        identities = output.scene.regions.identities
+        search_logits = self.memory.logits(search.embeddings)
+        instance_logits = self.memory.logits(instance.embeddings)
+        known = len(self.memory.lookup_table)  # C of Eq. 3 is the look-up table, without the queue
+        weights = self.settings
+        feature = feature_interaction(instance.features, search.features)
+        prediction = prediction_interaction(instance_logits[:, :known], search_logits[:, :known], weights.temperature)
+        return {
+            **detection_losses(output.scene),
+            "oim_search": weights.oim_weight * oim_loss(search_logits, identities),
+            "oim_instance": weights.oim_weight * oim_loss(instance_logits, identities),
+            "feature": weights.feature_weight * feature,
+            "prediction": weights.prediction_weight * prediction,
+        }
+
+    def remember(self, output: BINetOutput) -> None:
+        identities = output.scene.regions.identities
+        embeddings = torch.cat([output.scene.search.embeddings, output.instance.embeddings])
+        self.memory.update(embeddings, torch.cat([identities, identities]))

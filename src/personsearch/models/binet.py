@@ -1,0 +1,44 @@
+"""BINet: the search network and, while training, an instance-aware branch that sees the cropped people.
+
+Both branches share every parameter they have in common, so the second one is a second way through the first
+(section 3.3): patches of the positive regions go through the whole backbone, without RoIAlign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from personsearch.data.patches import crop_patches
+from personsearch.models.search_network import Branch, SearchNetwork, SearchOutput, Targets
+
+
+@dataclass(frozen=True)
+class BINetOutput:
+    """What both branches predict in training; `instance` speaks of the same P regions as `scene.search`."""
+
+    scene: SearchOutput
+    instance: Branch
+
+
+class BINet(nn.Module):
+    """The Siamese network of Figure 3. Its search branch, `network`, is what a checkpoint keeps."""
+
+    def __init__(self, network: SearchNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor, targets: Sequence[Targets]) -> BINetOutput:
+        """One training pass over pictures [B, 3, H, W], RGB in [0, 255], with their people."""
+        scene = self.network(images, targets)
+        cuts = zip(images, scene.regions.positive_boxes(), strict=True)
+        patches = torch.cat([crop_patches(image, boxes) for image, boxes in cuts])
+        return BINetOutput(scene, self.encode_patches(patches))
+
+    def encode_patches(self, patches: Tensor) -> Branch:
+        """Patches [P, 3, 224, 96], RGB in [0, 255], through conv1 to conv5 and the embedding."""
+        maps = self.network.stem(patches)  # [P, 1024, 14, 6]: RoIAlign's size without RoIAlign
+        return self.network.head.branch(self.network.head.backbone(maps))

@@ -1,0 +1,205 @@
+"""The network that searches: a Faster R-CNN whose regions also get an identity embedding (BINet, section 3.1).
+
+Trained alone it is the paper's baseline OIM*; trained with the instance-aware branch (binet.py) it is BINet. At
+inference both are this class and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import clip_boxes_to_image, nms
+
+from personsearch.data.transforms import SizeSettings, resize
+from personsearch.geometry.assignment import Matcher, Sampler
+from personsearch.geometry.deltas import decode_boxes
+from personsearch.geometry.detections import Detections
+from personsearch.models.resnet import HEAD_CHANNELS, STEM_CHANNELS, Head, Stem
+from personsearch.models.roi_align import roi_align
+from personsearch.models.rpn import RPN, STRIDE, AnchorSettings, ProposalSettings, RPNOutput
+from personsearch.models.runtime import mixed_precision
+
+ROI_STD = (0.1, 0.1, 0.2, 0.2)
+EMBEDDING_DIM = 256
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """Numbers of the search network; the defaults are those of BINet on CUHK-SYSU."""
+
+    layout: str = "torchvision"
+    """Layout of the ImageNet weights that the backbone starts from: see `resnet.LAYOUTS`."""
+    anchors: AnchorSettings = AnchorSettings()
+    roi_size: tuple[int, int] = (14, 6)
+    rois: int = 128
+    """Regions per picture while training."""
+    positive_fraction: float = 0.25
+    train_proposals: ProposalSettings = ProposalSettings(12000, 2000)
+    test_proposals: ProposalSettings = ProposalSettings(6000, 300)
+    nms_iou: float = 0.4
+    test_size: SizeSettings = SizeSettings(600, 1000)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The people of one training picture, in the picture's own (resized) pixels."""
+
+    boxes: Tensor
+    """[P, 4] float32 xyxy"""
+    identities: Tensor
+    """[P] int64, UNLABELED where unknown"""
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The sampled regions of a batch, and what each of them should be."""
+
+    boxes: list[Tensor]
+    """One [R_i, 4] a picture, positives first."""
+    positive: Tensor
+    """[R] bool over all pictures"""
+    matched_boxes: Tensor
+    """[P, 4]: the annotated box of each positive region"""
+    identities: Tensor
+    """[P] int64: the identity of each positive region"""
+
+    def positive_boxes(self) -> list[Tensor]:
+        """The positive regions [P_i, 4] of each picture."""
+        flags = torch.split(self.positive, [len(b) for b in self.boxes])
+        return [boxes[flag] for boxes, flag in zip(self.boxes, flags, strict=True)]
+
+
+@dataclass(frozen=True)
+class Branch:
+    """What one branch says about the P positive regions."""
+
+    features: Tensor
+    """[P, 2048], before the embedding"""
+    embeddings: Tensor
+    """[P, 256], unit length"""
+
+
+@dataclass(frozen=True)
+class SearchOutput:
+    """All that the search branch predicts in training."""
+
+    rpn: RPNOutput
+    regions: Regions
+    logits: Tensor
+    """[R] person or not"""
+    deltas: Tensor
+    """[R, 4]"""
+    search: Branch
+    targets: list[Targets] = field(repr=False)
+
+
+class RoIHead(nn.Module):
+    """conv5 and three readings of its feature: is it a person, where exactly, and who."""
+
+    def __init__(self, backbone: Head) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.score = nn.Linear(HEAD_CHANNELS, 1)
+        self.delta = nn.Linear(HEAD_CHANNELS, 4)
+        self.embedding = nn.Linear(HEAD_CHANNELS, EMBEDDING_DIM)
+        for layer, std in ((self.score, 0.01), (self.delta, 0.001), (self.embedding, 0.01)):
+            nn.init.normal_(layer.weight, std=std)
+            nn.init.zeros_(layer.bias)
+
+    def branch(self, features: Tensor) -> Branch:
+        """Features [P, 2048] to features and unit-length embeddings."""
+        return Branch(features, F.normalize(self.embedding(features).float()))
+
+    def forward(self, regions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pooled regions [R, 1024, h, w] to features [R, 2048], logits [R] and deltas [R, 4]."""
+        features = self.backbone(regions)
+        return features, self.score(features).float()[:, 0], self.delta(features).float()
+
+
+class SearchNetwork(nn.Module):
+    """Detects people and embeds them, in one pass over a whole picture."""
+
+    def __init__(self, stem: Stem, rpn: RPN, head: RoIHead, settings: NetworkSettings) -> None:
+        super().__init__()
+        self.stem = stem
+        self.rpn = rpn
+        self.head = head
+        self.settings = settings
+        self._matcher = Matcher(positive=0.5, negative=0.5)
+        self._sampler = Sampler(settings.rois, settings.positive_fraction)
+
+    def forward(self, images: Tensor, targets: Sequence[Targets]) -> SearchOutput:
+        """One training pass over pictures [B, 3, H, W], RGB in [0, 255], with their people."""
+        maps = self.stem(images)
+        rpn = self.rpn(maps)
+        regions = self._sample_regions(rpn, images, targets)
+        features, logits, deltas = self.head(self._pool(maps, regions.boxes))
+        branch = self.head.branch(features[regions.positive])
+        return SearchOutput(rpn, regions, logits, deltas, branch, list(targets))
+
+    @torch.inference_mode()
+    def detect(self, image: Image.Image, score_threshold: float = 0.5) -> Detections:
+        """People in an RGB picture, by falling score, in the picture's own pixels. None gives an empty list."""
+        pixels, scale = self._prepare(image)
+        size = (pixels.shape[2], pixels.shape[3])
+        with mixed_precision(pixels.device):
+            maps = self.stem(pixels)
+            proposals = self.rpn(maps).proposals(0, size, self.settings.test_proposals)
+            features, logits, deltas = self.head(self._pool(maps, [proposals]))
+        boxes = clip_boxes_to_image(decode_boxes(deltas, proposals, ROI_STD), size)
+        scores = logits.sigmoid()
+        sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
+        kept = torch.nonzero((scores >= score_threshold) & (sides > 1)).flatten()
+        kept = kept[nms(boxes[kept], scores[kept], self.settings.nms_iou)]
+        embeddings = self.head.branch(features[kept]).embeddings
+        return Detections((boxes[kept] / scale).cpu(), scores[kept].cpu(), embeddings.cpu())
+
+    @torch.inference_mode()
+    def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
+        """Unit-length embeddings [N, 256] of given boxes [N, 4] xyxy in the picture's own pixels."""
+        pixels, scale = self._prepare(image)
+        with mixed_precision(pixels.device):
+            regions = self._pool(self.stem(pixels), [(boxes.to(pixels.device) * scale).float()])
+            features, _, _ = self.head(regions)
+        return self.head.branch(features).embeddings.cpu()
+
+    def _prepare(self, image: Image.Image) -> tuple[Tensor, Tensor]:
+        """The resized picture [1, 3, H, W] and its scale (4 numbers that multiply a box)."""
+        pixels, scale = resize(image, self.settings.test_size)
+        device = self.stem.mean.device
+        return pixels[None].to(device), scale.to(device)
+
+    def _pool(self, maps: Tensor, boxes: list[Tensor]) -> Tensor:
+        return roi_align(maps, boxes, self.settings.roi_size, STRIDE)
+
+    @torch.no_grad()
+    def _sample_regions(self, rpn: RPNOutput, images: Tensor, targets: Sequence[Targets]) -> Regions:
+        size = (images.shape[2], images.shape[3])
+        boxes, positive, matched, identities = [], [], [], []
+        for index, target in enumerate(targets):
+            proposals = rpn.proposals(index, size, self.settings.train_proposals)
+            # the annotated boxes are candidates too, so that a young RPN cannot starve the head
+            candidates = torch.cat([proposals, target.boxes])
+            match = self._matcher(candidates, target.boxes)
+            kept_positive, kept_negative = self._sampler(match)
+            boxes.append(candidates[torch.cat([kept_positive, kept_negative])])
+            positive += [True] * len(kept_positive) + [False] * len(kept_negative)
+            matched.append(target.boxes[match[kept_positive]])
+            identities.append(target.identities[match[kept_positive]])
+        flags = torch.tensor(positive, dtype=torch.bool, device=images.device)
+        return Regions(boxes, flags, torch.cat(matched), torch.cat(identities))
+
+
+def build_search_network(settings: NetworkSettings, layout: str | None = None) -> SearchNetwork:
+    """A search network with random weights: modified Faster R-CNN of BINet's section 3.1."""
+    from personsearch.models.resnet import LAYOUTS
+
+    chosen = LAYOUTS[layout or settings.layout]
+    return SearchNetwork(
+        Stem(chosen), RPN(STEM_CHANNELS, 512, settings.anchors), RoIHead(Head(chosen, stride=2)), settings
+    )

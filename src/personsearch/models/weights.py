@@ -1,0 +1,120 @@
+"""Weights as a folder: `model.safetensors` and `config.json`. They know what they are, and hold no identity count."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from personsearch.errors import SettingError, WeightsError
+from personsearch.models.resnet import HE2015, TORCHVISION, Layout
+from personsearch.models.runtime import keep_memory, prepare_for_inference
+from personsearch.models.search_network import NetworkSettings, SearchNetwork, build_search_network
+from personsearch.settings import settings_from_dict, settings_to_dict
+
+MODEL_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+SHIPPED = Path(__file__).parent.parent / "weights"
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A network ready to search, and what is known of it."""
+
+    model: SearchNetwork
+    config: dict[str, Any]
+    fingerprint: str
+    """Of the weights themselves: galleries remember it."""
+
+
+def save_weights(folder: Path, network: SearchNetwork, facts: Mapping[str, Any]) -> None:
+    """Writes float16 weights and a config.json that holds the network's settings and `facts`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: t.detach().half().contiguous().cpu() for k, t in network.state_dict().items()}
+    part = folder / (MODEL_FILE + ".part")
+    save_file(tensors, part, metadata={"format": "pt"})
+    part.replace(folder / MODEL_FILE)
+    config = {"class": "SearchNetwork", "network": settings_to_dict(network.settings), **facts}
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+
+
+def find_weights(name_or_folder: str | Path) -> Path:
+    """The folder of shipped weights by name, or a folder of one's own. Raises WeightsError."""
+    for folder in (Path(name_or_folder), SHIPPED / str(name_or_folder)):
+        if (folder / CONFIG_FILE).is_file() and (folder / MODEL_FILE).is_file():
+            return folder
+    shipped = sorted(p.parent.name for p in SHIPPED.glob(f"*/{CONFIG_FILE}"))
+    known = f"shipped: {', '.join(shipped)}" if shipped else "none are shipped"
+    raise WeightsError(f"no weights {name_or_folder}: give a folder with {MODEL_FILE} and {CONFIG_FILE}; {known}")
+
+
+def load_weights(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedModel:
+    """A network for inference. Raises WeightsError when files are missing, damaged, or of another shape."""
+    folder = find_weights(name_or_folder)
+    path = folder / MODEL_FILE
+    try:
+        config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text())
+        settings = settings_from_dict(NetworkSettings, config["network"])
+    except (OSError, ValueError, KeyError, TypeError, SettingError) as error:
+        raise WeightsError(f"{folder / CONFIG_FILE}: damaged ({error}); copy it again") from None
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path}: damaged ({error}); copy or train the weights again") from None
+    network = build_search_network(settings)
+    _fill(network, tensors, path)
+    keep_memory()
+    return LoadedModel(prepare_for_inference(network.to(device)), config, fingerprint(path))
+
+
+def fingerprint(path: Path) -> str:
+    """The first 16 hex digits of the SHA-256 of a weights file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _fill(network: SearchNetwork, tensors: Mapping[str, Tensor], path: Path) -> None:
+    try:
+        network.load_state_dict({k: t.float() for k, t in tensors.items()})
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:160]
+        raise WeightsError(f"{path}: weights of another shape than its {CONFIG_FILE} says ({reason})") from None
+
+
+def read_imagenet(path: Path | None) -> tuple[dict[str, Tensor], Layout]:
+    """ImageNet weights of a ResNet-50 and their layout: from a file, or torchvision's own (downloaded once) for None.
+
+    A safetensors file says its layout in its metadata (`layout`: a text with "1x1" for He et al.'s); any other
+    file, `.pth` included, is taken as torchvision's. Raises WeightsError.
+    """
+    if path is None:
+        return _torchvision_weights(), TORCHVISION
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors import safe_open
+
+            with safe_open(path, "pt") as file:
+                said = (file.metadata() or {}).get("layout", "")
+            return load_file(path), HE2015 if "1x1" in said else TORCHVISION
+        return torch.load(path, map_location="cpu", weights_only=True), TORCHVISION
+    except Exception as error:  # torch.load raises many kinds
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path}: cannot be read as ResNet-50 weights ({reason})") from None
+
+
+def _torchvision_weights() -> dict[str, Tensor]:
+    from torchvision.models import ResNet50_Weights
+
+    try:
+        state: dict[str, Tensor] = ResNet50_Weights.IMAGENET1K_V1.get_state_dict(progress=True)
+    except OSError as error:
+        raise WeightsError(f"torchvision's weights could not be downloaded ({error}); give --backbone FILE") from None
+    return state

@@ -1,0 +1,96 @@
+"""Settings are nested frozen dataclasses: read from JSON strictly, changed by `--set a.b=value`, never silently."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+from personsearch.errors import SettingError
+
+S = TypeVar("S")
+
+
+def settings_to_dict(settings: Any) -> dict[str, Any]:
+    """A settings dataclass as plain JSON values."""
+    return {f.name: _plain(getattr(settings, f.name)) for f in fields(settings)}
+
+
+def settings_from_dict(kind: type[S], values: Mapping[str, Any]) -> S:
+    """The inverse of `settings_to_dict`. Missing keys take defaults; unknown keys raise SettingError."""
+    hints = get_type_hints(kind)
+    known = {key: _converted(key, value, _hint(key, hints)) for key, value in values.items()}
+    return kind(**known)
+
+
+def change_settings(settings: S, changes: Iterable[str]) -> S:
+    """A copy with changes such as `optimizer.rate=0.01`; the value is JSON, or else taken as text.
+
+    >>> from personsearch.losses.oim import OIMSettings
+    >>> change_settings(OIMSettings(), ["scalar=30"]).scalar
+    30.0
+    """
+    for change in changes:
+        path, equals, text = change.partition("=")
+        if not equals:
+            raise SettingError(f"--set {change}: write it as name=value, for example optimizer.rate=0.01")
+        settings = _changed(settings, path.strip().split("."), text.strip(), path.strip())
+    return settings
+
+
+def _changed(settings: S, path: list[str], text: str, whole: str) -> S:
+    name, *rest = path
+    hint = _hint(name, get_type_hints(type(settings)), whole)
+    if rest:
+        inner = getattr(settings, name)
+        if not is_dataclass(inner):
+            raise SettingError(f"{whole}: {name} has no settings of its own; write {name}=value")
+        return replace(settings, **{name: _changed(inner, rest, text, whole)})  # type: ignore[type-var]
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        value = text
+    return replace(settings, **{name: _converted(whole, value, hint)})  # type: ignore[type-var]
+
+
+def _hint(name: str, hints: Mapping[str, Any], whole: str | None = None) -> Any:
+    if name in hints:
+        return hints[name]
+    near = difflib.get_close_matches(name, hints, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]}? " if near else ""
+    raise SettingError(f"unknown setting {whole or name}: {guess}known here: {', '.join(hints)}")
+
+
+def _converted(name: str, value: Any, hint: Any) -> Any:
+    """JSON value to the hinted type."""
+    if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
+        return settings_from_dict(hint, value)
+    if get_origin(hint) is tuple and isinstance(value, list | tuple):
+        inner = get_args(hint)
+        if inner[-1] is Ellipsis:
+            return tuple(_converted(name, v, inner[0]) for v in value)
+        if len(inner) == len(value):
+            return tuple(_converted(name, v, h) for v, h in zip(value, inner, strict=True))
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if hint in (int, str, bool) and type(value) is hint:
+        return value
+    raise SettingError(f"{name}: {value!r} is not {_describe(hint)}")
+
+
+def _describe(hint: Any) -> str:
+    if get_origin(hint) is tuple:
+        return f"a list such as [{', '.join(a.__name__ for a in get_args(hint) if a is not Ellipsis)}]"
+    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(
+        hint, "a group of settings"
+    )
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return settings_to_dict(value)
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    return value

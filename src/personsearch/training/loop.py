@@ -1,0 +1,131 @@
+"""The training loop: step, log, checkpoint, and go on exactly where a stopped run was."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from personsearch.data.batches import Batch, TrainingBatches
+from personsearch.errors import PersonSearchError
+from personsearch.models.runtime import mixed_precision
+from personsearch.models.search_network import Targets
+from personsearch.training.checkpoints import load_checkpoint, save_checkpoint
+from personsearch.training.recipes import OptimizerSettings
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.jsonl"
+
+
+@dataclass
+class Training:
+    """What a run is made of. `model(images, targets)` gives what `criterion` judges and remembers."""
+
+    model: nn.Module
+    criterion: nn.Module
+    batches: TrainingBatches
+    settings: OptimizerSettings
+    seed: int
+    facts: Mapping[str, Any]
+    """Stored with each checkpoint."""
+
+    def __post_init__(self) -> None:
+        trained = [p for p in self.model.parameters() if p.requires_grad]
+        s = self.settings
+        self.optimizer = torch.optim.SGD(trained, s.rate, s.momentum, weight_decay=s.weight_decay)
+
+    def run(
+        self,
+        out: Path,
+        *,
+        resume: bool,
+        every: int = 200,
+        workers: int = 1,
+        on_step: Callable[[int], None] | None = None,
+    ) -> None:
+        """Trains to the last step; checkpoints each `every` steps and at the end, logs every 10 steps to log.jsonl."""
+        start = self._resume(out) if resume else 0
+        log = _Log(out / LOG, start)
+        for step, batch in self._from(start, workers):
+            log.add(step, self.rate(step), self._step(step, batch))
+            if (step + 1) % every == 0 or step + 1 == self.settings.steps:
+                self._save(out, step + 1)
+            if on_step:
+                on_step(step + 1)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step: linear warm-up, then a tenth after each drop."""
+        s = self.settings
+        warm = min(1.0, (step + 1) / max(1, s.warmup))
+        return s.rate * warm * 0.1 ** sum(step >= drop for drop in s.drops)
+
+    def _step(self, step: int, batch: Batch) -> dict[str, float]:
+        torch.manual_seed(self.seed * 1_000_003 + step)  # region sampling: a function of seed and step, too
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate(step)
+        device = next(self.model.parameters()).device
+        pairs = zip(batch.boxes, batch.identities, strict=True)
+        targets = [Targets(boxes.to(device), identities.to(device)) for boxes, identities in pairs]
+        with mixed_precision(device):
+            output = self.model(batch.images.to(device), targets)
+        losses: dict[str, Tensor] = self.criterion(output)
+        total = torch.stack(list(losses.values())).sum()
+        if not total.isfinite():
+            raise PersonSearchError(f"the loss is {total.item()} at step {step}: lower optimizer.rate and use --resume")
+        self.optimizer.zero_grad()
+        total.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        self.optimizer.step()
+        self.criterion.remember(output)  # type: ignore[operator]
+        return {name: loss.item() for name, loss in losses.items()}
+
+    def _from(self, start: int, workers: int) -> Iterator[tuple[int, Batch]]:
+        steps = range(start, self.settings.steps)
+        loader = DataLoader(self.batches, batch_size=None, sampler=steps, num_workers=workers)
+        return zip(steps, loader, strict=True)
+
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"model": self.model, "criterion": self.criterion}
+
+    def _resume(self, out: Path) -> int:
+        path = out / CHECKPOINT
+        if not path.exists():
+            return 0
+        return int(load_checkpoint(path, self._modules(), self.optimizer)["step"])
+
+    def _save(self, out: Path, step: int) -> None:
+        save_checkpoint(out / CHECKPOINT, self._modules(), self.optimizer, {**self.facts, "step": step})
+
+
+class _Log:
+    """One JSON line per ten steps: step, rate, seconds, mean losses."""
+
+    EVERY = 10
+
+    def __init__(self, path: Path, start: int) -> None:
+        kept = []
+        if path.exists() and start:
+            # a run killed after its checkpoint has logged steps that are about to be done again
+            kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= start]
+        path.write_text("".join(line + "\n" for line in kept))
+        self._path = path
+        self._pending: list[dict[str, float]] = []
+        self._since = time.perf_counter()
+
+    def add(self, step: int, rate: float, losses: dict[str, float]) -> None:
+        self._pending.append(losses)
+        if (step + 1) % self.EVERY:
+            return
+        now = time.perf_counter()
+        means = {k: round(sum(p[k] for p in self._pending) / len(self._pending), 5) for k in losses}
+        line = {"step": step + 1, "rate": rate, "seconds": round(now - self._since, 2), **means}
+        with self._path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        self._pending, self._since = [], now

@@ -1,0 +1,118 @@
+"""The papers' settings by name. A recipe is data: print it, change it with `--set`, store it with the weights."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, replace
+
+from personsearch.data.batches import BatchSettings
+from personsearch.data.transforms import SizeSettings
+from personsearch.errors import SettingError
+from personsearch.losses.criteria import LossSettings
+from personsearch.losses.oim import OIMSettings
+from personsearch.models.rpn import AnchorSettings, ProposalSettings
+from personsearch.models.search_network import NetworkSettings
+
+
+@dataclass(frozen=True)
+class OptimizerSettings:
+    """SGD with momentum, a linear warm-up, and drops of the rate to a tenth."""
+
+    rate: float = 0.001
+    momentum: float = 0.9
+    weight_decay: float = 0.0001
+    steps: int = 50_000
+    drops: tuple[int, ...] = (40_000,)
+    warmup: int = 500
+    clip: float = 10.0
+    """Largest norm of the gradient."""
+    frozen_stages: int = 2
+    """How many of conv1, layer1, layer2, layer3 stay as ImageNet made them."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a training run depends on, beside its data and the ImageNet weights."""
+
+    name: str
+    method: str
+    """"binet" or "oim": which criterion, and whether the instance-aware branch takes part."""
+    seed: int = 0
+    network: NetworkSettings = NetworkSettings()
+    loss: LossSettings = LossSettings()
+    batches: BatchSettings = BatchSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+
+
+def binet_cuhk_sysu() -> Recipe:
+    """BINet, section 4.3, for CUHK-SYSU."""
+    return Recipe("binet_cuhk_sysu", "binet")
+
+
+def binet_prw() -> Recipe:
+    """BINet, section 4.3, for PRW: larger scenes, a shorter run, a smaller queue, T = 1."""
+    return Recipe(
+        "binet_prw",
+        "binet",
+        network=NetworkSettings(test_size=SizeSettings(900, 1500)),
+        loss=LossSettings(oim=OIMSettings(queue=500), temperature=1.0),
+        batches=BatchSettings(short_sides=(900,), long_side=1500),
+        optimizer=OptimizerSettings(steps=30_000, drops=(20_000,)),
+    )
+
+
+def binet_rendered() -> Recipe:
+    """BINet on rendered people, sized for two CPU cores; the weights `binet-rendered` come from it.
+
+    Anchors fit walking people. Everything up to conv3 stays as ImageNet made it: that is half of the cost, and
+    what a renderer's pixels have of their own cannot get in there.
+    """
+    return Recipe(
+        "binet_rendered",
+        "binet",
+        network=NetworkSettings(
+            anchors=AnchorSettings((24.0, 40.0, 68.0, 112.0, 188.0, 312.0), (2.0, 3.0)),
+            rois=48,
+            positive_fraction=1 / 3,
+            train_proposals=ProposalSettings(2000, 300),
+            test_proposals=ProposalSettings(2000, 100),
+        ),
+        loss=LossSettings(oim=OIMSettings(queue=500), temperature=1.0),
+        batches=BatchSettings(short_sides=(400, 480, 600)),
+        optimizer=OptimizerSettings(rate=0.005, steps=2000, drops=(1500,), warmup=100, frozen_stages=3),
+    )
+
+
+def _baseline(recipe: Recipe) -> Recipe:
+    """The same run without the instance-aware branch: OIM*."""
+    return replace(recipe, name=recipe.name.replace("binet", "oim"), method="oim")
+
+
+def oim_cuhk_sysu() -> Recipe:
+    """BINet's baseline OIM* on CUHK-SYSU."""
+    return _baseline(binet_cuhk_sysu())
+
+
+def oim_prw() -> Recipe:
+    """BINet's baseline OIM* on PRW."""
+    return _baseline(binet_prw())
+
+
+def oim_rendered() -> Recipe:
+    """BINet's baseline OIM* on rendered people."""
+    return _baseline(binet_rendered())
+
+
+RECIPES = {
+    maker.__name__: maker
+    for maker in (binet_cuhk_sysu, binet_prw, binet_rendered, oim_cuhk_sysu, oim_prw, oim_rendered)
+}
+
+
+def get_recipe(name: str) -> Recipe:
+    """A recipe by name. Raises SettingError with the nearest name."""
+    if name in RECIPES:
+        return RECIPES[name]()
+    near = difflib.get_close_matches(name, RECIPES, n=1)
+    guess = f"did you mean {near[0]}? " if near else ""
+    raise SettingError(f"unknown recipe {name}: {guess}known: {', '.join(RECIPES)}")

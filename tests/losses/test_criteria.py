@@ -1,0 +1,70 @@
+"""The sums of Eq. 5 over a real network: every term is there, finite, and trains what it should."""
+
+import torch
+
+from personsearch.data.records import UNLABELED
+from personsearch.losses.criteria import BINetCriterion, LossSettings, OIMCriterion, detection_losses
+from personsearch.losses.interaction import feature_interaction
+from personsearch.losses.oim import OIMMemory, OIMSettings, oim_loss
+from personsearch.models.binet import BINet
+from personsearch.models.search_network import SearchNetwork, Targets
+
+PEOPLE = Targets(torch.tensor([[10.0, 5, 34, 60], [70.0, 8, 90, 62]]), torch.tensor([3, UNLABELED]))
+NOBODY = Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+IMAGES = torch.randint(0, 255, (1, 3, 64, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def test_binet_sums_eq_5(small_network: SearchNetwork) -> None:
+    memory = OIMMemory(5, 256, OIMSettings(queue=4))
+    memory.update(torch.eye(5, 256), torch.arange(5))
+    settings = LossSettings(temperature=1.0)
+    output = BINet(small_network)(IMAGES, [PEOPLE])
+    losses = BINetCriterion(memory, settings)(output)
+    identities = output.scene.regions.identities
+    search, instance = output.scene.search, output.instance
+    torch.testing.assert_close(losses["oim_search"], 0.5 * oim_loss(memory.logits(search.embeddings), identities))
+    torch.testing.assert_close(losses["oim_instance"], 0.5 * oim_loss(memory.logits(instance.embeddings), identities))
+    torch.testing.assert_close(losses["feature"], feature_interaction(instance.features, search.features))
+    assert set(losses) == {*detection_losses(output.scene), "oim_search", "oim_instance", "feature", "prediction"}
+
+
+def test_every_trained_parameter_gets_a_gradient(small_network: SearchNetwork) -> None:
+    small_network.stem.freeze(2)
+    memory = OIMMemory(5, 256, OIMSettings(queue=4))
+    memory.update(torch.eye(5, 256), torch.arange(5))
+    model, criterion = BINet(small_network), BINetCriterion(memory, LossSettings())
+    torch.stack(list(criterion(model(IMAGES, [PEOPLE])).values())).sum().backward()
+    missing = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    assert not missing
+
+
+def test_scenes_without_people_train_the_detector_alone(small_network: SearchNetwork) -> None:
+    memory = OIMMemory(5, 256, OIMSettings(queue=4))
+    model, criterion = BINet(small_network), BINetCriterion(memory, LossSettings())
+    output = model(IMAGES, [NOBODY])
+    losses = criterion(output)
+    total = torch.stack(list(losses.values())).sum()
+    total.backward()
+    criterion.remember(output)
+    assert total.isfinite()
+    assert losses["rpn_score"] > 0
+    assert [losses[k].item() for k in ("rpn_box", "roi_box", "oim_search", "oim_instance", "feature")] == [0] * 5
+    assert memory.lookup_table.eq(0).all()
+
+
+def test_memory_moves_once_a_step_for_both_branches(small_network: SearchNetwork) -> None:
+    memory = OIMMemory(5, 256, OIMSettings(queue=40))
+    model, criterion = BINet(small_network), BINetCriterion(memory, LossSettings())
+    output = model(IMAGES, [PEOPLE])
+    criterion(output)
+    assert memory.lookup_table.eq(0).all(), "judging alone must not move the memory"
+    criterion.remember(output)
+    unlabelled = int((output.scene.regions.identities == UNLABELED).sum())
+    assert int(memory.queue_head) == 2 * unlabelled
+    assert memory.lookup_table[3].norm().item() > 0.99
+
+
+def test_baseline_is_detection_and_oim(small_network: SearchNetwork) -> None:
+    memory = OIMMemory(5, 256, OIMSettings(queue=4))
+    losses = OIMCriterion(memory)(small_network(IMAGES, [PEOPLE]))
+    assert set(losses) == {"rpn_score", "rpn_box", "roi_score", "roi_box", "oim_search"}

@@ -1,0 +1,148 @@
+"""Training end to end on tiny scenes: what is written, exact resume, and refusals."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from personsearch import experiment
+from personsearch.data.records import UNLABELED, Benchmark, Person, Scene
+from personsearch.errors import DataError, PersonSearchError, SettingError, WeightsError
+from personsearch.models.weights import load_weights
+
+TINY = [
+    "network.anchors.sizes=[24, 48]",
+    "network.anchors.ratios=[2]",
+    "network.rois=8",
+    "network.train_proposals.after_nms=20",
+    "network.test_size.short=64",
+    "loss.oim.queue=8",
+    "batches.short_sides=[64, 96]",
+    "optimizer.steps=4",
+    "optimizer.warmup=2",
+    "optimizer.drops=[3]",
+    "optimizer.rate=0.001",
+]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A picture of coloured noise, the same each time."""
+
+    seed: int
+
+    def read(self) -> Image.Image:
+        random = np.random.default_rng(self.seed)
+        return Image.fromarray(random.integers(0, 255, (96, 160, 3), dtype=np.uint8))
+
+
+@pytest.fixture(autouse=True)
+def benchmark(monkeypatch: pytest.MonkeyPatch) -> Benchmark:
+    people = (Person((10, 10, 40, 80), 0), Person((60, 20, 85, 90), 1), Person((100, 5, 130, 75), UNLABELED))
+    scenes = tuple(Scene(f"{i}.jpg", Noise(i), 160, 96, people if i else ()) for i in range(4))
+    made = Benchmark("noise", scenes, 2, (), ())
+    monkeypatch.setattr(experiment, "load_benchmark", lambda _spec: made)
+    return made
+
+
+def _train(out: Path, *more: str, recipe: str = "binet_rendered", resume: bool = False, every: int = 2) -> Path:
+    return experiment.train(
+        recipe, "coco:x", out, settings=[*TINY, *more], backbone="random", resume=resume, workers=0, checkpoint_every=every
+    )
+
+
+def _same(a: Path, b: Path) -> bool:
+    one, two = load_file(a / "checkpoint.safetensors"), load_file(b / "checkpoint.safetensors")
+    return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
+
+
+def test_a_stopped_run_resumes_bit_for_bit(tmp_path: Path) -> None:
+    _train(tmp_path / "whole")
+
+    class Stop(Exception):
+        pass
+
+    def stop(step: int, _total: int) -> None:
+        if step == 3:  # one step after the checkpoint: that step is lost and done again
+            raise Stop
+
+    with pytest.raises(Stop):
+        experiment.train(
+            "binet_rendered",
+            "coco:x",
+            tmp_path / "parts",
+            settings=TINY,
+            backbone="random",
+            workers=0,
+            checkpoint_every=2,
+            on_step=stop,
+        )
+    assert not (tmp_path / "parts" / "model.safetensors").exists()
+    _train(tmp_path / "parts", resume=True)
+    assert _same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_run_leaves_weights_that_load_and_know_where_they_are_from(tmp_path: Path) -> None:
+    out = _train(tmp_path / "run", recipe="oim_rendered")
+    loaded = load_weights(out)
+    assert loaded.config["training_data"] == {"name": "noise", "scenes": 4, "identities": 2}
+    assert loaded.config["recipe"]["name"] == "oim_rendered"
+    assert loaded.config["recipe"]["optimizer"]["steps"] == 4
+    assert "lookup" not in " ".join(load_file(out / "model.safetensors"))
+
+
+def test_log_has_a_line_per_ten_steps(tmp_path: Path) -> None:
+    out = _train(tmp_path / "run", "optimizer.steps=10", every=100)
+    (line,) = [json.loads(text) for text in (out / "log.jsonl").read_text().splitlines()]
+    assert line["step"] == 10
+    assert Image.open(out / "losses.png").size[0] > 500
+    assert {"rate", "seconds", "oim_search", "oim_instance", "feature", "prediction", "rpn_score"} <= set(line)
+
+
+def test_the_frozen_stages_stay_as_they_were(tmp_path: Path) -> None:
+    one, two = _train(tmp_path / "a", "optimizer.steps=1"), _train(tmp_path / "b")
+    a, b = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
+    changed = {key.split(".")[1] for key in a if key.startswith("stem.") and not torch.equal(a[key], b[key])}
+    assert changed == {"layer3"}
+
+
+def test_an_unfinished_run_is_not_overwritten(tmp_path: Path) -> None:
+    out = _train(tmp_path / "run")
+    before = (out / "checkpoint.safetensors").read_bytes()
+    with pytest.raises(SettingError, match="--resume"):
+        _train(out)
+    assert (out / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_resuming_with_other_settings_is_refused(tmp_path: Path) -> None:
+    out = _train(tmp_path / "run")
+    with pytest.raises(SettingError, match=r"loss\.oim\.queue=8, not 9"):
+        _train(out, "loss.oim.queue=9", resume=True)
+    with pytest.raises(SettingError, match=r"optimizer\.rate"):
+        _train(out, "optimizer.rate=0.1", resume=True)
+
+
+def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
+    out = _train(tmp_path / "run")
+    (out / "checkpoint.safetensors").write_bytes(b"\x00" * 100)
+    with pytest.raises(WeightsError, match="checkpoint"):
+        _train(out, resume=True)
+
+
+def test_a_diverging_run_stops_with_advice(tmp_path: Path) -> None:
+    with pytest.raises(PersonSearchError, match=r"lower optimizer\.rate"):
+        _train(tmp_path / "run", "optimizer.rate=1e30", "optimizer.clip=1e30", "optimizer.warmup=0")
+
+
+def test_nothing_to_train_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "load_benchmark", lambda _spec: Benchmark("mot", (), 0, (), ()))
+    with pytest.raises(DataError, match="no training scenes"):
+        _train(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
