@@ -72,7 +72,7 @@ class FakeModel:
 
 
 def searcher(fingerprint: str = "fake-1") -> SceneSearcher:
-    return SceneSearcher(FakeModel(), fingerprint, "fake")
+    return SceneSearcher(FakeModel(), fingerprint, "fake", dim=DIM)
 
 
 def save_pictures(folder: Path, count: int) -> list[Path]:

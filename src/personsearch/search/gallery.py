@@ -30,7 +30,7 @@ from personsearch.search.rows import END, GalleryHit, Held, IndexedScene, Source
 FORMAT = 1
 _TABLE, _ABOUT, _LOCK = "scenes", "gallery.json", "lock"
 _OURS = {f"{_TABLE}.lance", _ABOUT, f"{_ABOUT}.part", _LOCK}
-_APPENDS_BEFORE_OPTIMIZE = 200
+_APPENDS_BEFORE_OPTIMIZE = 500
 """Each append is a file of its own; many small files make reading slow."""
 
 
@@ -102,6 +102,11 @@ class Gallery:
                 lock.close()
             raise GalleryError(f"{folder}: the gallery's table is damaged; index again with --force") from error
         return cls(folder, about, table, lock)
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether a gallery, in whatever state, is there."""
+        return (folder / _ABOUT).is_file()
 
     def close(self) -> None:
         """Merges the small files of this session and lets other writers in. Harmless when called twice."""
@@ -195,8 +200,8 @@ class Gallery:
         self._changed(rows)
 
     def _optimize(self) -> None:
-        with _disk_errors(self.folder):  # files a reader may have just opened stay for some minutes
-            self._table.optimize(cleanup_older_than=timedelta(minutes=5))
+        with _disk_errors(self.folder):  # a reader may be in the middle of the small files: they stay a minute
+            self._table.optimize(cleanup_older_than=timedelta(minutes=1))
 
     def _changed(self, rows: Iterable[dict[str, Any]] | None = None) -> None:
         """What is kept in memory follows the table: additions are noted, anything else is read anew."""
@@ -231,7 +236,7 @@ class Gallery:
             )
         resident = self._load()
         query = torch.nn.functional.normalize(embedding.detach().float().cpu(), dim=0)
-        similarities = (resident.embeddings @ query).clamp(-1, 1)
+        similarities = resident.embeddings @ query
         hits: list[GalleryHit] = []
         taken: dict[int, int] = {}
         for person in descending(similarities):
@@ -240,7 +245,7 @@ class Gallery:
             scene = int(resident.scene_of[person])
             if per_scene is not None and taken.get(scene, 0) >= per_scene:
                 continue
-            hit = resident.hit(person, float(similarities[person]))
+            hit = resident.hit(person, min(1.0, max(-1.0, float(similarities[person]))))
             if hit.score < min_score or too_close(hit, hits, min_gap) or not (keep is None or keep(hit)):
                 continue
             taken[scene] = taken.get(scene, 0) + 1
@@ -262,6 +267,7 @@ class Gallery:
     def _read(self, columns: list[str] | None = None) -> Any:
         """The table, or some columns of it, as an Arrow table."""
         try:
+            self._table.checkout_latest()  # another process may have written, and cleaned up, since
             query = self._table.search()
             return (query if columns is None else query.select(columns)).limit(None).to_arrow()
         except (OSError, RuntimeError, ValueError) as error:

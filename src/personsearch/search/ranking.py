@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,13 +74,14 @@ def descending(values: Tensor) -> Iterator[int]:
     >>> list(descending(torch.tensor([0.1, 0.9, 0.1, 0.5])))
     [1, 3, 0, 2]
     """
-    above, count = float("inf"), _FIRST_CANDIDATES
-    while len(values):
-        count = min(count, len(values))
-        least = float(values.topk(count).values[-1])
-        slab = ((values >= least) & (values < above)).nonzero().flatten()
-        yield from slab[values[slab].argsort(descending=True, stable=True)].tolist()
-        if count == len(values):
+    array = values.numpy()  # on one thread: waking others costs more than this work
+    above, count = np.inf, _FIRST_CANDIDATES
+    while len(array):
+        count = min(count, len(array))
+        least = np.partition(array, len(array) - count)[len(array) - count]
+        slab = np.flatnonzero((array >= least) & (array < above))
+        yield from slab[np.argsort(-array[slab], kind="stable")].tolist()
+        if count == len(array):
             return
         above, count = least, 4 * count
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from personsearch.data.pictures import ImageFile
 from personsearch.data.records import Box
+from personsearch.data.video import VIDEO_SUFFIXES, sample_video
+from personsearch.errors import SettingError, VideoError
 from personsearch.geometry.boxes import check_box
 from personsearch.geometry.detections import Detections
+from personsearch.models.weights import load_weights
 
 
 class SearchModel(Protocol):
@@ -36,6 +42,8 @@ class SceneSearcher:
     name: str = "unnamed"
     """What a person calls the weights: a shipped name, or a folder."""
     score_threshold: float = 0.5
+    dim: int = 256
+    """Length of an embedding."""
 
     def encode_scene(self, image: Image.Image) -> Detections:
         """Everybody in a picture; no people give empty Detections."""
@@ -50,3 +58,30 @@ class SceneSearcher:
         inside = check_box(box, image.width, image.height)
         with torch.inference_mode():
             return self.model.embed(image, torch.tensor([inside], dtype=torch.float32))[0].float().cpu()
+
+
+def read_scene(path: Path, at: float | None = None) -> tuple[Image.Image, float | None]:
+    """A picture, or the first frame at or after `at` seconds of a video, and that frame's time (None: a picture).
+
+    Raises ImageError, VideoError, or SettingError when `at` is missing, negative, or given with a picture.
+    """
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        if at is not None:
+            raise SettingError(f"{path}: a picture has no moment {at:g} s; leave --at out")
+        return ImageFile(path).read(), None
+    if at is None or not 0 <= at < math.inf:
+        raise SettingError(f"{path}: which moment of the video? give --at SECONDS, 0 or more")
+    for sample in sample_video(path, at or 1.0):
+        if sample.time >= at:
+            return sample.image, sample.time
+    raise VideoError(f"{path}: ends before {at:g} s; give an earlier --at")
+
+
+def load_searcher(weights: str, device: str | None = None, score_threshold: float = 0.5) -> SceneSearcher:
+    """A searcher from shipped weights by name, or from a folder. Raises WeightsError.
+
+    Its name is the shipped one, or the absolute folder, so that a gallery can say how to load it again.
+    """
+    loaded = load_weights(weights, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    name = str(Path(weights).resolve()) if Path(weights).is_dir() else weights
+    return SceneSearcher(loaded.model, loaded.fingerprint, name, score_threshold, int(loaded.config["embedding"]))

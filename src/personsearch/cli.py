@@ -1,0 +1,407 @@
+"""The command line: a skin. Each command opens things, calls one function and prints what it answers.
+
+Results go to stdout, as one JSON document with `--json`; progress and complaints go to stderr. torch and the
+like are imported inside the commands, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from personsearch import __version__
+from personsearch.console import bar, complain, flat, print_hits, print_json
+from personsearch.errors import PersonSearchError, SettingError
+
+if TYPE_CHECKING:
+    from personsearch.search.gallery import Gallery
+    from personsearch.search.rows import GalleryHit
+    from personsearch.search.searchers import SceneSearcher
+
+DEFAULT_MODEL = "binet-rendered"
+OWN_MOMENT = 1.0
+"""Seconds around a query's own frame of a video that show the query itself."""
+MOST_ON_A_SHEET = 60
+
+
+class _Group(TyperGroup):
+    """Turns what goes wrong into one line and an exit code, for every command."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PersonSearchError as error:
+            _fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            _fail("stopped; what was written is kept, and the same command goes on from there", 130)
+        except OSError as error:
+            _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+
+
+def _fail(line: str, code: int) -> None:
+    typer.echo(f"error: {line}", err=True)
+    raise typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=_Group,
+    help="Find one person in many whole scene pictures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of shipped weights, or a folder with weights.")]
+Data = Annotated[str, typer.Option(help="LAYOUT:DIR, with layout coco or mot.")]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda; by default cuda where there is one.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+At = Annotated[float | None, typer.Option(help="Seconds into the video, where IMAGE is a video.")]
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+# -------------------------------------------------------------------- finding people
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the answers.")] = Path("demo"),
+    model: Annotated[str, typer.Option(help="Name of shipped weights, or a folder.")] = DEFAULT_MODEL,
+    as_json: Json = False,
+) -> None:
+    """The whole story on the sample that ships with the package: index it, search it, look at the sheets.
+
+    Example: personsearch demo --out demo
+    """
+    from personsearch.demo import print_demo, run_demo
+    from personsearch.search.searchers import load_searcher
+
+    with bar("indexing the sample") as tell:
+        results = run_demo(out, load_searcher(model), progress=tell)
+    if as_json:
+        print_json(results)
+    else:
+        print_demo(results, out)
+
+
+@app.command()
+def index(
+    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Pictures, videos, and folders of them.")],
+    gallery: Annotated[Path, typer.Option(help="Folder of the gallery; made if it is not there.")],
+    model: Annotated[str | None, typer.Option(help="Weights; by default the gallery's.")] = None,
+    every: Annotated[float, typer.Option(help="Seconds between the frames taken from a video.")] = 1.0,
+    min_score: Annotated[float | None, typer.Option(help="Least confidence, for a new gallery (0.5).")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first broken file.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Make the gallery anew.")] = False,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """Put everybody seen in pictures and videos into a gallery. What is in already is skipped.
+
+    Example: personsearch index photos/ entrance.mp4 --gallery g --every 2
+    """
+    from personsearch.search.indexing import find_files, index_sources
+
+    files = find_files(sources)
+    held, searcher = _open_for_index(gallery, model, min_score, force, device)
+    with held, bar("indexing") as tell:
+        report = index_sources(held, searcher, files, every=every, strict=strict, progress=tell, complain=complain)
+        totals = {"scenes": len(held), "people": held.people}
+    if as_json:
+        print_json({"gallery": str(gallery), "added": vars(report), "total": totals})
+    else:
+        typer.echo(
+            f"{gallery}: {report.scenes} scenes with {report.people} people added, {report.skipped} files were in "
+            f"already; {totals['people']} people in {totals['scenes']} scenes now"
+        )
+    if report.failures:
+        typer.echo(f"error: {len(report.failures)} of {len(files)} files could not be read in full", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def search(
+    gallery: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder of the gallery.")],
+    image: Annotated[Path, typer.Option(help="Picture, or video, that shows the person.")],
+    box: Annotated[tuple[float, float, float, float], typer.Option(help="X1 Y1 X2 Y2 around the person, in pixels.")],
+    at: At = None,
+    top: Annotated[int, typer.Option(min=1, help="How many answers.")] = 10,
+    min_score: Annotated[float, typer.Option(help="Least confidence of the detector.")] = 0.0,
+    min_gap: Annotated[float, typer.Option(help="Least seconds between two answers of one video.")] = 0.0,
+    include_own: Annotated[bool, typer.Option("--include-own", help="Answer from IMAGE itself, too.")] = False,
+    model: Annotated[str | None, typer.Option(help="Weights; by default the gallery's.")] = None,
+    device: Device = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for sheet.jpg and results.json.")] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Where else is this person? Ranked answers, best first; with --out also a contact sheet.
+
+    Example: personsearch search g --image photos/a.jpg --box 412 180 470 345 --out answer
+    """
+    from personsearch.geometry.boxes import check_box
+    from personsearch.search.gallery import Gallery
+    from personsearch.search.searchers import load_searcher, read_scene
+
+    _refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
+    held = Gallery.open(gallery)
+    picture, moment = read_scene(image, at)
+    inside = check_box(box, picture.width, picture.height)
+    searcher = load_searcher(model or held.about.model, device)
+    held.require_model(searcher.fingerprint)
+    own = None if include_own else _own(image, moment, min_gap)
+    hits = held.search(searcher.encode_query(picture, inside), top, min_score=min_score, min_gap=min_gap, keep=own)
+    results = {
+        "query": {"source": str(image), "time": moment, "box": list(inside)},
+        "gallery": str(gallery),
+        "hits": [{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(hits, 1)],
+    }
+    if out is not None:
+        from personsearch.search.drawing import contact_sheet
+
+        notes = [_moment(image, moment), "box " + " ".join(f"{v:.0f}" for v in inside), _holding(held)]
+        out.mkdir(parents=True, exist_ok=True)
+        contact_sheet(picture, inside, hits[:MOST_ON_A_SHEET], notes=notes).save(out / "sheet.jpg", quality=90)
+        (out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        typer.echo(f"written: {out / 'sheet.jpg'} {out / 'results.json'}", err=True)
+    if as_json:
+        print_json(results)
+    else:
+        print_hits(hits)
+
+
+@app.command()
+def detect(
+    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Picture, or video.")],
+    at: At = None,
+    model: Annotated[str, typer.Option(help="Weights.")] = DEFAULT_MODEL,
+    min_score: Annotated[float, typer.Option(help="Least confidence.")] = 0.5,
+    device: Device = None,
+    out: Annotated[Path | None, typer.Option(help="Save the picture with numbered boxes here.")] = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Boxes of the people in one picture, left to right: pick one for `search`.
+
+    Example: personsearch detect photos/a.jpg --out people.jpg
+    """
+    from personsearch.search.drawing import draw_scene
+    from personsearch.search.searchers import load_searcher, read_scene
+
+    _refuse_overwriting([] if out is None else [out], force)
+    picture, moment = read_scene(image, at)
+    found = load_searcher(model, device, min_score).encode_scene(picture)
+    people = sorted(zip(found.boxes.tolist(), found.scores.tolist(), strict=True))
+    if out is not None:
+        numbers = [str(n) for n in range(1, len(people) + 1)]
+        draw_scene(picture, [box for box, _ in people], numbers).save(out)
+    if as_json:
+        listed = [{"box": [round(v, 2) for v in box], "score": round(score, 5)} for box, score in people]
+        print_json({"source": str(image), "time": moment, "people": listed})
+    elif not people:
+        typer.echo("nobody was found; a lower --min-score finds more")
+    else:
+        for number, (box, score) in enumerate(people, 1):
+            typer.echo(f"{number:3}  score {score:.2f}  --box {' '.join(f'{v:.0f}' for v in box)}")
+
+
+# -------------------------------------------------------------------- making and judging models
+
+
+@app.command()
+def synthesize(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new benchmark.")],
+    identities: Annotated[int, typer.Option(min=1, help="How many different people.")],
+    scenes: Annotated[int, typer.Option(min=1, help="How many pictures.")],
+    seed: Annotated[int, typer.Option(help="Another seed, other people and places.")] = 0,
+    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
+) -> None:
+    """Render people in places: a benchmark in COCO style. The same command goes on after a stop.
+
+    Example: personsearch synthesize rendered --identities 100 --scenes 600
+    """
+    from personsearch.synthesis import synthesize as render
+
+    render(out, identities=identities, scenes=scenes, seed=seed, workers=workers)
+    typer.echo(f"{out}: {scenes} scenes; train on them or evaluate with --data coco:{out}")
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="For example binet_rendered.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="a.b=value; may be repeated.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
+    backbone: Annotated[str | None, typer.Option(help="File of ImageNet weights, or 'random'.")] = None,
+    device: Device = None,
+) -> None:
+    """Train a recipe; the run's folder is then a model for `index` and `evaluate`.
+
+    Example: personsearch train binet_rendered --data coco:rendered --out runs/a --set optimizer.steps=500
+    """
+    from personsearch.experiment import train as run
+
+    with bar("training") as tell:
+        run(
+            recipe,
+            data,
+            out,
+            settings=settings or [],
+            resume=resume,
+            backbone=backbone,
+            device=device,
+            on_step=lambda step, total: tell(step, total, f"step {step}"),
+        )
+    typer.echo(f"{out}: trained; evaluate it: personsearch evaluate {out} --data {data}")
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Data,
+    boxes: Annotated[str, typer.Option(help="What is searched: detected, or labeled.")] = "detected",
+    gallery_size: Annotated[int | None, typer.Option(min=1, help="Scenes in the gallery of a query.")] = None,
+    device: Device = None,
+    as_json: Json = False,
+) -> None:
+    """mAP, top-1/5/10 and the detector's AP and recall on a benchmark, each in [0, 1].
+
+    Example: personsearch evaluate binet-rendered --data coco:rendered --gallery-size 100 --json
+    """
+    from personsearch.data.sources import load_benchmark
+    from personsearch.experiment import best_device, evaluate_model
+    from personsearch.models.weights import load_weights
+
+    benchmark = load_benchmark(data, **({} if gallery_size is None else {"gallery_size": gallery_size}))
+    loaded = load_weights(model, device or best_device())
+    with bar("evaluating") as tell:
+
+        def shown(items: Iterable[Any], text: str, total: int) -> Iterable[Any]:
+            for number, item in enumerate(items):
+                tell(number, total, text)
+                yield item
+
+        figures = evaluate_model(loaded.model, benchmark, boxes=boxes, progress=shown)
+    if as_json:
+        print_json(figures)
+    else:
+        for name, value in figures.items():
+            typer.echo(f"{name:18} {value:.4f}")
+
+
+@app.command()
+def describe(
+    name: Annotated[str, typer.Argument(metavar="MODEL|RECIPE", help="Weights or a recipe.")], as_json: Json = False
+) -> None:
+    """What a model consists of and comes from, or all settings of a recipe.
+
+    Example: personsearch describe binet-rendered
+    """
+    from personsearch.models.weights import load_weights
+    from personsearch.settings import settings_to_dict
+    from personsearch.training.recipes import RECIPES
+
+    if name in RECIPES:
+        facts = settings_to_dict(RECIPES[name]())
+    else:
+        loaded = load_weights(name)
+        parts = {part: _parameters(module) for part, module in loaded.model.named_children()}
+        facts = {
+            "name": name,
+            "fingerprint": loaded.fingerprint,
+            "parameters": {**parts, "total": _parameters(loaded.model)},
+            **loaded.config,
+        }
+    if as_json:
+        print_json(facts)
+    else:
+        for key, value in flat(facts):
+            typer.echo(f"{key:40} {value}")
+
+
+# -------------------------------------------------------------------- helpers
+
+
+def _open_for_index(
+    folder: Path, model: str | None, min_score: float | None, force: bool, device: str | None
+) -> tuple[Gallery, SceneSearcher]:
+    """The gallery, made if need be, and a searcher with its model. Nothing is made if the weights fail."""
+    from personsearch.search.gallery import Gallery
+    from personsearch.search.searchers import load_searcher
+
+    if Gallery.exists(folder) and not force:
+        held = Gallery.open(folder, write=True)
+        least = held.about.min_score
+        if min_score is not None and min_score != least:
+            held.close()
+            raise SettingError(f"{folder}: holds people of score {least:g} and more; leave --min-score out, or --force")
+        try:
+            searcher = load_searcher(model or held.about.model, device, least)
+            held.require_model(searcher.fingerprint)
+        except PersonSearchError:
+            held.close()
+            raise
+        return held, searcher
+    searcher = load_searcher(model or DEFAULT_MODEL, device, 0.5 if min_score is None else min_score)
+    held = Gallery.create(
+        folder,
+        model=searcher.name,
+        fingerprint=searcher.fingerprint,
+        dim=searcher.dim,
+        min_score=searcher.score_threshold,
+        force=force,
+    )
+    return held, searcher
+
+
+def _own(image: Path, moment: float | None, min_gap: float) -> Callable[[GalleryHit], bool]:
+    """Refuses hits in the query's own picture, or at its own moment of a video."""
+    path = image.resolve()
+
+    def keep(hit: GalleryHit) -> bool:
+        if hit.source != path:
+            return True
+        return hit.time is not None and moment is not None and abs(hit.time - moment) >= max(OWN_MOMENT, min_gap)
+
+    return keep
+
+
+def _refuse_overwriting(files: list[Path], force: bool) -> None:
+    for file in files:
+        if file.exists() and not force:
+            raise SettingError(f"{file}: is there already; give another --out, or replace it with --force")
+
+
+def _moment(image: Path, moment: float | None) -> str:
+    from personsearch.search.rows import clock
+
+    return image.name if moment is None else f"{image.name} at {clock(moment)}"
+
+
+def _holding(gallery: Gallery) -> str:
+    return f"asked: {gallery.people:,} people in {len(gallery):,} scenes, by {Path(gallery.about.model).name}"
+
+
+def _parameters(module: Any) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def main() -> None:
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What the command line says: results on stdout, progress and complaints on stderr. rich is imported late."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from personsearch.search.rows import GalleryHit
+
+
+def print_hits(hits: Sequence[GalleryHit]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from personsearch.search.rows import clock
+
+    if not hits:
+        typer.echo("nobody was found in the gallery")
+        return
+    table = Table("rank", "similarity", "score", "time", "box", "source", box=None, header_style="bold")
+    for rank, hit in enumerate(hits, 1):
+        when = "" if hit.time is None else clock(hit.time)
+        where = " ".join(f"{v:.0f}" for v in hit.box)
+        table.add_row(str(rank), f"{hit.similarity:.3f}", f"{hit.score:.2f}", when, where, Text(str(hit.source)))
+    console = Console()
+    table.columns[-1].overflow = "fold"
+    console.print(table)
+
+
+def print_json(document: object) -> None:
+    typer.echo(json.dumps(document, indent=2))
+
+
+def complain(line: str) -> None:
+    typer.echo(f"warning: {line}", err=True)
+
+
+@contextmanager
+def bar(text: str) -> Iterator[Callable[[float, int, str], None]]:
+    """A progress bar on stderr, moved by (done, total, what)."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    console = Console(stderr=True)
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as shown:
+        task = shown.add_task(text, total=None)
+
+        def tell(done: float, total: int, what: str) -> None:
+            shown.update(task, completed=done, total=total, description=f"{text} {escape(what[-40:])}")
+
+        yield tell
+
+
+def flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,218 @@
+"""The commands from outside, with a fake model: what they print, write, refuse, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from search_fakes import FakeModel, picture, save_pictures, save_video, searcher
+from typer.testing import CliRunner, Result
+
+from personsearch.cli import app
+from personsearch.search import searchers
+from personsearch.search.searchers import SceneSearcher
+
+BOX_OF_3 = ["--box", "10", "26", "30", "86"]
+
+
+@pytest.fixture(autouse=True)
+def fake_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every model name loads the fake; a name ending in a number gives it that fingerprint."""
+
+    def load(weights: str, device: str | None = None, score_threshold: float = 0.5) -> SceneSearcher:
+        number = weights[-1] if weights[-1].isdigit() else "1"
+        return SceneSearcher(FakeModel(), f"fake-{number}", weights, score_threshold, dim=12)
+
+    monkeypatch.setattr(searchers, "load_searcher", load)
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def run_json(*arguments: object) -> dict[str, object]:
+    """The one JSON document on stdout of a command that succeeds."""
+    result = run(*arguments, "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert isinstance(document, dict)
+    return document
+
+
+def refused(code: int, *arguments: object) -> str:
+    """The one line that a failing command leaves on stderr; stdout stays empty."""
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    assert result.stdout == ""
+    (line,) = [line for line in result.stderr.splitlines() if line.strip()]
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    save_pictures(tmp_path / "photos", 6)
+    return tmp_path / "photos"
+
+
+def test_index_then_search(tmp_path: Path, photos: Path) -> None:
+    gallery, query = tmp_path / "g", photos / "p003.png"
+    added = run_json("index", photos, "--gallery", gallery)
+    assert added["total"] == {"scenes": 6, "people": 15}
+    again = run_json("index", photos, "--gallery", gallery)
+    assert again["added"] == {"scenes": 0, "people": 0, "skipped": 6, "failures": []}
+
+    found = run_json("search", gallery, "--image", query, *BOX_OF_3, "--top", 3, "--out", tmp_path / "answer")
+    assert json.loads((tmp_path / "answer" / "results.json").read_text()) == found
+    hits = found["hits"]
+    assert isinstance(hits, list)
+    assert [hit["rank"] for hit in hits] == [1, 2, 3]
+    assert Path(hits[0]["source"]).name == "p002.png"
+    assert hits[0]["box"] == [60, 26, 80, 86]
+    assert hits[0]["similarity"] > 0.99
+    with Image.open(tmp_path / "answer" / "sheet.jpg") as sheet:
+        assert sheet.width > 1000
+
+    own = run_json("search", gallery, "--image", query, *BOX_OF_3, "--include-own")["hits"]
+    assert isinstance(own, list)
+    assert "p003.png" in {Path(hit["source"]).name for hit in own}
+    assert "p003.png" not in {Path(hit["source"]).name for hit in hits}
+    table = run("search", gallery, "--image", query, *BOX_OF_3)
+    assert "similarity" in table.stdout
+    assert "0.99" in table.stdout or "1.00" in table.stdout
+
+
+def test_search_from_a_moment_of_a_video(tmp_path: Path) -> None:
+    video, gallery = save_video(tmp_path / "walk.avi"), tmp_path / "g"
+    run_json("index", video, "--gallery", gallery, "--every", 2)
+    people = run_json("detect", video, "--at", 2)["people"]
+    assert isinstance(people, list)
+    assert [person["box"][0] for person in people] == pytest.approx([15, 120], abs=2)
+    ask = ("search", gallery, "--image", video, "--at", 2, "--box", *people[0]["box"])
+
+    def times(*more: object) -> list[int]:
+        hits = run_json(*ask, *more)["hits"]
+        assert isinstance(hits, list)
+        return sorted(round(hit["time"]) for hit in hits)
+
+    assert times() == [0, 4, 6]
+    assert times("--min-gap", 4) == [6]
+    assert times("--include-own") == [0, 2, 4, 6]
+    assert "--at" in refused(2, "search", gallery, "--image", video, *BOX_OF_3)
+    assert "earlier --at" in refused(1, "detect", video, "--at", 500)
+
+
+def test_detect_lists_and_draws(tmp_path: Path, photos: Path) -> None:
+    listed = run("detect", photos / "p002.png", "--out", tmp_path / "people.png")
+    assert listed.stdout.splitlines()[0].endswith("--box 10 26 30 86")
+    assert len(listed.stdout.splitlines()) == 3
+    assert (tmp_path / "people.png").exists()
+    assert "--force" in refused(2, "detect", photos / "p002.png", "--out", tmp_path / "people.png")
+    picture([]).save(tmp_path / "nobody.png")
+    assert "nobody" in run("detect", tmp_path / "nobody.png").stdout
+
+
+def test_bad_input_is_one_line(tmp_path: Path, photos: Path) -> None:
+    gallery, query = tmp_path / "g", photos / "p003.png"
+    run_json("index", photos, "--gallery", gallery)
+
+    def search(image: Path, *box: object, more: tuple[object, ...] = ()) -> tuple[object, ...]:
+        return ("search", gallery, "--image", image, "--box", *box, *more)
+
+    assert "no area" in refused(2, *search(query, 10, 10, 10, 50))
+    assert "outside" in refused(2, *search(query, 1000, 10, 1100, 50))
+    assert "outside" in refused(2, *search(query, -100, 10, -50, 50))
+    assert "missing.png" in refused(1, *search(photos / "missing.png", 1, 2, 3, 4))
+    (tmp_path / "cut.png").write_bytes(query.read_bytes()[:150])
+    assert "cut.png" in refused(1, *search(tmp_path / "cut.png", 1, 2, 3, 4))
+    assert "fake-2" in refused(1, *search(query, 10, 26, 30, 86, more=("--model", "other-2")))
+    assert "no gallery" in refused(1, "search", photos, "--image", query, *BOX_OF_3)
+    assert "no such file" in refused(1, "index", tmp_path / "missing", "--gallery", gallery)
+    assert "fake-2" in refused(1, "index", photos, "--gallery", gallery, "--model", "other-2")
+    assert "--min-score" in refused(2, "index", photos, "--gallery", gallery, "--min-score", 0.9)
+    assert "other files" in refused(1, "index", photos, "--gallery", photos)
+    assert "above 0" in refused(
+        2, "index", save_video(tmp_path / "v.avi", 1), "--gallery", tmp_path / "n", "--every", 0, "--strict"
+    )
+    (gallery / "gallery.json").write_text("{")
+    assert "damaged" in refused(1, *search(query, 10, 26, 30, 86))
+    assert run("index", photos, "--gallery", gallery, "--force").exit_code == 0
+
+
+def test_nothing_is_overwritten_without_force(tmp_path: Path, photos: Path) -> None:
+    gallery, out = tmp_path / "g", tmp_path / "answer"
+    run_json("index", photos, "--gallery", gallery)
+    ask = ("search", gallery, "--image", photos / "p003.png", *BOX_OF_3, "--out", out)
+    out.mkdir()
+    (out / "sheet.jpg").write_text("mine")
+    assert "sheet.jpg" in refused(2, *ask)
+    assert (out / "sheet.jpg").read_text() == "mine"
+    assert run(*ask, "--force").exit_code == 0
+    assert (out / "sheet.jpg").stat().st_size > 1000
+
+
+def test_broken_files_are_told_and_the_rest_goes_in(tmp_path: Path, photos: Path) -> None:
+    (photos / "cut.png").write_bytes((photos / "p000.png").read_bytes()[:150])
+    video = save_video(tmp_path / "v.avi", seconds=10)
+    (photos / "cut.avi").write_bytes(video.read_bytes()[: video.stat().st_size // 2])
+    result = run("index", photos, "--gallery", tmp_path / "g", "--json")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    assert len(document["added"]["failures"]) == 2
+    assert document["total"]["scenes"] > 6
+    told = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
+    assert len(told) == 2
+    assert "cut.avi" in refused(1, "index", photos, "--gallery", tmp_path / "h", "--strict")
+
+
+def test_a_stop_is_one_line(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = searcher()
+
+    def stop() -> None:
+        if stopped.model.seen > 3:  # type: ignore[attr-defined]
+            raise KeyboardInterrupt
+
+    stopped.model.before = stop  # type: ignore[attr-defined]
+    monkeypatch.setattr(searchers, "load_searcher", lambda *_: stopped)
+    assert "goes on" in refused(130, "index", photos, "--gallery", tmp_path / "g")
+    stopped.model.before = lambda: None  # type: ignore[attr-defined]
+    assert run_json("index", photos, "--gallery", tmp_path / "g")["added"]["scenes"] == 3  # type: ignore[index]
+
+
+def test_training_and_judging_refuse_in_one_line(tmp_path: Path) -> None:
+    data = f"coco:{tmp_path}"
+    assert "did you mean binet_prw" in refused(2, "train", "binet_prv", "--data", data, "--out", tmp_path / "r")
+    assert "unknown setting" in refused(
+        2, "train", "binet_prw", "--data", data, "--out", tmp_path / "r", "--set", "optimizer.speed=1"
+    )
+    assert "annotations.json" in refused(1, "train", "binet_prw", "--data", data, "--out", tmp_path / "r")
+    assert "annotations.json" in refused(1, "evaluate", "none", "--data", data)
+    assert "not a known layout" in refused(1, "evaluate", "none", "--data", "zip:here")
+    assert "no weights" in refused(1, "describe", tmp_path)
+    assert not (tmp_path / "r").exists()
+    settings = run_json("describe", "binet_prw")
+    assert settings["name"] == "binet_prw"
+    assert "optimizer.steps" in run("describe", "binet_prw").stdout
+
+
+def test_every_command_helps_with_an_example() -> None:
+    commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
+    assert {"demo", "index", "search", "detect", "synthesize", "train", "evaluate", "describe"} == set(commands)
+    for command in commands:
+        result = run(command, "--help")
+        assert result.exit_code == 0
+        assert f"personsearch {command}" in result.stdout
+
+
+def test_help_and_version_come_without_torch() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from personsearch.cli import app\n"
+        "for words in (['--help'], ['search', '--help'], ['--version']):\n"
+        "    assert CliRunner().invoke(app, words).exit_code == 0\n"
+        "assert not {'torch', 'lancedb', 'av', 'numpy'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
