@@ -40,7 +40,9 @@ def picture_size(path: Path) -> tuple[int, int]:
     """(width, height) of the upright picture, from its header alone. Raises ImageError like `read`."""
     with _opened(path) as image:
         width, height = image.size
-        lying = image.getexif().get(_ORIENTATION) in _LYING
+        # Pillow decodes a whole PNG to look for Exif behind the pixels; those few are taken as upright.
+        has_exif = image.format != "PNG" or "exif" in image.info
+        lying = has_exif and image.getexif().get(_ORIENTATION) in _LYING
     return (height, width) if lying else (width, height)
 
 

@@ -161,7 +161,7 @@ def _promised_seconds(container: Any, stream: Any, rate: Fraction) -> float:
 
 
 def _to_image(frame: Any) -> Image.Image:
-    image: Image.Image = frame.to_image()
+    image: Image.Image = frame.to_image(threads=1)  # its threads would live as long as the frame, see _open
     return image.rotate(frame.rotation, expand=True) if frame.rotation else image
 
 
