@@ -125,7 +125,7 @@ def _open(path: Path) -> tuple[Any, Any]:
 
 def _decode(path: Path, container: Any, stream: Any) -> Iterator[tuple[Fraction, Any]]:
     """(seconds since the first, frame) of each frame; raises VideoError where the stream breaks or is cut."""
-    import av
+    from av.error import FFmpegError  # a name of this call, for the end of a program clears modules
 
     rate = Fraction(stream.average_rate or 25)
     first: Fraction | None = None
@@ -136,7 +136,7 @@ def _decode(path: Path, container: Any, stream: Any) -> Iterator[tuple[Fraction,
             first = stamp if first is None else first
             time, count = stamp - first, count + 1
             yield time, frame
-    except av.error.FFmpegError:
+    except FFmpegError:
         raise VideoError(
             f"{path} is damaged after {count} frames ({float(time):.1f} s): what came before can be used, "
             "or copy it again"
