@@ -11,7 +11,7 @@ from personsearch.data.transforms import SizeSettings
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.models.search_network import NetworkSettings, SearchNetwork, build_search_network
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # tiny work: a second thread would wait more than it helps
 
 SMALL = NetworkSettings(
     anchors=AnchorSettings((24.0, 48.0), (2.0,)),

@@ -50,9 +50,11 @@ def train(
     device: str | None = None,
     checkpoint_every: int = 200,
     workers: int = 1,
-    on_step: Callable[[int, int], None] | None = None,
+    on_step: Callable[[int, int], None] = lambda _step, _total: None,
 ) -> Path:
-    """Trains a recipe on a benchmark and saves the weights in the run's folder `out`, which it returns.
+    """Trains a recipe on a benchmark in the run's folder `out`, which it returns.
+
+    The folder holds loadable weights from the first checkpoint on, log.jsonl, and losses.png at the end.
 
     `backbone` is a file of ImageNet weights, None for torchvision's, or "random". `on_step` hears the steps
     done and the total. Raises SettingError, DataError or WeightsError before anything is written.
@@ -75,15 +77,15 @@ def train(
     training = Training(model, criterion, batches, chosen.optimizer, chosen.seed, {"recipe": settings_to_dict(chosen)})
     out.mkdir(parents=True, exist_ok=True)
     keep_memory()
-    total = chosen.optimizer.steps
+    total, facts = chosen.optimizer.steps, describe_run(chosen, benchmark)
     training.run(
         out,
         resume=resume,
         every=checkpoint_every,
         workers=workers,
-        on_step=(lambda step: on_step(step, total)) if on_step else None,
+        on_step=lambda step: on_step(step, total),
+        on_checkpoint=lambda step: save_weights(out, network, {**facts, "steps_done": step}),
     )
-    save_weights(out, network, describe_run(chosen, benchmark))
     draw_losses(out / LOG, out / "losses.png")
     return out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,18 +44,32 @@ class Noise:
         return Image.fromarray(random.integers(0, 255, (96, 160, 3), dtype=np.uint8))
 
 
-@pytest.fixture(autouse=True)
-def benchmark(monkeypatch: pytest.MonkeyPatch) -> Benchmark:
+@pytest.fixture(autouse=True, scope="module")
+def _benchmark() -> Iterator[None]:
     people = (Person((10, 10, 40, 80), 0), Person((60, 20, 85, 90), 1), Person((100, 5, 130, 75), UNLABELED))
     scenes = tuple(Scene(f"{i}.jpg", Noise(i), 160, 96, people if i else ()) for i in range(4))
     made = Benchmark("noise", scenes, 2, (), ())
-    monkeypatch.setattr(experiment, "load_benchmark", lambda _spec: made)
-    return made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "load_benchmark", lambda _spec: made)
+        yield
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole run; tests only read it."""
+    return _train(tmp_path_factory.mktemp("runs") / "whole")
 
 
 def _train(out: Path, *more: str, recipe: str = "binet_rendered", resume: bool = False, every: int = 2) -> Path:
     return experiment.train(
-        recipe, "coco:x", out, settings=[*TINY, *more], backbone="random", resume=resume, workers=0, checkpoint_every=every
+        recipe,
+        "coco:x",
+        out,
+        settings=[*TINY, *more],
+        backbone="random",
+        resume=resume,
+        workers=0,
+        checkpoint_every=every,
     )
 
 
@@ -63,8 +78,7 @@ def _same(a: Path, b: Path) -> bool:
     return one.keys() == two.keys() and all(torch.equal(one[k], two[k]) for k in one)
 
 
-def test_a_stopped_run_resumes_bit_for_bit(tmp_path: Path) -> None:
-    _train(tmp_path / "whole")
+def test_a_stopped_run_resumes_bit_for_bit(tmp_path: Path, finished: Path) -> None:
 
     class Stop(Exception):
         pass
@@ -84,9 +98,9 @@ def test_a_stopped_run_resumes_bit_for_bit(tmp_path: Path) -> None:
             checkpoint_every=2,
             on_step=stop,
         )
-    assert not (tmp_path / "parts" / "model.safetensors").exists()
+    assert load_weights(tmp_path / "parts").config["steps_done"] == 2
     _train(tmp_path / "parts", resume=True)
-    assert _same(tmp_path / "whole", tmp_path / "parts")
+    assert _same(finished, tmp_path / "parts")
 
 
 def test_a_run_leaves_weights_that_load_and_know_where_they_are_from(tmp_path: Path) -> None:
@@ -102,35 +116,32 @@ def test_log_has_a_line_per_ten_steps(tmp_path: Path) -> None:
     out = _train(tmp_path / "run", "optimizer.steps=10", every=100)
     (line,) = [json.loads(text) for text in (out / "log.jsonl").read_text().splitlines()]
     assert line["step"] == 10
-    assert Image.open(out / "losses.png").size[0] > 500
+    with Image.open(out / "losses.png") as picture:
+        assert picture.size[0] > 500
     assert {"rate", "seconds", "oim_search", "oim_instance", "feature", "prediction", "rpn_score"} <= set(line)
 
 
-def test_the_frozen_stages_stay_as_they_were(tmp_path: Path) -> None:
-    one, two = _train(tmp_path / "a", "optimizer.steps=1"), _train(tmp_path / "b")
-    a, b = load_file(one / "model.safetensors"), load_file(two / "model.safetensors")
+def test_the_frozen_stages_stay_as_they_were(tmp_path: Path, finished: Path) -> None:
+    early = _train(tmp_path / "early", "optimizer.steps=1")
+    a, b = load_file(early / "model.safetensors"), load_file(finished / "model.safetensors")
     changed = {key.split(".")[1] for key in a if key.startswith("stem.") and not torch.equal(a[key], b[key])}
     assert changed == {"layer3"}
 
 
-def test_an_unfinished_run_is_not_overwritten(tmp_path: Path) -> None:
-    out = _train(tmp_path / "run")
-    before = (out / "checkpoint.safetensors").read_bytes()
+def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(finished: Path) -> None:
+    out = finished
+    before = (out / "checkpoint.safetensors").stat()
     with pytest.raises(SettingError, match="--resume"):
         _train(out)
-    assert (out / "checkpoint.safetensors").read_bytes() == before
-
-
-def test_resuming_with_other_settings_is_refused(tmp_path: Path) -> None:
-    out = _train(tmp_path / "run")
     with pytest.raises(SettingError, match=r"loss\.oim\.queue=8, not 9"):
         _train(out, "loss.oim.queue=9", resume=True)
     with pytest.raises(SettingError, match=r"optimizer\.rate"):
         _train(out, "optimizer.rate=0.1", resume=True)
+    assert (out / "checkpoint.safetensors").stat() == before
 
 
 def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
-    out = _train(tmp_path / "run")
+    out = tmp_path
     (out / "checkpoint.safetensors").write_bytes(b"\x00" * 100)
     with pytest.raises(WeightsError, match="checkpoint"):
         _train(out, resume=True)

@@ -20,7 +20,7 @@ def save_checkpoint(
     """Writes the modules, the optimizer and some JSON facts (the step, the recipe)."""
     tensors = {f"{name}/{key}": t.contiguous() for name, m in modules.items() for key, t in m.state_dict().items()}
     for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer/{index}/{key}": t for key, t in state.items() if isinstance(t, Tensor)}
+        tensors |= {f"optimizer/{index}/{key}": t.contiguous() for key, t in state.items() if isinstance(t, Tensor)}
     part = path.with_name(path.name + ".part")
     save_file(tensors, part, metadata={"facts": json.dumps(facts)})
     part.replace(path)

@@ -24,6 +24,10 @@ CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
 
 
+def _nothing(_step: int) -> None:
+    pass
+
+
 @dataclass
 class Training:
     """What a run is made of. `model(images, targets)` gives what `criterion` judges and remembers."""
@@ -48,7 +52,8 @@ class Training:
         resume: bool,
         every: int = 200,
         workers: int = 1,
-        on_step: Callable[[int], None] | None = None,
+        on_step: Callable[[int], None] = _nothing,
+        on_checkpoint: Callable[[int], None] = _nothing,
     ) -> None:
         """Trains to the last step; checkpoints each `every` steps and at the end, logs every 10 steps to log.jsonl."""
         start = self._resume(out) if resume else 0
@@ -57,8 +62,8 @@ class Training:
             log.add(step, self.rate(step), self._step(step, batch))
             if (step + 1) % every == 0 or step + 1 == self.settings.steps:
                 self._save(out, step + 1)
-            if on_step:
-                on_step(step + 1)
+                on_checkpoint(step + 1)
+            on_step(step + 1)
 
     def rate(self, step: int) -> float:
         """The learning rate of a step: linear warm-up, then a tenth after each drop."""

@@ -1,0 +1,34 @@
+# Each target works alone on a fresh clone: it makes the environment in .venv and reuses it when it stands.
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+
+.PHONY: demo test check format clean
+
+demo: .venv/.run  ## find people in the rendered sample; pictures and results.json in demo/
+	$(BIN)/personsearch demo --out demo
+
+test: .venv/.test  ## all tests but those of the documentation
+	$(BIN)/python -m pytest
+
+check: .venv/.test  ## style, types, the direction of imports, every command of the README
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/project -m "docs or not docs"
+
+format: .venv/.test
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf .venv demo .pytest_cache .ruff_cache .mypy_cache
+
+$(BIN)/uv:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.9"
+
+.venv/.%: requirements/%.txt pyproject.toml | $(BIN)/uv
+	$(UV) -r $<
+	$(UV) --no-deps --editable .
+	touch $@
