@@ -1,0 +1,88 @@
+"""Cameras: where they hang, what they see, and how they turn light into a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personsearch.synthesis.places import Place
+
+CAMERAS_PER_PLACE = 4
+
+
+@dataclass(frozen=True)
+class Response:
+    """How a camera turns linear light into 8-bit colours. What is drawn per picture lies around these."""
+
+    balance: tuple[float, float, float]  # gains of red, green, blue
+    gamma: float
+    saturation: float
+    contrast: float
+    exposure: float
+    flare: float  # stray light, a share of white that every pixel receives
+    blur: float  # pixels, standard deviation
+    noise: float  # of 1.0
+    quality: int  # JPEG
+    shrink: float  # 1, or the factor by which the sensor is coarser than the picture
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera at `at` [3], axes as rows right, down, ahead [3, 3], focal length in picture widths."""
+
+    at: NDArray[np.float64]
+    axes: NDArray[np.float64]
+    focal: float
+    response: Response
+
+
+def aim(at: NDArray[np.float64], yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
+    """Axes (right, down, ahead) of a camera that looks along `yaw`, `pitch` below the horizon (radians)."""
+    ahead = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), -np.sin(pitch)])
+    right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
+    down = np.cross(ahead, right)
+    c, s = np.cos(roll), np.sin(roll)
+    return np.stack([c * right + s * down, c * down - s * right, ahead])
+
+
+def sample_response(rng: np.random.Generator) -> Response:
+    """A camera's colours: warm to cool, flat to harsh, sharp to soft."""
+    warmth, tint = rng.normal(0, 0.09), rng.normal(0, 0.035)
+    return Response(
+        balance=(float(np.exp(warmth + tint * 0.5)), float(np.exp(-tint)), float(np.exp(-warmth + tint * 0.5))),
+        gamma=float(rng.uniform(1.85, 2.5)),
+        saturation=float(np.clip(rng.normal(0.95, 0.22), 0.35, 1.5)),
+        contrast=float(np.clip(rng.normal(1.05, 0.16), 0.7, 1.5)),
+        exposure=float(np.exp(rng.normal(0, 0.16))),
+        flare=float(rng.uniform(0.0, 0.022)),
+        blur=float(rng.uniform(0.35, 1.1)),
+        noise=float(rng.uniform(0.004, 0.028)),
+        quality=int(rng.integers(60, 93)),
+        shrink=float(rng.choice([1.0, 1.0, 1.0, rng.uniform(1.2, 2.0)])),
+    )
+
+
+def build_camera(seed: int, number: int, place: Place, rng: np.random.Generator) -> Camera:
+    """The camera with this number at its place; `rng` (a picture's) shakes it a little."""
+    own = np.random.default_rng([seed, 3, number])
+    x, y, tx, ty = place.layout.views[number % CAMERAS_PER_PLACE]
+    ceiling = place.layout.ceiling
+    height = float(
+        own.choice([own.uniform(1.5, 2.2), own.uniform(2.2, 4.0), own.uniform(3.5, 6.0)], p=[0.25, 0.4, 0.35])
+    )
+    if ceiling:
+        height = min(height, ceiling - 0.25)
+    at = np.array([x, y, height])
+    for _ in range(40):  # out of walls, trees and cars
+        if place.clear_for_camera(float(at[0]), float(at[1])):
+            break
+        at[:2] = at[:2] * 0.96 + own.normal(0, 0.5, 2)
+    field_of_view = np.radians(own.uniform(38, 82))
+    focal = 0.5 / np.tan(field_of_view / 2)
+    yaw = np.arctan2(ty - at[1], tx - at[0]) + rng.normal(0, 0.03)
+    low, high = np.radians(1.0 + 2.2 * height), np.radians(5.0 + 4.5 * height)
+    pitch = own.uniform(low, high) + rng.normal(0, 0.012)
+    axes = aim(at, float(yaw), float(pitch), float(own.normal(0, 0.012)))
+    return Camera(at + rng.normal(0, 0.05, 3), axes, float(focal), sample_response(own))

@@ -1,0 +1,76 @@
+"""The light of a picture: sun and sky, a lamp-lit night, or a room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personsearch.synthesis.places import Place
+
+Floats = NDArray[np.float64]
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Light:
+    """Linear RGB of the ambient parts, and the sources: direction (kind 0) or position (kind 1), colour."""
+
+    sky_up: Floats
+    sky_side: Floats
+    bounce: Floats
+    at: Floats  # [L, 3]
+    color: Floats  # [L, 3]
+    kind: list[int]
+    softness: float  # radius of the sun's disc, radians
+    cloud: float
+    haze: float  # 1 / m
+    key: float  # log mean that the camera exposes for
+
+
+def tinted(rng: Rng, color: tuple[float, float, float], spread: float = 0.05) -> Floats:
+    return np.asarray(color) * np.exp(rng.normal(0, spread, 3))
+
+
+def daylight(rng: Rng, floor: Floats) -> Light:
+    """Clear, hazy or overcast, from morning to evening."""
+    weather = str(rng.choice(["clear", "hazy", "overcast"], p=[0.4, 0.25, 0.35]))
+    elevation, azimuth = np.radians(rng.uniform(16, 68)), rng.uniform(0, 2 * np.pi)
+    sun = np.array([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)])
+    warm = tinted(rng, (1.0, 0.93, 0.84)) if elevation > 0.6 else tinted(rng, (1.0, 0.85, 0.66))
+    strength = {"clear": rng.uniform(1.8, 2.8), "hazy": rng.uniform(0.7, 1.4), "overcast": rng.uniform(0.0, 0.25)}[
+        weather
+    ]
+    blue = {"clear": (0.5, 0.66, 0.95), "hazy": (0.75, 0.82, 0.95), "overcast": (0.95, 0.98, 1.03)}[weather]
+    sky = tinted(rng, blue, 0.04) * rng.uniform(0.7, 1.0)
+    side = 0.5 * sky + 0.5 * np.asarray([0.95, 0.97, 1.0]) * rng.uniform(0.8, 1.2)
+    arriving = warm * strength * np.sin(elevation) * 0.6 + sky
+    return Light(
+        sky, side, floor * arriving * 0.7, sun[None], (warm * strength)[None], [0],
+        {"clear": 0.012, "hazy": 0.06, "overcast": 0.3}[weather],
+        float(rng.uniform(0.2, 1.0)), float(rng.choice([0.0003, 0.0015, 0.005], p=[0.55, 0.33, 0.12])), float(rng.uniform(0.15, 0.26)),
+    )  # fmt: skip
+
+
+def lamplight(rng: Rng, place: Place, floor: Floats) -> Light:
+    """Night under lamps, or a room under its ceiling lights."""
+    room = place.layout.light == "indoor"
+    tone = [(1.0, 0.86, 0.62), (1.0, 0.95, 0.88), (0.88, 0.96, 1.0), (0.92, 1.0, 0.9)][int(rng.integers(4))]
+    warm = tinted(rng, tone, 0.04)
+    power = rng.uniform(1.2, 2.2) if room else rng.uniform(2.5, 5.0)
+    lamps = np.asarray(place.layout.lamps, np.float64)
+    ambient = (
+        warm * rng.uniform(0.45, 0.8) if room else tinted(rng, (0.2, 0.21, 0.26)) * rng.uniform(0.6, 1.6) + warm * 0.08
+    )
+    night = tinted(rng, (0.02, 0.025, 0.045), 0.2)
+    sky = ambient if room else night
+    return Light(
+        ambient, 0.8 * ambient + 0.2 * sky, floor * ambient * 1.3 + 0.1 * ambient, lamps, np.tile(warm * power, (len(lamps), 1)),
+        [1] * len(lamps), 0.0, 0.0, 0.0, float(rng.uniform(0.16, 0.24) if room else rng.uniform(0.08, 0.16)),
+    )  # fmt: skip
+
+
+def sample_light(rng: Rng, place: Place) -> Light:
+    floor = np.asarray(place.layout.floor) ** 2.2
+    return daylight(rng, floor) if place.layout.light == "day" else lamplight(rng, place, floor)

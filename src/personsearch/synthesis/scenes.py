@@ -1,0 +1,334 @@
+"""One picture: who is there, where they stand, what light falls, and what the camera makes of it.
+
+A picture is a pure function of the settings and its index, so any process may render any picture in any order.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import warp as wp
+from numpy.typing import NDArray
+
+from personsearch.synthesis import bodies, render
+from personsearch.synthesis.cameras import CAMERAS_PER_PLACE, Camera, build_camera
+from personsearch.synthesis.garments import Piece, dress, merge
+from personsearch.synthesis.light import sample_light
+from personsearch.synthesis.outfits import Identity, identity_of, look_alike, sample_identity
+from personsearch.synthesis.places import KINDS, Place, build_place
+from personsearch.synthesis.postprocess import develop
+
+UNLABELED = -1
+LEAST_VISIBLE = 0.2
+"""People of whom less is visible are not annotated."""
+LEAST_NAMED = 0.35
+"""People of whom less is visible are annotated without their identity."""
+LEAST_HEIGHT = 24
+"""Pixels; people whose visible box is lower are not annotated."""
+FINE_FROM = 230
+"""Pixels; people higher than this are rendered with the fine body mesh."""
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a folder of rendered scenes is made from; the same settings give the same pictures."""
+
+    identities: int
+    scenes: int
+    seed: int
+    test_identities: int
+    test_scenes: int
+    width: int
+    height: int
+    format: int = 1  # raised when the same settings would give other pictures
+
+    def as_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """One person of a picture: box x, y, w, h of the visible pixels, their number, identity, visible fraction."""
+
+    bbox: tuple[int, int, int, int]
+    area: int
+    person_id: int
+    visible: float
+
+
+@dataclass(frozen=True)
+class RenderedScene:
+    jpeg: bytes
+    annotations: tuple[Annotation, ...]
+    camera: int
+    place: str
+    split: str
+    owner: NDArray[np.int32]  # [H, W] row of the person seen, NOBODY elsewhere
+    rows: tuple[int, ...]  # the row of `owner` that each annotation speaks of
+
+
+def split_of(settings: Settings, index: int) -> str:
+    """The last `test_scenes` pictures are test."""
+    return "test" if index >= settings.scenes - settings.test_scenes else "train"
+
+
+def crowd_size(settings: Settings, index: int) -> tuple[int, int]:
+    """How many people a picture holds, and how many of them have an identity."""
+    rng = np.random.default_rng([settings.seed, 4, index])
+    people = int(np.clip(round(rng.gamma(4.5, 1.85)), 2, 15))
+    named = int(np.clip(round(people * rng.uniform(0.5, 0.85)), 2, people))
+    return people, min(named, len(pool(settings, split_of(settings, index))))
+
+
+def pool(settings: Settings, split: str) -> range:
+    """The identities of a split; the last `test_identities` are test."""
+    border = settings.identities - settings.test_identities
+    return range(border, settings.identities) if split == "test" else range(border)
+
+
+@functools.lru_cache(maxsize=4)
+def casting(settings: Settings, split: str) -> dict[int, tuple[int, ...]]:
+    """Which identities are in which picture: each split's people are dealt out in shuffled rounds, so that all are seen equally
+    often and nobody belongs to a place."""
+    rng = np.random.default_rng([settings.seed, 5, int(split == "test")])
+    deck: list[int] = []
+    cast: dict[int, tuple[int, ...]] = {}
+    people = pool(settings, split)
+    for index in range(settings.scenes):
+        if split_of(settings, index) != split:
+            continue
+        chosen: list[int] = []
+        while len(chosen) < crowd_size(settings, index)[1]:
+            fresh = [k for k, person in enumerate(deck) if person not in chosen]
+            if not fresh:
+                deck += rng.permutation(np.asarray(people)).tolist()
+                continue
+            chosen.append(deck.pop(fresh[0]))
+        cast[index] = tuple(chosen)
+    return cast
+
+
+@functools.lru_cache(maxsize=24)
+def place_and_mesh(seed: int, number: int, device: str) -> tuple[Place, Any, dict[str, Any]]:
+    """A place and its arrays on the device."""
+    place = build_place(seed, number)
+    mesh = place.mesh
+    arrays = {
+        "s_index": wp.array(mesh.faces.ravel(), dtype=int, device=device),
+        "s_normal": wp.array(mesh.normals, dtype=wp.vec3, device=device),
+        "s_uv": wp.array(mesh.uv, dtype=wp.vec3, device=device),
+        "s_material": wp.array(mesh.material, dtype=int, device=device),
+        "materials": wp.array(mesh.materials, dtype=float, device=device),
+    }
+    points = wp.array(mesh.points, dtype=wp.vec3, device=device)
+    return place, wp.Mesh(points=points, indices=arrays["s_index"]), arrays
+
+
+def choose_place(settings: Settings, index: int, rng: Rng) -> tuple[int, int]:
+    """Numbers of the place and the camera. Test pictures have places of their own."""
+    test = split_of(settings, index) == "test"
+    train_places = max(len(KINDS), (settings.scenes - settings.test_scenes) // 10)
+    test_places = max(len(KINDS), settings.test_scenes // 10)
+    place = train_places + int(rng.integers(test_places)) if test else int(rng.integers(train_places))
+    return place, place * CAMERAS_PER_PLACE + int(rng.integers(CAMERAS_PER_PLACE))
+
+
+def people_of(settings: Settings, index: int, rng: Rng) -> list[tuple[int, Identity]]:
+    """The people of a picture with their numbers; bystanders have UNLABELED, some are dressed like somebody known."""
+    total, _ = crowd_size(settings, index)
+    named = casting(settings, split_of(settings, index))[index]
+    people = [(number, identity_of(settings.seed, number)) for number in named]
+    others = pool(settings, split_of(settings, index))
+    for _ in range(total - len(named)):
+        if rng.random() < 0.3:
+            model = int(rng.choice(others)) if rng.random() < 0.5 else named[int(rng.integers(len(named)))]
+            people.append((UNLABELED, look_alike(rng, identity_of(settings.seed, model))))
+        else:
+            people.append((UNLABELED, sample_identity(rng)))
+    return people
+
+
+def project(camera: Camera, points: NDArray[Any], width: int, height: int) -> NDArray[np.float64]:
+    """Pixels x, y and depth [N, 3] of points [N, 3] metres; behind the camera the depth is negative."""
+    p = (np.asarray(points, np.float64) - camera.at) @ camera.axes.T
+    z = np.where(np.abs(p[:, 2]) < 1e-3, 1e-3, p[:, 2])
+    f = camera.focal * width
+    return np.stack([p[:, 0] / z * f + width / 2, p[:, 1] / z * f + height / 2, p[:, 2]], 1)
+
+
+def stand(
+    camera: Camera, place: Place, width: int, height: int, rng: Rng, taken: list[Any]
+) -> tuple[float, float, float] | None:
+    """A free point of the ground in view: x, y and the height in pixels of a person there. None where none was found."""
+    scale = height / 600
+    for _ in range(60):
+        tall = float(np.clip(np.exp(rng.normal(np.log(140), 0.55)), 36, 520)) * scale
+        distance = camera.focal * width * 1.7 / tall
+        side = rng.uniform(-0.54, 0.54) / camera.focal
+        flat = camera.axes[2, :2] / np.linalg.norm(camera.axes[2, :2])
+        right = np.array([flat[1], -flat[0]])
+        x, y = camera.at[:2] + flat * distance + right * side * distance
+        if not place.free(float(x), float(y)):
+            continue
+        if any((x - a) ** 2 + (y - b) ** 2 < 0.32 for a, b, _ in taken):
+            continue
+        feet, head = project(camera, np.array([[x, y, 0], [x, y, 1.7]]), width, height)
+        inside = min(feet[1], height) - max(head[1], 0)
+        if head[2] > 1.0 and -20 * scale < head[0] < width + 20 * scale and inside > 0.45 * (feet[1] - head[1]):
+            return float(x), float(y), float(feet[1] - head[1])
+    return None
+
+
+def positions(
+    camera: Camera, place: Place, settings: Settings, count: int, rng: Rng
+) -> list[tuple[float, float, float, float]]:
+    """Up to `count` standing points: x, y, height in pixels and the direction (radians) the person faces. Some walk in pairs."""
+    found: list[tuple[float, float, float]] = []
+    headings: list[float] = []
+    flow = rng.uniform(0, 2 * np.pi)
+    for _ in range(count):
+        if found and rng.random() < 0.22:
+            x, y, tall = found[-1]
+            turn = headings[-1]
+            gap = rng.uniform(0.55, 0.75) * rng.choice([-1, 1])
+            near = (x + gap * np.cos(turn), y + gap * np.sin(turn))
+            clear = all((near[0] - a) ** 2 + (near[1] - b) ** 2 > 0.2 for a, b, _ in found)
+            if clear and place.free(*near):
+                found.append((*near, tall))
+                headings.append(turn + rng.normal(0, 0.2))
+                continue
+        point = stand(camera, place, settings.width, settings.height, rng, found)
+        if point is not None:
+            found.append(point)
+            along = flow + rng.choice([0, np.pi]) + rng.normal(0, 0.3)
+            headings.append(float(along if rng.random() < 0.5 else rng.uniform(0, 2 * np.pi)))
+    return [(*p, h) for p, h in zip(found, headings, strict=True)]
+
+
+def put(piece: Piece, x: float, y: float, turn: float) -> Piece:
+    """The piece turned by `turn` about z and moved to (x, y)."""
+    c, s = np.cos(turn), np.sin(turn)
+    rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)
+    points = piece.points @ rotation.T + np.array([x, y, 0], np.float32)
+    normals = (piece.normals @ rotation.T).astype(np.float32)
+    return Piece(points.astype(np.float32), normals, piece.rest, piece.arm, piece.faces, piece.part)
+
+
+def dressed_people(
+    people: list[Identity], spots: list[tuple[float, float, float, float]], scale: float, rng: Rng
+) -> list[Piece]:
+    """The people as meshes where they stand, in order; the large in the picture get the fine body."""
+    poses = [bodies.sample_pose(rng)[1] for _ in spots]
+    result: dict[int, Piece] = {}
+    for topology, fine in ((bodies.COARSE, False), (bodies.FINE, True)):
+        rows = [k for k, spot in enumerate(spots) if (spot[2] > FINE_FROM * scale) == fine]
+        phenotypes = np.array([people[k].phenotype for k in rows], np.float32).reshape(-1, 6)
+        table = bodies.rotation_table([poses[k] for k in rows]) if rows else np.zeros((0, 1, 3, 3), np.float32)
+        for k, body in zip(rows, bodies.pose_bodies(topology, phenotypes, table), strict=True):
+            x, y, _, turn = spots[k]
+            result[k] = put(dress(body, people[k]), x, y, turn)
+    return [result[k] for k in range(len(spots))]
+
+
+def windows_of(camera: Camera, pieces: list[Piece], width: int, height: int) -> NDArray[np.int32]:
+    """The pixel rectangle around each piece, also outside the picture."""
+    rows = []
+    for piece in pieces:
+        p = project(camera, piece.points, width, height)
+        low, high = np.floor(p[:, :2].min(0)) - 1, np.ceil(p[:, :2].max(0)) + 2
+        rows.append([*np.clip(low, -4000, 8000), *np.clip(high, -4000, 8000)])
+    return np.asarray(rows, np.int32).reshape(-1, 4)
+
+
+def assemble(
+    settings: Settings, place_number: int, pieces: list[Piece], people: list[Identity], rng: Rng, device: str
+) -> tuple[Any, Any, float]:
+    """The world for the kernels, what must stay alive while it is used, and the exposure key."""
+    place, static, arrays = place_and_mesh(settings.seed, place_number, device)
+    light = sample_light(rng, place)
+    whole = merge(pieces)
+    owner = np.concatenate([np.full(len(p.faces), k, np.int32) for k, p in enumerate(pieces)])
+    feet = [[*p.points[p.points[:, 2] < 0.3][:, :2].mean(0), 0.5] for p in pieces]
+
+    def vectors(values: Any) -> Any:
+        return wp.array(np.asarray(values, np.float32), dtype=wp.vec3, device=device)
+
+    world = render.World()
+    index = wp.array(whole.faces.ravel(), dtype=int, device=device)
+    owners = wp.array(owner, dtype=int, device=device)
+    moving = wp.Mesh(points=vectors(whole.points), indices=index, groups=owners)
+    for name, value in arrays.items():
+        setattr(world, name, value)
+    world.s_mesh, world.p_mesh, world.p_index, world.p_owner = static.id, moving.id, index, owners
+    world.p_normal, world.p_rest, world.feet = vectors(whole.normals), vectors(whole.rest), vectors(feet)
+    world.p_arm = wp.array(whole.arm, dtype=float, device=device)
+    world.p_part = wp.array(whole.part, dtype=int, device=device)
+    world.persons = wp.array(np.stack([p.outfit.row for p in people]), dtype=float, device=device)
+    world.light_at, world.light_color = vectors(light.at), vectors(light.color)
+    world.light_kind = wp.array(light.kind, dtype=int, device=device)
+    world.sky_up, world.sky_side, world.bounce = (
+        wp.vec3(*light.sky_up),
+        wp.vec3(*light.sky_side),
+        wp.vec3(*light.bounce),
+    )
+    world.softness, world.cloud, world.haze = light.softness, light.cloud, light.haze
+    world.seed = int(rng.integers(1, 99999))
+    return world, (static, moving), light.key
+
+
+def lens_of(camera: Camera, width: int, height: int) -> Any:
+    lens = render.Lens()
+    lens.at = wp.vec3(*camera.at)
+    lens.right, lens.down, lens.ahead = (wp.vec3(*axis) for axis in camera.axes)
+    lens.focal, lens.width, lens.height = camera.focal * width, width, height
+    return lens
+
+
+def annotate(owner: NDArray[np.int32], alone: NDArray[np.float64], numbers: list[int]) -> list[tuple[int, Annotation]]:
+    """Boxes of the visible pixels. owner [H, W]; alone [P]: pixels of each person with nothing in front and no border. The visible
+    fraction is the visible pixels over `alone`, at most 1."""
+    found = []
+    for row, number in enumerate(numbers):
+        y, x = np.nonzero(owner == row)
+        if not len(y):
+            continue
+        box = (int(x.min()), int(y.min()), int(x.max() - x.min() + 1), int(y.max() - y.min() + 1))
+        visible = min(1.0, len(y) / max(1.0, alone[row]))
+        if visible < LEAST_VISIBLE or box[3] < LEAST_HEIGHT:
+            continue
+        named = number if visible >= LEAST_NAMED else UNLABELED
+        found.append((row, Annotation(box, len(y), named, round(visible, 4))))
+    return found
+
+
+def render_scene(settings: Settings, index: int, device: str = "cpu") -> RenderedScene:
+    """Renders one picture with its annotations."""
+    rng = np.random.default_rng([settings.seed, 6, index])
+    place_number, camera_number = choose_place(settings, index, rng)
+    place = place_and_mesh(settings.seed, place_number, device)[0]
+    camera = build_camera(settings.seed, camera_number, place, rng)
+    people = people_of(settings, index, rng)
+    spots = positions(camera, place, settings, len(people), rng)
+    if not spots:  # a camera without a free spot in view still gives a picture
+        spots = [(*place.layout.area[:2], 1.0, 0.0)]
+    people = people[: len(spots)]
+    pieces = dressed_people([p for _, p in people], spots, settings.height / 600, rng)
+    world, alive, key = assemble(settings, place_number, pieces, [p for _, p in people], rng, device)
+    lens = lens_of(camera, settings.width, settings.height)
+    picture = render.render(world, lens, windows_of(camera, pieces, settings.width, settings.height), device)
+    del alive
+    found = annotate(picture.owner, picture.alone, [number for number, _ in people])
+    return RenderedScene(
+        jpeg=develop(picture.color, camera.response, key, rng),
+        annotations=tuple(a for _, a in found),
+        camera=camera_number,
+        place=f"{place.kind}-{place_number}",
+        split=split_of(settings, index),
+        owner=picture.owner,
+        rows=tuple(row for row, _ in found),
+    )

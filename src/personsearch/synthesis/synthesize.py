@@ -1,0 +1,244 @@
+"""Renders a benchmark into a folder: pictures, boxes, identities, cameras. Parallel, resumable, the same on every run.
+
+OUT/settings.json        what the folder is made from; another run must agree
+OUT/images/000000.jpg    one picture a scene
+OUT/shards/000000.json   its annotations, until all scenes are there
+OUT/annotations.json     all of them, COCO style with person_id
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from personsearch.errors import SettingError
+
+if TYPE_CHECKING:
+    from personsearch.synthesis.scenes import Settings
+
+WORKER_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def synthesize(
+    out: Path,
+    *,
+    identities: int,
+    scenes: int,
+    seed: int = 0,
+    test_identities: int | None = None,
+    test_scenes: int | None = None,
+    width: int = 1000,
+    height: int = 600,
+    workers: int | None = None,
+) -> Path:
+    """Renders `scenes` pictures of `identities` people into the folder `out` and returns its annotation file.
+
+    `identities` and `scenes` count train and test together; of both, one in five is test unless said otherwise: the last
+    `test_identities` people appear only in the last `test_scenes` pictures, at places of their own. Each identity of a split is
+    cast equally often. A picture depends on the settings and its index alone, so a stopped run continues where it was, with
+    any number of `workers` (processes; all cores by default). Progress goes to stderr.
+
+    Raises SettingError for impossible numbers, or when the folder holds scenes of other settings.
+    """
+    settings = checked(identities, scenes, seed, test_identities, test_scenes, width, height)
+    out = Path(out)
+    claim(out, settings.as_dict())
+    missing = [i for i in range(scenes) if not done(out, i)]
+    finished = out / "annotations.json"
+    if finished.exists() and not missing:
+        return finished
+    count = min(workers or os.cpu_count() or 1, max(1, len(missing)))
+    track(render_all(out, settings, missing, count), len(missing), scenes)
+    return merge_shards(out, settings)
+
+
+def checked(
+    identities: int,
+    scenes: int,
+    seed: int,
+    test_identities: int | None,
+    test_scenes: int | None,
+    width: int,
+    height: int,
+) -> Settings:
+    """The settings with their defaults filled in. Raises SettingError."""
+    held_out = max(1, identities // 5) if test_identities is None else test_identities
+    held_scenes = max(1, scenes // 5) if test_scenes is None else test_scenes
+    for name, value, low, high in (
+        ("identities", identities, 2, 10**6),
+        ("scenes", scenes, 1, 10**6),
+        ("seed", seed, 0, 2**31),
+        ("test_identities", held_out, 0, identities),
+        ("test_scenes", held_scenes, 0, scenes),
+        ("width", width, 96, 4096),
+        ("height", height, 64, 4096),
+    ):
+        if not low <= value <= high:
+            raise SettingError(f"{name} is {value}: give a number from {low} to {high}")
+    if held_scenes < scenes and held_out >= identities:
+        raise SettingError(
+            f"test_identities is {held_out} of {identities}: leave some people to train on, or set test_scenes={scenes}"
+        )
+    if held_scenes and not held_out:
+        raise SettingError(
+            f"test_scenes is {held_scenes} but no identity is left to test: set test_scenes=0 or test_identities"
+        )
+    from personsearch.synthesis.scenes import Settings
+
+    return Settings(identities, scenes, seed, held_out, held_scenes, width, height)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """The file appears whole or not at all."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def claim(out: Path, settings: dict[str, int]) -> None:
+    """Marks the folder with its settings, or checks that they are the same. Raises SettingError."""
+    mark = out / "settings.json"
+    if mark.exists():
+        held = json.loads(mark.read_text())
+        differ = [k for k in sorted({*held, *settings}) if held.get(k) != settings.get(k)]
+        if differ:
+            name = differ[0]
+            raise SettingError(
+                f"{out}: holds scenes made with {name}={held.get(name)}, not {settings.get(name)}: give another folder or delete it"
+            )
+    elif out.exists() and any(out.iterdir()):
+        raise SettingError(f"{out}: is not empty and holds no rendered scenes: give another folder")
+    for folder in (out / "images", out / "shards"):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not mark.exists():
+        write_atomic(mark, json.dumps(settings, indent=1).encode())
+
+
+def picture_path(out: Path, index: int) -> Path:
+    return out / "images" / f"{index:06d}.jpg"
+
+
+def shard_path(out: Path, index: int) -> Path:
+    return out / "shards" / f"{index:06d}.json"
+
+
+def done(out: Path, index: int) -> bool:
+    """Whether this scene's picture and annotations are there; a finished folder has one file for all annotations."""
+    told = shard_path(out, index).exists() or (out / "annotations.json").exists()
+    return told and picture_path(out, index).exists()
+
+
+def render_one(out: Path, settings: Settings, index: int) -> int:
+    """Renders one scene and writes its picture, then its annotations."""
+    from personsearch.synthesis.scenes import render_scene
+
+    scene = render_scene(settings, index)
+    write_atomic(picture_path(out, index), scene.jpeg)
+    image = {"width": settings.width, "height": settings.height}
+    image |= {"camera": scene.camera, "place": scene.place, "split": scene.split}
+    people = [
+        {"bbox": list(a.bbox), "area": a.area, "person_id": a.person_id, "visible": a.visible}
+        for a in scene.annotations
+    ]
+    write_atomic(shard_path(out, index), json.dumps({"image": image, "people": people}).encode())
+    return index
+
+
+def prepare_worker() -> None:
+    """One thread a process, and no messages of the libraries."""
+    import torch
+
+    torch.set_num_threads(1)
+    quiet()
+
+
+def quiet() -> None:
+    """Keeps warp's messages about devices and kernels off the terminal."""
+    import warp
+
+    warp.config.log_level = warp.LOG_ERROR
+
+
+def render_task(task: tuple[Path, Settings, int]) -> int:
+    return render_one(*task)
+
+
+def render_all(out: Path, settings: Settings, missing: list[int], workers: int) -> Iterator[int]:
+    """Renders the missing scenes, here or in `workers` processes; yields each index as it is written."""
+    if not missing:
+        return
+    quiet()
+    first, rest = missing[0], missing[1:]
+    yield render_one(
+        out, settings, first
+    )  # builds the caches and compiles the kernels once, before there are processes
+    tasks = [(out, settings, index) for index in rest]
+    if workers == 1 or not tasks:
+        yield from map(render_task, tasks)
+        return
+    before = {name: os.environ.get(name) for name in WORKER_THREADS}
+    os.environ.update(dict.fromkeys(WORKER_THREADS, "1"))
+    try:
+        with multiprocessing.get_context("spawn").Pool(workers, initializer=prepare_worker) as processes:
+            yield from processes.imap_unordered(render_task, tasks, chunksize=1)
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def track(finished: Iterator[int], missing: int, scenes: int) -> None:
+    """Shows progress on stderr while the scenes are rendered."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("rendering scenes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=scenes, completed=scenes - missing)
+        for _ in finished:
+            progress.advance(task)
+
+
+def merge_shards(out: Path, settings: Settings) -> Path:
+    """Writes annotations.json from all shards, in the order of the scenes, and removes them."""
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    for index in range(settings.scenes):
+        shard = json.loads(shard_path(out, index).read_text())
+        images.append({"id": index, "file_name": picture_path(out, index).name, **shard["image"]})
+        for person in shard["people"]:
+            entry = {"id": len(annotations), "image_id": index, "category_id": 1, "iscrowd": 0, "segmentation": []}
+            annotations.append(entry | person)
+    info = {"description": "people rendered by personsearch synthesize", "settings": settings.as_dict()}
+    document = {"info": info, "images": images, "categories": [{"id": 1, "name": "person"}], "annotations": annotations}
+    path = out / "annotations.json"
+    write_atomic(path, json.dumps(document).encode())
+    for index in range(settings.scenes):
+        shard_path(out, index).unlink()
+    (out / "shards").rmdir()
+    return path
+
+
+def summarize(annotation_file: Path) -> dict[str, float]:
+    """Counts of a finished folder: scenes, people, named people, identities, places, cameras, median box height (pixels)."""
+    document = json.loads(annotation_file.read_text())
+    people = document["annotations"]
+    named = [p["person_id"] for p in people if p["person_id"] >= 0]
+    heights = sorted(p["bbox"][3] for p in people)
+    return {
+        "scenes": len(document["images"]),
+        "people": len(people),
+        "named": len(named),
+        "identities": len(set(named)),
+        "places": len({image["place"] for image in document["images"]}),
+        "cameras": len({image["camera"] for image in document["images"]}),
+        "median_height": heights[len(heights) // 2] if heights else 0,
+    }
