@@ -1,0 +1,237 @@
+"""The common rule of the field, as one function. What it takes for granted stands in `Rules`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from personsearch.data.records import UNLABELED, Benchmark, Box, Query, Scene
+from personsearch.errors import DataError
+from personsearch.evaluation.metrics import (
+    Floats,
+    average_precision,
+    box_ious,
+    first_hit_rank,
+    match_one_to_one,
+)
+from personsearch.geometry.detections import Detections
+
+_BLOCK = 64
+"""Queries compared with all detections at a time."""
+_DECIMALS = 10
+"""Of a similarity. Equal embeddings then tie however their products were summed up."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The numbers of the common rule (OIM, NAE, SeqNet and those after them)."""
+
+    score_threshold: float = 0.5
+    """Detections below are not searched."""
+    iou: float = 0.5
+    """What a hit must overlap the true box at least, unless that box is small:"""
+    iou_margin: float = 10.0
+    """a true box of w x h pixels asks for w h / ((w + margin) (h + margin)) at most."""
+    detection_threshold: float = 0.01
+    """Detections below do not count for detection AP and recall."""
+    detection_iou: float = 0.5
+    """What a detection must overlap the true box at least."""
+
+
+@dataclass(frozen=True)
+class DetectionResult:
+    """How well the people of the test scenes were detected, who they are left aside."""
+
+    ap: float
+    """Average precision over all annotated people, in [0, 1]; 0 when nobody is annotated."""
+    recall: float
+    """Part of the annotated people that were found, in [0, 1]; 0 when nobody is annotated."""
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Answers to all queries of a benchmark, judged. All figures are in [0, 1]."""
+
+    average_precisions: tuple[float, ...]
+    """One for each query, in the benchmark's order."""
+    first_hits: tuple[int | None, ...]
+    """Rank of the first right answer to each query, counted from 1; None when there was none."""
+    detection_ap: float
+    """See `DetectionResult`."""
+    detection_recall: float
+
+    @property
+    def mAP(self) -> float:  # noqa: N802  the name in every table
+        return float(np.mean(self.average_precisions))
+
+    def top(self, k: int) -> float:
+        """Part of the queries with a right answer among the first k."""
+        return float(np.mean([rank is not None and rank <= k for rank in self.first_hits]))
+
+    @property
+    def top1(self) -> float:
+        return self.top(1)
+
+    @property
+    def top5(self) -> float:
+        return self.top(5)
+
+    @property
+    def top10(self) -> float:
+        return self.top(10)
+
+    def as_dict(self) -> dict[str, float]:
+        """The figures of a table: mAP, top1, top5, top10, detection_ap, detection_recall."""
+        names = ("mAP", "top1", "top5", "top10", "detection_ap", "detection_recall")
+        return {name: getattr(self, name) for name in names}
+
+
+def labeled_boxes(scene: Scene) -> Tensor:
+    """[N, 4] float32, the annotated boxes of a scene in its order, as if a detector had found them."""
+    return torch.tensor([person.box for person in scene.persons], dtype=torch.float32).reshape(-1, 4)
+
+
+def evaluate_search(
+    benchmark: Benchmark,
+    detections: Mapping[str, Detections],
+    query_embeddings: Tensor,
+    *,
+    rules: Rules = Rules(),
+) -> SearchResult:
+    """Ranks all detections of each query's gallery by similarity and judges the ranking.
+
+    `detections` holds each test scene by its name; `query_embeddings` [Q, D], unit length, are in the order of
+    `benchmark.queries`. Each scene of a gallery that holds the identity is something to find. Of its detections
+    the most similar one among those that overlap the person enough is right; all others of the gallery are
+    wrong. A scene listed twice in a gallery counts once. A similarity that is not a number ranks last and is
+    never right.
+
+    Raises DataError when there are no queries, when a query's gallery does not hold its identity or names an
+    unknown scene, and when the detections of a test scene are missing; ValueError when there is not one
+    embedding a query.
+    """
+    queries = benchmark.queries
+    if not queries:
+        raise DataError(f"{benchmark.name} has no queries: nobody is seen twice in its test scenes")
+    if len(query_embeddings) != len(queries):
+        raise ValueError(f"{len(query_embeddings)} embeddings for {len(queries)} queries")
+    detection = evaluate_detection(benchmark, detections, rules=rules)
+    pool = _Pool(benchmark, detections, rules)
+    judged = [
+        _judge(pool, query, similarities, benchmark.name)
+        for query, similarities in zip(queries, pool.similarities(query_embeddings), strict=True)
+    ]
+    precisions, ranks = zip(*judged, strict=True)
+    return SearchResult(tuple(precisions), tuple(ranks), detection.ap, detection.recall)
+
+
+def evaluate_detection(
+    benchmark: Benchmark,
+    detections: Mapping[str, Detections],
+    *,
+    rules: Rules = Rules(),
+) -> DetectionResult:
+    """AP and recall over all annotated people of the test scenes, with and without identity.
+
+    Detection and person are paired where each is the other's best overlap. Raises DataError when there are no
+    test scenes, or the detections of one are missing.
+    """
+    if not benchmark.test:
+        raise DataError(f"{benchmark.name} has no test scenes: there is nothing to evaluate on")
+    scores, found = [np.zeros(0)], [np.zeros(0, dtype=bool)]
+    people = 0
+    for scene in benchmark.test:
+        boxes, confidences, _ = _kept(detections, scene.name, rules.detection_threshold)
+        truth = labeled_boxes(scene).double().numpy()
+        people += len(truth)
+        scores.append(confidences)
+        found.append(match_one_to_one(truth, boxes, confidences, rules.detection_iou))
+    every, right = np.concatenate(scores), np.concatenate(found)
+    ap = average_precision(every, every[right], people)
+    return DetectionResult(ap, float(right.sum() / people) if people else 0.0)
+
+
+class _Pool:
+    """The detections of all test scenes in one table, scene after scene, and who is where."""
+
+    def __init__(self, benchmark: Benchmark, detections: Mapping[str, Detections], rules: Rules) -> None:
+        self.rules = rules
+        self.index = {scene.name: index for index, scene in enumerate(benchmark.test)}
+        kept = [_kept(detections, name, rules.score_threshold) for name in self.index]
+        counts = [len(boxes) for boxes, _, _ in kept]
+        self.boxes = np.concatenate([boxes for boxes, _, _ in kept])
+        self.embeddings = torch.cat([embeddings for _, _, embeddings in kept if len(embeddings)] or [torch.zeros(0)])
+        self.scene_of = np.repeat(np.arange(len(kept)), counts)
+        self.starts = np.concatenate([[0], np.cumsum(counts)])
+        self.persons: dict[int, list[tuple[int, Box]]] = defaultdict(list)
+        for index, scene in enumerate(benchmark.test):
+            for person in scene.persons:
+                if person.identity != UNLABELED:
+                    self.persons[person.identity].append((index, person.box))
+
+    def similarities(self, queries: Tensor) -> Iterator[Floats]:
+        """For each query the cosine [M] to all detections."""
+        table = self.embeddings.double()
+        queries = queries.detach().cpu().double()
+        for start in range(0, len(queries), _BLOCK):
+            block = queries[start : start + _BLOCK]
+            if len(table):
+                values = (block @ table.T).numpy().round(_DECIMALS)
+                yield from np.nan_to_num(values, copy=False, nan=-np.inf, posinf=-np.inf)
+            else:
+                yield from np.zeros((len(block), 0))
+
+    def rows(self, scene: int) -> slice:
+        return slice(self.starts[scene], self.starts[scene + 1])
+
+
+def _judge(pool: _Pool, query: Query, similarities: Floats, name: str) -> tuple[float, int | None]:
+    """Average precision and rank of the first hit of one query."""
+    searched = _searched(pool, query.gallery, name)
+    present = [(scene, box) for scene, box in pool.persons.get(query.identity, ()) if searched[scene]]
+    if not present:
+        raise DataError(
+            f"{name} asks for person {query.identity} of {query.scene} in a gallery without that person: "
+            "repair its queries"
+        )
+    hits = [hit for scene, box in present if (hit := _hit(pool, scene, box, similarities)) is not None]
+    scores = similarities[searched[pool.scene_of]]
+    return average_precision(scores, np.array(hits), len(present)), first_hit_rank(scores, np.array(hits))
+
+
+def _searched(pool: _Pool, gallery: Sequence[str], name: str) -> NDArray[np.bool_]:
+    """[S] which test scenes the gallery holds."""
+    searched = np.zeros(len(pool.index), dtype=bool)
+    try:
+        searched[[pool.index[scene] for scene in gallery]] = True
+    except KeyError as missing:
+        raise DataError(f"{name} searches in {missing}, which is not a test scene: repair its queries") from None
+    return searched
+
+
+def _hit(pool: _Pool, scene: int, box: Box, similarities: Floats) -> float | None:
+    """Similarity of the scene's best detection that overlaps the box enough; None without one."""
+    rows = pool.rows(scene)
+    width, height = box[2] - box[0], box[3] - box[1]
+    margin = pool.rules.iou_margin
+    needed = min(pool.rules.iou, width * height / ((width + margin) * (height + margin)))
+    ious = box_ious(np.array([box]), pool.boxes[rows])[0]
+    values = similarities[rows][(ious >= needed) & (ious > 0)]
+    best = values.max(initial=-np.inf)
+    return float(best) if np.isfinite(best) else None
+
+
+def _kept(detections: Mapping[str, Detections], name: str, threshold: float) -> tuple[Floats, Floats, Tensor]:
+    """Boxes [M, 4], scores [M] and embeddings [M, D] of a scene's detections from the threshold on."""
+    if name not in detections:
+        raise DataError(f"the detections of scene {name} are missing: give all test scenes, empty ones too")
+    found = detections[name]
+    keep = found.scores >= threshold  # not so for NaN
+    boxes, scores = found.boxes[keep].detach().cpu().double(), found.scores[keep].detach().cpu().double()
+    return boxes.numpy(), scores.numpy(), found.embeddings[keep].detach().cpu()

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from personsearch.evaluation.metrics import average_precision, box_ious, first_hit_rank, match_one_to_one
+
+
+def slow_average_precision(scores, right, relevant):
+    """Walks down the thresholds: recall gained times precision there."""
+    total, found_before = 0.0, 0
+    for threshold in sorted(set(scores), reverse=True):
+        answers = [r for s, r in zip(scores, right, strict=True) if s >= threshold]
+        total += (sum(answers) - found_before) / relevant * (sum(answers) / len(answers))
+        found_before = sum(answers)
+    return total
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_average_precision_is_the_slow_walk_with_ties(seed):
+    random = np.random.default_rng(seed)
+    n = random.integers(1, 40)
+    scores = random.integers(0, 10, n) / 10  # many ties
+    right = random.random(n) < 0.3
+    relevant = int(right.sum() + random.integers(0, 3)) or 1
+    expected = slow_average_precision(scores.tolist(), right.tolist(), relevant)
+    assert average_precision(scores, scores[right], relevant) == pytest.approx(expected, abs=1e-12)
+
+
+def test_nothing_to_find_and_nothing_found():
+    nothing = np.zeros(0)
+    assert average_precision(nothing, nothing, 3) == 0
+    assert average_precision(np.array([0.4]), nothing, 0) == 0
+    assert first_hit_rank(nothing, nothing) is None
+
+
+def test_the_rank_counts_wrong_answers_of_the_same_score_first():
+    scores = np.array([0.9, 0.5, 0.5, 0.5, 0.1])
+    assert first_hit_rank(scores, np.array([0.5])) == 4
+    assert first_hit_rank(scores, np.array([0.5, 0.5])) == 3
+    assert first_hit_rank(scores, np.array([0.1, 0.9])) == 1
+
+
+def slow_iou(a, b):
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def random_boxes(random, n):
+    low = random.integers(0, 20, (n, 2)).astype(float)
+    return np.concatenate([low, low + random.integers(1, 20, (n, 2))], axis=1)
+
+
+def test_ious_are_the_slow_ones():
+    random = np.random.default_rng(0)
+    first, second = random_boxes(random, 12), random_boxes(random, 9)
+    expected = [[slow_iou(a, b) for b in second] for a in first]
+    assert np.allclose(box_ious(first, second), expected, atol=1e-12)
+    assert box_ious(first[:0], second).shape == (0, 9)
+
+
+def test_boxes_without_area_or_number_overlap_nothing():
+    box = np.array([[0.0, 0.0, 5.0, 5.0]])
+    strange = np.array([[1.0, 1.0, 1.0, 4.0], [4.0, 4.0, 1.0, 1.0], [np.nan, 0.0, 5.0, 5.0]])
+    assert box_ious(box, strange).tolist() == [[0, 0, 0]]
+    assert match_one_to_one(box, strange, np.ones(3), 0.0).tolist() == [False] * 3
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_matching_does_not_depend_on_any_order(seed):
+    random = np.random.default_rng(seed)
+    truth, boxes = random_boxes(random, 6), random_boxes(random, 10)
+    boxes[:4], boxes[4] = truth[:4], truth[0]  # some perfect, one twice
+    scores = random.integers(0, 4, 10) / 4
+    found = match_one_to_one(truth, boxes, scores, 0.5)
+    assert found.sum() <= len(truth)
+    shuffled = random.permutation(10)
+    again = match_one_to_one(truth[::-1], boxes[shuffled], scores[shuffled], 0.5)
+    assert sorted(scores[shuffled][again]) == sorted(scores[found])
+
+
+def test_of_two_equal_boxes_the_surer_one_finds_the_person():
+    truth = np.array([[0.0, 0.0, 10.0, 10.0]])
+    found = match_one_to_one(truth, truth[[0, 0]], np.array([0.3, 0.8]), 0.5)
+    assert found.tolist() == [False, True]
+
+
+def test_one_box_over_two_people_finds_one():
+    truth = np.array([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 9.0]])
+    assert match_one_to_one(truth, truth[:1], np.ones(1), 0.5).sum() == 1
