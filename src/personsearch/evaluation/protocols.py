@@ -176,16 +176,18 @@ class _Pool:
                     self.persons[person.identity].append((index, person.box))
 
     def similarities(self, queries: Tensor) -> Iterator[Floats]:
-        """For each query the cosine [M] to all detections."""
-        table = self.embeddings.double()
-        queries = queries.detach().cpu().double()
+        """For each query the cosine [M] to all detections; -inf where either embedding is not finite."""
+        table, valid = _finite(self.embeddings)
+        queries, valid_queries = _finite(queries.detach().cpu())
         for start in range(0, len(queries), _BLOCK):
-            block = queries[start : start + _BLOCK]
-            if len(table):
-                values = (block @ table.T).numpy().round(_DECIMALS)
-                yield from np.nan_to_num(values, copy=False, nan=-np.inf, posinf=-np.inf)
-            else:
-                yield from np.zeros((len(block), 0))
+            block = slice(start, start + _BLOCK)
+            if not len(table):
+                yield from np.zeros((len(queries[block]), 0))
+                continue
+            values: Floats = (queries[block] @ table.T).numpy().round(_DECIMALS)
+            values[:, ~valid] = -np.inf
+            values[~valid_queries[block]] = -np.inf
+            yield from values
 
     def rows(self, scene: int) -> slice:
         return slice(self.starts[scene], self.starts[scene + 1])
@@ -209,7 +211,7 @@ def _searched(pool: _Pool, gallery: Sequence[str], name: str) -> NDArray[np.bool
     """[S] which test scenes the gallery holds."""
     searched = np.zeros(len(pool.index), dtype=bool)
     try:
-        searched[[pool.index[scene] for scene in gallery]] = True
+        searched[list(map(pool.index.__getitem__, gallery))] = True
     except KeyError as missing:
         raise DataError(f"{name} searches in {missing}, which is not a test scene: repair its queries") from None
     return searched
@@ -225,6 +227,12 @@ def _hit(pool: _Pool, scene: int, box: Box, similarities: Floats) -> float | Non
     values = similarities[rows][(ious >= needed) & (ious > 0)]
     best = values.max(initial=-np.inf)
     return float(best) if np.isfinite(best) else None
+
+
+def _finite(embeddings: Tensor) -> tuple[Tensor, NDArray[np.bool_]]:
+    """The embeddings [N, D] as float64, with zeros for those that are not finite, and which [N] are."""
+    valid = embeddings.isfinite().all(dim=-1)
+    return embeddings.double().where(valid[..., None], 0.0), valid.numpy()
 
 
 def _kept(detections: Mapping[str, Detections], name: str, threshold: float) -> tuple[Floats, Floats, Tensor]:
