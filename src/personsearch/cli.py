@@ -7,6 +7,8 @@ like are imported inside the commands, so that `--help` is quick.
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +41,9 @@ class _Group(TyperGroup):
             _fail(str(error), error.exit_code)
         except KeyboardInterrupt:
             _fail("stopped; what was written is kept, and the same command goes on from there", 130)
+        except BrokenPipeError:  # the reader of a pipe has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
         except OSError as error:
             _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
 
@@ -226,7 +231,11 @@ def synthesize(
     identities: Annotated[int, typer.Option(min=1, help="How many different people.")],
     scenes: Annotated[int, typer.Option(min=1, help="How many pictures.")],
     seed: Annotated[int, typer.Option(help="Another seed, other people and places.")] = 0,
-    workers: Annotated[int | None, typer.Option(help="Processes; by default one a core.")] = None,
+    test_identities: Annotated[int | None, typer.Option(min=0, help="Of them for testing; one in five.")] = None,
+    test_scenes: Annotated[int | None, typer.Option(min=0, help="Pictures for testing; one in five.")] = None,
+    width: Annotated[int, typer.Option(min=64, help="Of a picture, in pixels.")] = 1000,
+    height: Annotated[int, typer.Option(min=64, help="Of a picture, in pixels.")] = 600,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
 ) -> None:
     """Render people in places: a benchmark in COCO style. The same command goes on after a stop.
 
@@ -234,7 +243,17 @@ def synthesize(
     """
     from personsearch.synthesis import synthesize as render
 
-    render(out, identities=identities, scenes=scenes, seed=seed, workers=workers)
+    render(
+        out,
+        identities=identities,
+        scenes=scenes,
+        seed=seed,
+        test_identities=test_identities,
+        test_scenes=test_scenes,
+        width=width,
+        height=height,
+        workers=workers,
+    )
     typer.echo(f"{out}: {scenes} scenes; train on them or evaluate with --data coco:{out}")
 
 

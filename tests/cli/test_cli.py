@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -197,6 +199,47 @@ def test_training_and_judging_refuse_in_one_line(tmp_path: Path) -> None:
     settings = run_json("describe", "binet_prw")
     assert settings["name"] == "binet_prw"
     assert "optimizer.steps" in run("describe", "binet_prw").stdout
+
+
+def test_commands_hand_their_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from personsearch import experiment, synthesis
+    from personsearch.data import sources
+    from personsearch.models import weights
+
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def note(*arguments: Any, **options: Any) -> Any:
+        calls.append((arguments, options))
+        return SimpleNamespace(model="the model")
+
+    figures = {"mAP": 0.5, "top1": 0.25}
+    monkeypatch.setattr(synthesis, "synthesize", note)
+    monkeypatch.setattr(experiment, "train", note)
+    monkeypatch.setattr(sources, "load_benchmark", note)
+    monkeypatch.setattr(weights, "load_weights", note)
+    monkeypatch.setattr(experiment, "evaluate_model", lambda *a, **o: list(o["progress"]("ab", "", 2)) and figures)
+
+    assert run("synthesize", "r", "--identities", 9, "--scenes", 30, "--test-scenes", 7).exit_code == 0
+    assert (calls[-1][0], calls[-1][1]["test_scenes"], calls[-1][1]["seed"]) == ((Path("r"),), 7, 0)
+    trained = (
+        "train",
+        "binet_rendered",
+        "--data",
+        "coco:r",
+        "--out",
+        "o",
+        "--set",
+        "seed=3",
+        "--set",
+        "a=b",
+        "--resume",
+    )
+    assert run(*trained).exit_code == 0
+    assert calls[-1][0] == ("binet_rendered", "coco:r", Path("o"))
+    assert (calls[-1][1]["settings"], calls[-1][1]["resume"]) == (["seed=3", "a=b"], True)
+    assert run_json("evaluate", "m", "--data", "coco:r", "--gallery-size", 50, "--device", "cpu") == figures
+    assert calls[-2:] == [(("coco:r",), {"gallery_size": 50}), (("m", "cpu"), {})]
+    assert "mAP                0.5000" in run("evaluate", "m", "--data", "coco:r").stdout
 
 
 def test_every_command_helps_with_an_example() -> None:

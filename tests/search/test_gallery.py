@@ -123,6 +123,17 @@ def test_search_leaves_the_query_as_it_was(tmp_path: Path, scenes: list[IndexedS
             gallery.search(torch.ones(9))
 
 
+def test_an_embedding_that_is_no_number_comes_last(tmp_path: Path) -> None:
+    found = people(4)
+    found.embeddings[2] = float("nan")
+    with new(tmp_path / "g") as gallery:
+        gallery.add([scene("a.jpg", found)])
+        hits = gallery.search(found.embeddings[1], per_scene=None)
+    assert len(hits) == 4
+    assert hits[0].similarity == pytest.approx(1, abs=1e-5)
+    assert hits[-1].box == pytest.approx(tuple(found.boxes[2].tolist()))
+
+
 def test_descending_equals_a_stable_sort() -> None:
     values = (torch.rand(5000, generator=torch.Generator().manual_seed(1)) * 40).floor() / 40
     assert list(descending(values)) == values.argsort(descending=True, stable=True).tolist()

@@ -193,9 +193,8 @@ def _text(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, c
 
 
 def _printable(text: str) -> str:
-    """File names hold anything; a font takes one line of real characters."""
-    real = text.encode("utf-8", "replace").decode("utf-8")
-    return "".join(c if c.isprintable() else "?" for c in real)
+    """File names hold anything, even halves of characters; a font takes one line of whole ones."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 @cache

@@ -236,7 +236,7 @@ class Gallery:
             )
         resident = self._load()
         query = torch.nn.functional.normalize(embedding.detach().float().cpu(), dim=0)
-        similarities = resident.embeddings @ query
+        similarities = (resident.embeddings @ query).nan_to_num(nan=-1.0)  # what is no number is like nobody
         hits: list[GalleryHit] = []
         taken: dict[int, int] = {}
         for person in descending(similarities):
