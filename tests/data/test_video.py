@@ -1,4 +1,7 @@
 import pickle
+import struct
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from fractions import Fraction
 from multiprocessing import get_context
@@ -116,6 +119,35 @@ def test_threads_do_not_disturb_each_other(steady):
 def test_the_header(steady):
     header = read_header(steady)
     assert (header.width, header.height, header.rate) == (64, 48, 10.0)
+
+
+def test_a_video_from_a_phone_held_upright(tmp_path):
+    path = tmp_path / "phone.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        pixels = np.zeros((48, 64, 3), np.uint8)
+        pixels[:, :32] = 255  # white on the left
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(stream.encode())
+    content = bytearray(path.read_bytes())
+    matrix = content.index(b"tkhd") + 44  # of the track: turn by 90 degrees clockwise to see it upright
+    turn = [0, 0x10000, 0, 0xFFFF0000, 0, 0, 0, 0, 0x40000000]
+    content[matrix : matrix + 36] = struct.pack(">9I", *turn)
+    path.write_bytes(content)
+    image = VideoFrame(path, 0).read()
+    assert image.size == (48, 64)
+    assert image.getpixel((24, 10))[0] > 200
+    assert image.getpixel((24, 54))[0] < 50
+    header = read_header(path)
+    assert (header.width, header.height) == (48, 64)
+
+
+def test_the_end_of_a_program_is_quiet(steady):
+    """Readers are still open then; their decoders must not stumble over modules that are gone."""
+    code = f"from personsearch.data.video import *; VideoFrame(Path({str(steady)!r}), 3).read()"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stderr == ""
 
 
 def _refused(path, reason):
