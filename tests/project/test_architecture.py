@@ -25,9 +25,10 @@ ALLOWED = {
     "evaluation": {"geometry", "data"},
     "experiment": {"geometry", "data", "models", "losses", "training", "evaluation"},
     "demo": {"geometry", "data", "models", "search", "evaluation"},
+    "console": {"search"},
     "cli": {
         *("geometry", "data", "synthesis", "models", "losses", "training", "search", "evaluation"),
-        *("experiment", "demo"),
+        *("experiment", "demo", "console"),
     },
 }
 EVERYBODYS = {"errors", "settings", ""}

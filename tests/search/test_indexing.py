@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -192,41 +193,36 @@ def test_a_full_disk_loses_nothing_that_was_written(tmp_path: Path) -> None:
 
 KILLS = int(os.environ.get("PERSONSEARCH_TEST_KILLS", "2"))
 
-_INDEX_IN_A_PROCESS = """
-import sys, time
+# A process that loads the libraries once and forks one indexing child for each line it reads.
+_INDEXER = """
+import os, sys, time
 from pathlib import Path
-sys.path.insert(0, {fakes!r})
+fakes, folder, photos = map(Path, sys.argv[1:])
+sys.path.insert(0, str(fakes))
 from search_fakes import DIM, searcher
 from personsearch.search import indexing
 from personsearch.search.gallery import Gallery
-indexing.BATCH = 4
-folder = Path({folder!r})
-about = folder / "gallery.json"
-gallery = (
-    Gallery.open(folder, write=True)
-    if about.exists()
-    else Gallery.create(folder, model="fake", fingerprint="fake-1", dim=DIM)
-)
-one = searcher()
-one.model.before = lambda: time.sleep({pause})
-print("ready", flush=True)
-with gallery:
-    indexing.index_sources(gallery, one, [Path({photos!r})])
-print("done", flush=True)
+
+def index():
+    if Gallery.exists(folder):
+        gallery = Gallery.open(folder, write=True)
+    else:
+        gallery = Gallery.create(folder, model="fake", fingerprint="fake-1", dim=DIM)
+    indexing.BATCH = 4
+    one = searcher()
+    one.model.before = lambda: time.sleep(0.03)
+    print(os.getpid(), flush=True)
+    with gallery:
+        indexing.index_sources(gallery, one, [photos])
+
+for line in sys.stdin:
+    child = os.fork()
+    if child == 0:
+        index()
+        os._exit(0)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
 """
-
-
-def in_a_process(folder: Path, photos: Path, pause: float = 0.0) -> subprocess.Popen[str]:
-    script = _INDEX_IN_A_PROCESS.format(
-        fakes=str(Path(__file__).parent), folder=str(folder), photos=str(photos), pause=pause
-    )
-
-    return subprocess.Popen(
-        [sys.executable, "-c", script],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def test_a_real_write_error_is_one_line_and_loses_nothing(tmp_path: Path) -> None:
@@ -250,16 +246,21 @@ def test_killed_again_and_again_ends_as_if_it_never_was(tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     save_pictures(photos, 40)
     held = 0
-    for cycle in range(KILLS):
-        process = in_a_process(tmp_path / "g", photos, pause=0.03)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.3 + 0.1 * (cycle % 5))
-        process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
-        now = len(Gallery.open(tmp_path / "g"))
-        assert held <= now <= 40
-        held = now
+    command = [sys.executable, "-c", _INDEXER, str(Path(__file__).parent), str(tmp_path / "g"), str(photos)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as indexer:
+        assert indexer.stdin is not None
+        assert indexer.stdout is not None
+        for cycle in range(KILLS):
+            indexer.stdin.write("index\n")
+            indexer.stdin.flush()
+            child = int(indexer.stdout.readline())
+            time.sleep(0.3 + 0.1 * (cycle % 5))
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            assert indexer.stdout.readline() == "ended\n"
+            now = len(Gallery.open(tmp_path / "g"))
+            assert held <= now <= 40
+            held = now
     assert held > 0
     index(tmp_path / "g", photos)
     index(tmp_path / "straight", photos)
