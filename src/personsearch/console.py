@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ import typer
 
 if TYPE_CHECKING:
     from personsearch.search.rows import GalleryHit
+
+_SECONDS_BETWEEN_LINES = 20.0
 
 
 def print_hits(hits: Sequence[GalleryHit]) -> None:
@@ -43,13 +46,16 @@ def complain(line: str) -> None:
 
 @contextmanager
 def bar(text: str) -> Iterator[Callable[[float, int, str], None]]:
-    """A progress bar on stderr, moved by (done, total, what)."""
+    """Shows on stderr how far it is, told (done, total, what): a bar, or now and then a line where no one looks."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(text)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
     with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as shown:
         task = shown.add_task(text, total=None)
 
@@ -57,6 +63,18 @@ def bar(text: str) -> Iterator[Callable[[float, int, str], None]]:
             shown.update(task, completed=done, total=total, description=f"{text} {escape(what[-40:])}")
 
         yield tell
+
+
+def _lines(text: str) -> Callable[[float, int, str], None]:
+    last = time.monotonic()
+
+    def tell(done: float, total: int, what: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _SECONDS_BETWEEN_LINES:
+            last = time.monotonic()
+            typer.echo(f"{text}: {done / max(total, 1):.0%}, {what}", err=True)
+
+    return tell
 
 
 def flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -14,6 +14,7 @@ from PIL import Image
 from search_fakes import FakeModel, picture, save_pictures, save_video, searcher
 from typer.testing import CliRunner, Result
 
+from personsearch import console
 from personsearch.cli import app
 from personsearch.search import searchers
 from personsearch.search.searchers import SceneSearcher
@@ -169,6 +170,16 @@ def test_broken_files_are_told_and_the_rest_goes_in(tmp_path: Path, photos: Path
     told = [line for line in result.stderr.splitlines() if line.startswith("warning: ")]
     assert len(told) == 2
     assert "cut.avi" in refused(1, "index", photos, "--gallery", tmp_path / "h", "--strict")
+
+
+def test_progress_is_told_in_lines_where_there_is_no_terminal(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("index", photos, "--gallery", tmp_path / "g").stderr == ""
+    monkeypatch.setattr(console, "_SECONDS_BETWEEN_LINES", 0.0)
+    result = run("index", photos, "--gallery", tmp_path / "h", "--json")
+    assert result.stderr.splitlines()[-1] == "indexing: 100%, p005.png"
+    assert json.loads(result.stdout)["total"]["scenes"] == 6
 
 
 def test_a_stop_is_one_line(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
