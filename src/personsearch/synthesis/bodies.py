@@ -1,8 +1,8 @@
 """Bodies from the parametric human `anny`: shapes from phenotypes, poses from a walk cycle and a few gestures.
 
-The body's rest pose (arms half raised, facing -y, z up) is the coordinate system in which clothes are cut; it is shared by
-all people. Two meshes of the same body exist: a coarse one (1,229 vertices) for people who are small in the picture
-and a fine one (12,272 vertices) for the large.
+The body's rest pose (arms half raised, facing -y, z up) is the coordinate system in which clothes are cut; it is
+shared by all people. Two meshes of the same body exist: a coarse one (1,229 vertices) for people who are small in
+the picture and a fine one (12,272 vertices) for the large.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from personsearch.errors import PersonSearchError
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 COARSE, FINE = "notoes_collapse10pc", "notoes"
 PHENOTYPES = ("gender", "age", "muscle", "weight", "height", "proportions")
 
@@ -88,8 +88,8 @@ def vertex_normals(vertices: torch.Tensor, faces: NDArray[np.int64]) -> torch.Te
 
 
 def pose_bodies(topology: str, phenotypes: Floats, rotations: Floats) -> list[Posed]:
-    """Poses B bodies. phenotypes [B, 6] in [0, 1] in the order of PHENOTYPES; rotations [B, J, 3, 3] of each bone about the
-    axes of the rest pose. The soles of each touch z = 0."""
+    """Poses B bodies. phenotypes [B, 6] in [0, 1] in the order of PHENOTYPES; rotations [B, J, 3, 3] of each bone
+    about the axes of the rest pose. The soles of each touch z = 0."""
     if not len(phenotypes):
         return []
     template = load_template(topology)
@@ -116,7 +116,7 @@ def about(axis: tuple[float, float, float], degrees: float) -> Floats:
     s, c = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     matrix = np.eye(3) + s * cross + (1 - c) * cross @ cross
-    return matrix.astype(np.float32)
+    return np.asarray(matrix, np.float32)
 
 
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
@@ -160,7 +160,9 @@ def arm(rng: np.random.Generator, side: str, gesture: str, swing: float) -> dict
         lower, raise_, bend, turn = rng.uniform(30, 36), rng.uniform(18, 28), rng.uniform(70, 90), 40.0
     upper = about(X, -raise_) @ about(Z, -sign * turn) @ about(Y, sign * lower)
     drop = about(Y, sign * 9.0)  # shoulders hang below their place in the rest pose
-    return {
+    curl = about((0.35, sign * 0.84, -sign * 0.35), rng.uniform(15, 45))
+    fingers = {f"finger{i}-{j}.{side}": curl for i in (2, 3, 4, 5) for j in (1, 2, 3)}
+    return fingers | {
         f"shoulder01.{side}": drop,
         f"upperarm01.{side}": drop.T @ upper,
         f"lowerarm01.{side}": about(ELBOW[side], bend),

@@ -49,11 +49,11 @@ def aim(at: NDArray[np.float64], yaw: float, pitch: float, roll: float) -> NDArr
 
 def sample_response(rng: np.random.Generator) -> Response:
     """A camera's colours: warm to cool, flat to harsh, sharp to soft."""
-    warmth, tint = rng.normal(0, 0.09), rng.normal(0, 0.035)
+    warmth, tint = rng.normal(0, 0.075), rng.normal(0, 0.025)
     return Response(
         balance=(float(np.exp(warmth + tint * 0.5)), float(np.exp(-tint)), float(np.exp(-warmth + tint * 0.5))),
         gamma=float(rng.uniform(1.85, 2.5)),
-        saturation=float(np.clip(rng.normal(0.95, 0.22), 0.35, 1.5)),
+        saturation=float(np.clip(rng.normal(0.88, 0.18), 0.3, 1.25)),
         contrast=float(np.clip(rng.normal(1.05, 0.16), 0.7, 1.5)),
         exposure=float(np.exp(rng.normal(0, 0.16))),
         flare=float(rng.uniform(0.0, 0.022)),

@@ -1,6 +1,6 @@
 """How a person is coloured, as a warp function of rest-pose coordinates: garments, skin, hair and face stay put under
 any pose. A person is one row of PERSON_COLUMNS numbers; this file owns their meaning."""
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, misc, no-any-return"
+# mypy: ignore-errors
 
 import warp as wp
 
@@ -152,6 +152,8 @@ def person_color(rows: wp.array2d(dtype=float), row: int, part: int, p: wp.vec3,
     if part == BODY:
         return body_color(rows, row, p, arm, blur)
     if part == LONG_TOP:
+        if p[2] > rows[row, HEM]:
+            return trunk_color(rows, row, p, blur)
         if rows[row, OPENING] > 0.0 and p[1] < 0.0 and wp.abs(p[0]) < rows[row, OPENING] * 0.6:
             return bottom_color(rows, row, p, blur) * 0.6
         return top_color(rows, row, p, p[2], blur)

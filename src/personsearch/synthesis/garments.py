@@ -1,8 +1,10 @@
-"""From a posed body to a dressed person: cloth stands off the skin, and skirts, coats, hair and bags are added as meshes."""
+"""From a posed body to a dressed person: cloth stands off the skin, and skirts, coats, hair and bags are added as
+meshes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +13,9 @@ from personsearch.synthesis import figures as f
 from personsearch.synthesis.bodies import Posed
 from personsearch.synthesis.outfits import Identity
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 Ints = NDArray[np.int32]
+REST_HIPS, WAIST, CHEST = 0.05, 0.13, 0.36  # rest heights, metres
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,10 @@ class Piece:
     part: Ints
 
 
-def smooth(x: Floats, low: float, high: float) -> Floats:
+def smooth(x: Floats, low: Any, high: Any) -> Floats:
     """0 at `low`, 1 at `high` (which may be the smaller), a smooth step between."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return (t * t * (3 - 2 * t)).astype(np.float32)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)
 
 
 def hairline(y: Floats) -> Floats:
@@ -52,12 +55,14 @@ def thickness(body: Posed, person: Identity) -> Floats:
     leg = (1 - arm) * smooth(z, row[f.HEM] + 0.02, row[f.HEM]) * smooth(z, row[f.LEG_END] - 0.01, row[f.LEG_END] + 0.02)
     flare = outfit.flare * leg * smooth(z, -0.35, -0.75)
     shoe = 0.008 * smooth(z, row[f.SHOE_TOP] + 0.02, row[f.SHOE_TOP] - 0.01) * (1 - arm)
-    hair = 0.0
+    hair = np.zeros_like(z)
     if row[f.HAIRLINE] > 0:
         volume = {"short": 0.016, "crop": 0.008, "beanie": 0.022, "cap": 0.016}.get(person.hair, 0.022)
         line = hairline(rest[:, 1])
         hair = volume * smooth(z, line - 0.008, line + 0.02) * (1 - arm)
-    belly = 0.5 * outfit.top_thick * smooth(z, 0.35, 0.1) * trunk  # loose tops fall straight
+    belly = 0.5 * outfit.top_thick * smooth(z, 0.35, 0.1) * trunk  # tops are wider below
+    if outfit.loose or outfit.coat:  # a tube of cloth goes around: stay inside it
+        belly = -outfit.top_thick * smooth(z, CHEST + 0.06, CHEST - 0.04) * trunk
     total = outfit.top_thick * (sleeve + trunk) + belly + outfit.bottom_thick * leg + flare + shoe + hair
     return np.asarray(total, np.float32)
 
@@ -91,32 +96,35 @@ def sheet(rows: Floats, rest: Floats, part: int, closed: bool) -> Piece:
     )
 
 
-def hanging_cloth(body: Posed, length: float, margin: float, part: int, flare: float) -> Piece:
-    """A skirt or the lower half of a coat: rings around the hips and both legs, each at least as wide as the one above."""
+def hanging_cloth(body: Posed, start: float, end: float, margin: float, part: int, flare: float) -> Piece:
+    """Cloth that falls from rest height `start` to `end`: rings around the trunk and both legs, each nearly as wide as
+    the one above or wider. `margin` metres off the body; `flare` is the growth from ring to ring."""
     template = body.template
     hips = body.joints[template.bones["root"]]
-    low = (template.rest[:, 2] < 0.22) & (template.arm < 0.3)
-    points = body.vertices[low]
+    points = body.vertices[(template.rest[:, 2] < start + 0.1) & (template.arm < 0.3)]
     angles = np.linspace(0, 2 * np.pi, 28, endpoint=False)
     facing = body.motion[template.bones["root"], :3, :3] @ np.array([0, -1.0, 0])
     turn = np.arctan2(facing[0], -facing[1])
     directions = np.stack([np.sin(angles + turn), -np.cos(angles + turn)], 1)
-    heights = hips[2] + 0.09 - np.linspace(0, length, 9)
+    levels = max(6, round((start - end) / 0.075))
+    fall = np.linspace(start, end, levels)
     rings, widest = [], np.zeros(len(angles))
     center = hips[:2].copy()
-    for level, height in enumerate(heights):
+    for level, height in enumerate(fall - REST_HIPS + hips[2]):
         near = points[np.abs(points[:, 2] - height) < 0.05]
         if len(near) > 2:
             reach = ((near[:, :2] - center) @ directions.T).max(0)
             reach = 0.5 * reach + 0.25 * (np.roll(reach, 1) + np.roll(reach, -1))
-            widest = np.maximum(widest * (0.97 + flare * (level > 0)), reach + margin)
-        fold = 1 + 0.05 * np.sin(angles * 7 + level * 0.3) * level / len(heights)
-        rings.append(
-            np.concatenate([center + directions * (widest * fold)[:, None], np.full((len(angles), 1), height)], 1)
-        )
-    unturned = np.stack([np.sin(angles), -np.cos(angles)], 1) * 0.16
-    fall = 0.12 - np.linspace(0, length, 9)
-    rest = np.concatenate([np.broadcast_to(unturned, (9, 28, 2)), np.broadcast_to(fall[:, None, None], (9, 28, 1))], 2)
+            stand = margin * min(1.0, 0.35 + 0.3 * level)  # leaves the body without a step
+            widest = np.maximum(widest * (0.975 + flare * (level > 0)), reach + stand)
+        fold = 1 + 0.05 * np.sin(angles * 7 + level * 0.3) * level / levels
+        ring = center + directions * (widest * fold)[:, None]
+        rings.append(np.concatenate([ring, np.full((len(angles), 1), height)], 1))
+    unturned = np.stack([np.sin(angles) * 0.16, -np.cos(angles) * 0.13], 1)
+    shape = (levels, len(angles))
+    rest = np.concatenate(
+        [np.broadcast_to(unturned, (*shape, 2)), np.broadcast_to(fall[:, None, None], (*shape, 1))], 2
+    )
     return sheet(np.array(rings), rest, part, closed=True)
 
 
@@ -148,7 +156,7 @@ def curtain(body: Posed, person: Identity, part: int) -> Piece:
 
 
 def lump(center: Floats, size: tuple[float, float, float], part: int, motion: Floats, power: float = 0.5) -> Piece:
-    """A rounded box (power near 0) or ellipsoid (power 1) of half sizes `size` around a rest point, carried by a bone."""
+    """A rounded box (power near 0) or ellipsoid (power 1) of half sizes `size` around a rest point, on a bone."""
     theta = np.linspace(1e-3, np.pi - 1e-3, 9)
     phi = np.linspace(0, 2 * np.pi, 16, endpoint=False)
 
@@ -224,17 +232,25 @@ def dress(body: Posed, person: Identity) -> Piece:
     outfit = person.outfit
     pieces = [dressed_body(body, person), *head_pieces(body, person), *bag_pieces(body, person)]
     if outfit.skirt:
-        pieces.append(hanging_cloth(body, outfit.skirt, outfit.bottom_thick + 0.008, f.SKIRT, 0.03 + outfit.flare * 2))
-    if outfit.coat:
-        pieces.append(hanging_cloth(body, outfit.coat, outfit.top_thick + 0.01, f.LONG_TOP, 0.02))
+        margin = outfit.bottom_thick + 0.008
+        pieces.append(hanging_cloth(body, WAIST, WAIST - outfit.skirt, margin, f.SKIRT, 0.03 + outfit.flare * 2))
+    if outfit.coat or outfit.loose:
+        end = WAIST - outfit.coat if outfit.coat else float(outfit.row[f.HEM]) - 0.02
+        pieces.append(hanging_cloth(body, CHEST, end, outfit.top_thick + 0.008, f.LONG_TOP, 0.022))
     return merge(pieces)
 
 
 def merge(pieces: list[Piece]) -> Piece:
     """Several meshes as one."""
     starts = np.cumsum([0, *(len(p.points) for p in pieces[:-1])])
+    points, normals, rest, arm = (
+        np.concatenate([getattr(p, name) for p in pieces]) for name in ("points", "normals", "rest", "arm")
+    )
     return Piece(
-        *(np.concatenate([getattr(p, name) for p in pieces]) for name in ("points", "normals", "rest", "arm")),
+        points,
+        normals,
+        rest,
+        arm,
         faces=np.concatenate([p.faces + s for p, s in zip(pieces, starts, strict=True)]).astype(np.int32),
         part=np.concatenate([p.part for p in pieces]),
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from personsearch.synthesis.places import Place
 
-Floats = NDArray[np.float64]
+Floats = NDArray[Any]
 Rng = np.random.Generator
 
 
@@ -42,15 +43,22 @@ def daylight(rng: Rng, floor: Floats) -> Light:
     strength = {"clear": rng.uniform(1.8, 2.8), "hazy": rng.uniform(0.7, 1.4), "overcast": rng.uniform(0.0, 0.25)}[
         weather
     ]
-    blue = {"clear": (0.5, 0.66, 0.95), "hazy": (0.75, 0.82, 0.95), "overcast": (0.95, 0.98, 1.03)}[weather]
+    blue = {"clear": (0.58, 0.7, 0.92), "hazy": (0.75, 0.82, 0.95), "overcast": (0.95, 0.98, 1.03)}[weather]
     sky = tinted(rng, blue, 0.04) * rng.uniform(0.7, 1.0)
     side = 0.5 * sky + 0.5 * np.asarray([0.95, 0.97, 1.0]) * rng.uniform(0.8, 1.2)
     arriving = warm * strength * np.sin(elevation) * 0.6 + sky
     return Light(
-        sky, side, floor * arriving * 0.7, sun[None], (warm * strength)[None], [0],
-        {"clear": 0.012, "hazy": 0.06, "overcast": 0.3}[weather],
-        float(rng.uniform(0.2, 1.0)), float(rng.choice([0.0003, 0.0015, 0.005], p=[0.55, 0.33, 0.12])), float(rng.uniform(0.15, 0.26)),
-    )  # fmt: skip
+        sky_up=sky,
+        sky_side=side,
+        bounce=floor * arriving * 0.7,
+        at=sun[None],
+        color=(warm * strength)[None],
+        kind=[0],
+        softness={"clear": 0.012, "hazy": 0.06, "overcast": 0.3}[weather],
+        cloud=float(rng.uniform(0.2, 1.0)),
+        haze=float(rng.choice([0.0003, 0.0015, 0.005], p=[0.55, 0.33, 0.12])),
+        key=float(rng.uniform(0.15, 0.26)),
+    )
 
 
 def lamplight(rng: Rng, place: Place, floor: Floats) -> Light:
@@ -66,9 +74,17 @@ def lamplight(rng: Rng, place: Place, floor: Floats) -> Light:
     night = tinted(rng, (0.02, 0.025, 0.045), 0.2)
     sky = ambient if room else night
     return Light(
-        ambient, 0.8 * ambient + 0.2 * sky, floor * ambient * 1.3 + 0.1 * ambient, lamps, np.tile(warm * power, (len(lamps), 1)),
-        [1] * len(lamps), 0.0, 0.0, 0.0, float(rng.uniform(0.16, 0.24) if room else rng.uniform(0.08, 0.16)),
-    )  # fmt: skip
+        sky_up=ambient,
+        sky_side=0.8 * ambient + 0.2 * sky,
+        bounce=floor * ambient * 1.3 + 0.1 * ambient,
+        at=lamps,
+        color=np.tile(warm * power, (len(lamps), 1)),
+        kind=[1] * len(lamps),
+        softness=0.0,
+        cloud=0.0,
+        haze=0.0,
+        key=float(rng.uniform(0.16, 0.24) if room else rng.uniform(0.08, 0.16)),
+    )
 
 
 def sample_light(rng: Rng, place: Place) -> Light:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from personsearch.synthesis import figures as f
 from personsearch.synthesis import textures as t
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 Color = tuple[float, float, float]  # sRGB, 0..1
 
 SKINS = (
@@ -90,6 +91,7 @@ class Outfit:
     bottom_thick: float
     flare: float  # extra width of trouser legs at their end, metres
     coat: float  # length below the waist of a long top, metres; 0 none
+    loose: bool  # the top falls straight from the chest
     skirt: float  # length below the waist of a skirt, metres; 0 none
     bag: str
     bag_size: tuple[float, float, float]
@@ -161,7 +163,7 @@ def paint(row: Floats, column: int, color: Color) -> None:
     row[column : column + 3] = linear(color)
 
 
-def dress_top(rng: np.random.Generator, row: Floats) -> dict[str, float]:
+def dress_top(rng: np.random.Generator, row: Floats) -> dict[str, Any]:
     """Writes the top's columns; returns its thickness and the length of a coat's skirt."""
     jacket = rng.random() < 0.42
     kind = int(rng.choice(TOP_KINDS, p=TOP_SHARES / TOP_SHARES.sum()))
@@ -185,10 +187,14 @@ def dress_top(rng: np.random.Generator, row: Floats) -> dict[str, float]:
     row[f.OPENING] = rng.uniform(0.03, 0.09) if jacket and rng.random() < 0.5 else (-1.0 if rng.random() < 0.4 else 0.0)
     row[f.WRINKLES] = rng.uniform(0.4, 0.95)
     coat = rng.uniform(0.22, 0.62) if jacket and rng.random() < 0.3 else 0.0
-    return {"top_thick": rng.uniform(0.014, 0.04) if jacket else rng.uniform(0.006, 0.02), "coat": coat}
+    return {
+        "top_thick": rng.uniform(0.014, 0.04) if jacket else rng.uniform(0.006, 0.02),
+        "coat": coat,
+        "loose": bool(rng.random() < (0.7 if jacket else 0.35)),
+    }
 
 
-def dress_bottom(rng: np.random.Generator, row: Floats, woman: bool) -> dict[str, float]:
+def dress_bottom(rng: np.random.Generator, row: Floats, woman: bool) -> dict[str, Any]:
     """Writes the columns of trousers, shorts or skirt, socks and shoes; returns thickness, flare and skirt length."""
     skirt = woman and rng.random() < 0.3
     denim = not skirt and rng.random() < 0.38
@@ -205,12 +211,12 @@ def dress_bottom(rng: np.random.Generator, row: Floats, woman: bool) -> dict[str
     paint(row, f.SOCK, cloth_color(rng, 0.6, 0.1))
     if bare:
         row[f.SOCK : f.SOCK + 3] = row[f.SKIN : f.SKIN + 3]
-    row[f.SHOE_TOP] = rng.choice([-0.80, -0.77, -0.62, -0.52], p=[0.45, 0.37, 0.1, 0.08])
+    row[f.SHOE_TOP] = rng.choice([-0.80, -0.77, -0.62, -0.52], p=[0.5, 0.4, 0.05, 0.05])
     paint(row, f.SHOE, cloth_color(rng, 0.55, 0.12))
     paint(row, f.SOLE, pick(rng, ((0.9, 0.9, 0.88), (0.1, 0.1, 0.1), (0.5, 0.4, 0.3))))
     row[f.BELT] = float(rng.random() < 0.2)
     return {
-        "bottom_thick": rng.uniform(0.004, 0.022),
+        "bottom_thick": rng.uniform(0.004, 0.02) if rng.random() < 0.65 else rng.uniform(0.02, 0.036),
         "flare": rng.choice([0.0, 0.01, 0.03], p=[0.4, 0.4, 0.2]),
         "skirt": rng.uniform(0.32, 0.75) if skirt else 0.0,
     }

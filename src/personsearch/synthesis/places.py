@@ -1,5 +1,6 @@
-"""The places people are seen at: each kind lays out ground, walls and things from a random generator, so that a street has many
-instances. A place's number fixes its kind, its layout and its cameras; it says nothing about who walks there."""
+"""The places people are seen at: each kind lays out ground, walls and things from a random generator, so that a street
+has many instances. A place's number fixes its kind, its layout and its cameras; it says nothing about who walks
+there."""
 
 from __future__ import annotations
 
@@ -86,7 +87,8 @@ def ground_material(b: Builder, rng: Rng, kind: str) -> tuple[int, Color]:
         return b.paint(t.POWDER, c, shade(rng, c), tuple(v * 0.6 for v in c), seed=seed), c  # type: ignore[arg-type]
     c = one(rng, GREYS)
     size = (rng.uniform(0.3, 0.9), rng.uniform(0.2, 0.6))
-    joint: Color = tuple(v * rng.choice([0.6, 1.25]) for v in c)  # type: ignore[assignment]
+    tone = rng.choice([0.6, 0.75, 1.2])
+    joint: Color = (c[0] * tone, c[1] * tone, c[2] * tone)
     pattern = {"slabs": t.SLABS, "tiles": t.TILES, "checker": t.CHECKER}[kind]
     second = shade(rng, (c[0] * 0.78, c[1] * 0.78, c[2] * 0.78), 0.08)
     return b.paint(pattern, c, second, joint, size, seed, gloss=0.25 if kind == "checker" else 0.04), c
@@ -130,6 +132,21 @@ def scatter(b: Builder, rng: Rng, area: Area, kinds: tuple[str, ...], count: int
     for _ in range(count):
         x, y = rng.uniform(area[0], area[2]), rng.uniform(area[1], area[3])
         furniture(b, rng, str(rng.choice(kinds)), x, y, rng.choice([0.0, np.pi / 2, rng.uniform(0, 3.1)]))
+
+
+def skyline(b: Builder, rng: Rng) -> None:
+    """Houses and trees far away on all sides, so that no place ends at a bare horizon."""
+    green = shade(rng, (0.16, 0.24, 0.12))
+    leaves = b.paint(t.LEAVES, green, shade(rng, tuple(v * 1.6 for v in green)), seed=int(rng.integers(99)))  # type: ignore[arg-type]
+    share = rng.random()
+    for angle in np.linspace(0, 2 * np.pi, 40, endpoint=False) + rng.normal(0, 0.05, 40):
+        r = rng.uniform(62, 85)
+        x, y = float(r * np.cos(angle)), float(r * np.sin(angle))
+        if rng.random() < share:
+            wide = rng.uniform(4, 7)
+            b.blob((x, y, rng.uniform(0, 4)), (wide, wide, rng.uniform(3, 7)), leaves, rng, 0.4, 8)
+        else:
+            building(b, rng, x, y, (rng.uniform(4, 8), rng.uniform(4, 8)), rng.uniform(5, 22))
 
 
 def along(length: float, half: float, rng: Rng) -> list[tuple[float, float, float, float]]:
@@ -241,7 +258,13 @@ def plaza(b: Builder, rng: Rng) -> Layout:
         x, y = rng.normal(0, 4, 2)
         b.tube((x, y, 0), 2.0, 0.5, stone, sides=20, solid=True)
         b.tube((x, y, 0.5), 0.3, 1.4, stone, sides=10)
-    scatter(b, rng, (-13, -13, 13, 13), ("planter", "bench", "bin", "lamp", "board", "cone"), int(rng.integers(6, 13)))
+    scatter(
+        b,
+        rng,
+        (-13, -13, 13, 13),
+        ("planter", "bench", "bin", "lamp", "board", "cone", "railing"),
+        int(rng.integers(6, 13)),
+    )
     for x, y in rng.uniform(-17, 17, (int(rng.integers(0, 6)), 2)):
         tree(b, rng, float(x), float(y))
     return Layout((-18, -18, 18, 18), "day", [], around(15, rng), floor=color)
@@ -263,7 +286,7 @@ def parking(b: Builder, rng: Rng) -> Layout:
     building(b, rng, float(rng.uniform(-10, 10)), -32, (26, 8), rng.uniform(5, 14))
     green, _ = ground_material(b, rng, "grass")
     b.patch(-80, 14, 80, 19, green)
-    scatter(b, rng, (-15, -5, 15, 5), ("cone", "lamp", "pole", "bin"), 4)
+    scatter(b, rng, (-15, -5, 15, 5), ("cone", "lamp", "pole", "bin", "railing"), 4)
     for x in rng.uniform(-25, 25, 5):
         tree(b, rng, float(x), float(rng.choice([16.5, -16])))
     return Layout((-22, -13, 22, 13), "day", [], around(15, rng), floor=color)
@@ -291,7 +314,7 @@ def hall(b: Builder, rng: Rng) -> Layout:
     for x in np.arange(-24, 25, rng.uniform(6, 9)):
         for y in (-half * 0.55, half * 0.55):
             b.tube((float(x), y, 0), rng.uniform(0.25, 0.5), height, column, sides=14, solid=True)
-    scatter(b, rng, (-14, -half * 0.4, 14, half * 0.4), ("bench", "bin", "board", "planter", "pole"), 5)
+    scatter(b, rng, (-14, -half * 0.4, 14, half * 0.4), ("bench", "bin", "board", "planter", "pole", "railing"), 5)
     lamps = [(float(x), float(rng.uniform(-2, 2)), height - 0.3) for x in (-11, 0, 11)]
     return Layout((-24, -half + 0.4, 24, half - 0.4), "indoor", lamps, along(15, half * 0.9, rng), height, color)
 
@@ -347,7 +370,9 @@ def campus(b: Builder, rng: Rng) -> Layout:
         tree(b, rng, float(x), float(y), bare=bool(rng.random() < 0.4))
     for x in rng.uniform(-20, 20, rng.integers(1, 5)):
         car(b, rng, float(x), float(rng.choice([17.5, -18.0])), float(rng.normal(0, 0.1)))
-    scatter(b, rng, (-13, -11, 13, 11), ("pole", "lamp", "cone", "bush", "bench", "bin"), int(rng.integers(4, 9)))
+    scatter(
+        b, rng, (-13, -11, 13, 11), ("pole", "lamp", "cone", "bush", "bench", "bin", "railing"), int(rng.integers(4, 9))
+    )
     return Layout((-19, -15, 19, 15), "day", [], around(15, rng), floor=color)
 
 
@@ -367,7 +392,7 @@ def winter(b: Builder, rng: Rng) -> Layout:
         tree(b, rng, float(x), float(y), bare=kind == "snow" or rng.random() < 0.5)
     for x in rng.uniform(-20, 20, rng.integers(0, 4)):
         car(b, rng, float(x), 14.5, float(rng.choice([0, np.pi])))
-    scatter(b, rng, (-13, -11, 13, 11), ("pole", "lamp", "bench", "bin"), int(rng.integers(3, 8)))
+    scatter(b, rng, (-13, -11, 13, 11), ("pole", "lamp", "bench", "bin", "railing"), int(rng.integers(3, 8)))
     return Layout((-19, -15, 19, 13), "day", [], around(15, rng), floor=color)
 
 
@@ -433,5 +458,7 @@ def build_place(seed: int, number: int) -> Place:
     b = Builder()
     make = KINDS[number % len(KINDS)]
     layout = make(b, rng)
+    if not layout.ceiling:
+        skyline(b, rng)
     blocks = np.asarray(b.blocks, np.float64).reshape(-1, 5)
     return Place(make.__name__, layout, b.finish(), blocks, np.asarray(b.crowns, np.float64).reshape(-1, 3))

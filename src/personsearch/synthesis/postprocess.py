@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +11,12 @@ from PIL import Image, ImageFilter
 
 from personsearch.synthesis.cameras import Response
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 
 
 def expose(color: Floats, response: Response, key: float) -> Floats:
-    """Linear light [H, W, 3] to display values in [0, 1]: brightness set so that its log mean is `key`, highlights rolled off."""
+    """Linear light [H, W, 3] to display values in [0, 1]: brightness set so that its log mean is `key`, highlights
+    rolled off."""
     luma = color @ np.array([0.3, 0.59, 0.11], np.float32)
     level = float(np.exp(np.log(luma[::4, ::4] + 1e-3).mean()))
     x = color * np.asarray(response.balance, np.float32) * np.float32(key / level * response.exposure)
@@ -23,7 +25,7 @@ def expose(color: Floats, response: Response, key: float) -> Floats:
     x = np.clip(x, 0, 1) ** np.float32(1 / response.gamma)
     x = (x - np.float32(0.45)) * np.float32(response.contrast) + np.float32(0.45)
     grey = (x @ np.array([0.3, 0.59, 0.11], np.float32))[..., None]
-    return np.clip(grey + (x - grey) * np.float32(response.saturation), 0, 1)
+    return np.asarray(np.clip(grey + (x - grey) * np.float32(response.saturation), 0, 1))
 
 
 def smear(picture: Floats, rng: np.random.Generator) -> Floats:

@@ -13,7 +13,7 @@ import numpy as np
 import warp as wp
 from numpy.typing import NDArray
 
-from personsearch.synthesis import bodies, render
+from personsearch.synthesis import bodies, kernels, render
 from personsearch.synthesis.cameras import CAMERAS_PER_PLACE, Camera, build_camera
 from personsearch.synthesis.garments import Piece, dress, merge
 from personsearch.synthesis.light import sample_light
@@ -93,8 +93,8 @@ def pool(settings: Settings, split: str) -> range:
 
 @functools.lru_cache(maxsize=4)
 def casting(settings: Settings, split: str) -> dict[int, tuple[int, ...]]:
-    """Which identities are in which picture: each split's people are dealt out in shuffled rounds, so that all are seen equally
-    often and nobody belongs to a place."""
+    """Which identities are in which picture: each split's people are dealt out in shuffled rounds, so that all are
+    seen equally often and nobody belongs to a place."""
     rng = np.random.default_rng([settings.seed, 5, int(split == "test")])
     deck: list[int] = []
     cast: dict[int, tuple[int, ...]] = {}
@@ -164,10 +164,11 @@ def project(camera: Camera, points: NDArray[Any], width: int, height: int) -> ND
 def stand(
     camera: Camera, place: Place, width: int, height: int, rng: Rng, taken: list[Any]
 ) -> tuple[float, float, float] | None:
-    """A free point of the ground in view: x, y and the height in pixels of a person there. None where none was found."""
-    scale = height / 600
+    """A free point of the ground in view: x, y and the height in pixels of a person there. None where none is."""
+    scale, near_share = height / 600, rng.random()
     for _ in range(60):
-        tall = float(np.clip(np.exp(rng.normal(np.log(140), 0.55)), 36, 520)) * scale
+        middle, spread = (105, 0.42) if near_share < 0.55 else (190, 0.42)
+        tall = float(np.clip(np.exp(rng.normal(np.log(middle), spread)), 36, 520)) * scale
         distance = camera.focal * width * 1.7 / tall
         side = rng.uniform(-0.54, 0.54) / camera.focal
         flat = camera.axes[2, :2] / np.linalg.norm(camera.axes[2, :2])
@@ -187,7 +188,8 @@ def stand(
 def positions(
     camera: Camera, place: Place, settings: Settings, count: int, rng: Rng
 ) -> list[tuple[float, float, float, float]]:
-    """Up to `count` standing points: x, y, height in pixels and the direction (radians) the person faces. Some walk in pairs."""
+    """Up to `count` standing points: x, y, height in pixels and the direction (radians) the person faces. Some walk in
+    pairs."""
     found: list[tuple[float, float, float]] = []
     headings: list[float] = []
     flow = rng.uniform(0, 2 * np.pi)
@@ -258,7 +260,7 @@ def assemble(
     def vectors(values: Any) -> Any:
         return wp.array(np.asarray(values, np.float32), dtype=wp.vec3, device=device)
 
-    world = render.World()
+    world = kernels.World()
     index = wp.array(whole.faces.ravel(), dtype=int, device=device)
     owners = wp.array(owner, dtype=int, device=device)
     moving = wp.Mesh(points=vectors(whole.points), indices=index, groups=owners)
@@ -282,7 +284,7 @@ def assemble(
 
 
 def lens_of(camera: Camera, width: int, height: int) -> Any:
-    lens = render.Lens()
+    lens = kernels.Lens()
     lens.at = wp.vec3(*camera.at)
     lens.right, lens.down, lens.ahead = (wp.vec3(*axis) for axis in camera.axes)
     lens.focal, lens.width, lens.height = camera.focal * width, width, height
@@ -290,8 +292,8 @@ def lens_of(camera: Camera, width: int, height: int) -> Any:
 
 
 def annotate(owner: NDArray[np.int32], alone: NDArray[np.float64], numbers: list[int]) -> list[tuple[int, Annotation]]:
-    """Boxes of the visible pixels. owner [H, W]; alone [P]: pixels of each person with nothing in front and no border. The visible
-    fraction is the visible pixels over `alone`, at most 1."""
+    """Boxes of the visible pixels. owner [H, W]; alone [P]: pixels of each person with nothing in front and no border.
+    The visible fraction is the visible pixels over `alone`, at most 1."""
     found = []
     for row, number in enumerate(numbers):
         y, x = np.nonzero(owner == row)

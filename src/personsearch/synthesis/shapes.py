@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from personsearch.synthesis import textures as t
 
-Floats = NDArray[np.float32]
+Floats = NDArray[Any]
 Color = tuple[float, float, float]
 Point = tuple[float, float, float]
 
@@ -97,15 +98,18 @@ class Builder:
         solid: bool = False,
         top: int | None = None,
         taper: float = 1.0,
+        narrow: float | None = None,
     ) -> None:
-        """A box turned by yaw (radians) about z; the top is scaled by `taper`. solid: nobody can stand there."""
+        """A box turned by yaw (radians) about z; the top is scaled by `taper` along x, by `narrow` along y. solid:
+        nobody can stand there."""
         cx, cy, cz = center
         hx, hy, hz = half
         c, s = np.cos(yaw), np.sin(yaw)
 
         def at(x: float, y: float, z: float) -> Floats:
-            k = taper if z > 0 else 1.0
-            x, y = x * hx * k, y * hy * k
+            if z > 0:
+                x, y = x * taper, y * (taper if narrow is None else narrow)
+            x, y = x * hx, y * hy
             return np.array([cx + c * x - s * y, cy + s * x + c * y, cz + z * hz], np.float32)
 
         around = [(-1, -1), (1, -1), (1, 1), (-1, 1)]
@@ -196,7 +200,7 @@ class Builder:
 
 def shade(rng: np.random.Generator, color: Color, spread: float = 0.04) -> Color:
     """The colour, slightly off and slightly lighter or darker."""
-    v = np.clip(np.asarray(color) * rng.uniform(0.85, 1.12) + rng.normal(0, spread * 0.5, 3), 0.02, 0.97)
+    v = np.clip(np.asarray(color) * rng.uniform(0.8, 1.15) + rng.normal(0, spread * 0.3, 3), 0.02, 0.97)
     return float(v[0]), float(v[1]), float(v[2])
 
 
@@ -229,7 +233,7 @@ def car(b: Builder, rng: np.random.Generator, x: float, y: float, yaw: float) ->
     b.box(at(0, 0, 0.58), (long, wide, 0.33), paint, yaw, solid=True, taper=0.96)
     cabin = (long * 0.9, wide * 0.95, 0.55) if van else (long * 0.55, wide * 0.9, 0.32)
     back = -0.1 if van else -0.15 * long
-    b.box(at(back, 0, 0.9 + cabin[2]), cabin, glass, yaw, top=paint, taper=0.93 if van else 0.76)
+    b.box(at(back, 0, 0.9 + cabin[2]), cabin, glass, yaw, top=paint, taper=0.93 if van else 0.68, narrow=0.86)
     if van:
         b.box(at(back - 0.45, 0, 0.92 + cabin[2]), (cabin[0] * 0.74, wide * 0.965, cabin[2]), paint, yaw, taper=0.94)
     for u in (-0.62, 0.62):
@@ -261,7 +265,12 @@ def tree(b: Builder, rng: np.random.Generator, x: float, y: float, bare: bool = 
     green = [(0.16, 0.26, 0.1), (0.2, 0.3, 0.08), (0.12, 0.22, 0.12), (0.45, 0.36, 0.1)][
         int(rng.choice(4, p=[0.35, 0.3, 0.25, 0.1]))
     ]
-    leaves = b.paint(t.LEAVES, shade(rng, green), shade(rng, tuple(v * 1.7 for v in green)), seed=int(rng.integers(99)))
+    leaves = b.paint(
+        t.LEAVES,
+        shade(rng, green),
+        shade(rng, (green[0] * 1.7, green[1] * 1.7, green[2] * 1.7)),
+        seed=int(rng.integers(99)),
+    )
     wide = rng.uniform(1.1, 1.9)
     b.crowns.append((x, y, 1.8 * wide))
     for _ in range(int(rng.integers(5, 9))):
@@ -305,6 +314,13 @@ def furniture(b: Builder, rng: np.random.Generator, kind: str, x: float, y: floa
         orange = b.paint(t.PLAIN, (0.85, 0.3, 0.1))
         b.tube((x, y, 0.0), 0.17, 0.6, orange, 0.03, sides=10, solid=True)
         b.tube((x, y, 0.26), 0.115, 0.13, b.paint(t.PLAIN, (0.9, 0.9, 0.9)), 0.09, sides=10)
+    elif kind == "railing":
+        long = rng.uniform(1.2, 3.0)
+        for z in (0.35, 1.0):
+            b.box((x, y, z), (long, 0.025, 0.025), metal, yaw)
+        for u in np.arange(-long, long + 0.01, rng.choice([0.14, 0.3, 1.2])):
+            b.box((x + u * c, y + u * s, 0.5), (0.015, 0.015, 0.5), metal, yaw)
+        b.blocks.append((x, y, long, 0.05, yaw))
     elif kind == "board":
         board = b.paint(t.SIGN, any_color(rng), any_color(rng), (0.95, 0.95, 0.9), (0.9, 1.5), int(rng.integers(999)))
         b.box((x, y, 0.85), (0.45, 0.04, 0.75), board, yaw, solid=True)

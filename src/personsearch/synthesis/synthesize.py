@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,10 +38,11 @@ def synthesize(
 ) -> Path:
     """Renders `scenes` pictures of `identities` people into the folder `out` and returns its annotation file.
 
-    `identities` and `scenes` count train and test together; of both, one in five is test unless said otherwise: the last
-    `test_identities` people appear only in the last `test_scenes` pictures, at places of their own. Each identity of a split is
-    cast equally often. A picture depends on the settings and its index alone, so a stopped run continues where it was, with
-    any number of `workers` (processes; all cores by default). Progress goes to stderr.
+    `identities` and `scenes` count train and test together; of both, one in five is test unless said otherwise: the
+    last `test_identities` people appear only in the last `test_scenes` pictures, at places of their own. Each
+    identity of a split is cast equally often. A picture depends on the settings and its index alone, so a stopped
+    run continues where it was, with any number of `workers` (processes; all cores by default). Progress goes to
+    stderr.
 
     Raises SettingError for impossible numbers, or when the folder holds scenes of other settings.
     """
@@ -49,11 +51,13 @@ def synthesize(
     claim(out, settings.as_dict())
     missing = [i for i in range(scenes) if not done(out, i)]
     finished = out / "annotations.json"
-    if finished.exists() and not missing:
-        return finished
-    count = min(workers or os.cpu_count() or 1, max(1, len(missing)))
-    track(render_all(out, settings, missing, count), len(missing), scenes)
-    return merge_shards(out, settings)
+    if missing:
+        count = min(workers or os.cpu_count() or 1, len(missing))
+        track(render_all(out, settings, missing, count), len(missing), scenes)
+    if not finished.exists():
+        write_atomic(finished, merged(out, settings))
+    shutil.rmtree(out / "shards")
+    return finished
 
 
 def checked(
@@ -111,12 +115,15 @@ def claim(out: Path, settings: dict[str, int]) -> None:
         if differ:
             name = differ[0]
             raise SettingError(
-                f"{out}: holds scenes made with {name}={held.get(name)}, not {settings.get(name)}: give another folder or delete it"
+                f"{out}: holds scenes made with {name}={held.get(name)}, not {settings.get(name)}: "
+                "give another folder or delete it"
             )
     elif out.exists() and any(out.iterdir()):
         raise SettingError(f"{out}: is not empty and holds no rendered scenes: give another folder")
     for folder in (out / "images", out / "shards"):
         folder.mkdir(parents=True, exist_ok=True)
+        for part in folder.glob(".*.part"):  # of a run that was killed while writing
+            part.unlink()
     if not mark.exists():
         write_atomic(mark, json.dumps(settings, indent=1).encode())
 
@@ -141,7 +148,7 @@ def render_one(out: Path, settings: Settings, index: int) -> int:
 
     scene = render_scene(settings, index)
     write_atomic(picture_path(out, index), scene.jpeg)
-    image = {"width": settings.width, "height": settings.height}
+    image: dict[str, Any] = {"width": settings.width, "height": settings.height}
     image |= {"camera": scene.camera, "place": scene.place, "split": scene.split}
     people = [
         {"bbox": list(a.bbox), "area": a.area, "person_id": a.person_id, "visible": a.visible}
@@ -207,8 +214,8 @@ def track(finished: Iterator[int], missing: int, scenes: int) -> None:
             progress.advance(task)
 
 
-def merge_shards(out: Path, settings: Settings) -> Path:
-    """Writes annotations.json from all shards, in the order of the scenes, and removes them."""
+def merged(out: Path, settings: Settings) -> bytes:
+    """The content of annotations.json: all shards in the order of the scenes."""
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index in range(settings.scenes):
@@ -219,16 +226,12 @@ def merge_shards(out: Path, settings: Settings) -> Path:
             annotations.append(entry | person)
     info = {"description": "people rendered by personsearch synthesize", "settings": settings.as_dict()}
     document = {"info": info, "images": images, "categories": [{"id": 1, "name": "person"}], "annotations": annotations}
-    path = out / "annotations.json"
-    write_atomic(path, json.dumps(document).encode())
-    for index in range(settings.scenes):
-        shard_path(out, index).unlink()
-    (out / "shards").rmdir()
-    return path
+    return json.dumps(document).encode()
 
 
 def summarize(annotation_file: Path) -> dict[str, float]:
-    """Counts of a finished folder: scenes, people, named people, identities, places, cameras, median box height (pixels)."""
+    """Counts of a finished folder: scenes, people, named people, identities, places, cameras, median box height
+    (pixels)."""
     document = json.loads(annotation_file.read_text())
     people = document["annotations"]
     named = [p["person_id"] for p in people if p["person_id"] >= 0]

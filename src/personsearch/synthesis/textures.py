@@ -1,7 +1,7 @@
 """Procedural patterns as warp functions: every surface of a rendered scene is coloured by a formula, so nothing is
 shipped or downloaded. Coordinates are metres on the surface, colours are linear RGB, and `blur` is the width of
 a pixel's footprint in metres: details finer than it fade to their mean instead of flickering."""
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, untyped-decorator, misc, no-any-return"
+# mypy: ignore-errors
 
 import warp as wp
 
@@ -194,7 +194,7 @@ def surface(
     kind: int, u: float, v: float, su: float, sv: float, seed: int, blur: float, c1: wp.vec3, c2: wp.vec3, c3: wp.vec3
 ) -> wp.vec3:
     """The colour of a static material at surface coordinates (u, v) metres; su, sv are its pattern's size in metres."""
-    if kind == ASPHALT or kind == GRASS or kind == POWDER:
+    if kind == ASPHALT or kind == GRASS or kind == POWDER:  # noqa: SIM109  (kernels know no tuples)
         return ground_cover(kind, u, v, seed, blur, c1, c2, c3)
     if kind == FACADE:
         return facade(u, v, su, sv, seed, blur, c1, c2, c3)
@@ -203,7 +203,7 @@ def surface(
     if kind == SIGN:
         return sign(u, v, su, sv, seed, blur, c1, c2, c3)
     dirt = 0.82 + 0.18 * noise2(u * 0.8, v * 0.8, seed) + 0.1 * (noise2(u * 7.0, v * 7.0, seed + 1) - 0.5)
-    if kind == BRICK or kind == SLABS or kind == TILES:
+    if kind == BRICK or kind == SLABS or kind == TILES:  # noqa: SIM109
         shift = wp.where(kind == TILES, 0.0, 0.5)
         joint = wp.where(kind == BRICK, 0.014, 0.01)
         block = masonry(u, v, su, sv, shift, joint, seed, blur)
@@ -236,8 +236,8 @@ def surface(
 def cloth(
     kind: int, p: wp.vec3, v: float, scale: float, seed: int, blur: float, a: wp.vec3, b: wp.vec3, c: wp.vec3
 ) -> wp.vec3:
-    """The colour of cloth at a point of the rest pose: p metres, v metres along the limb or trunk, `scale` the period in
-    metres, a the ground colour, b and c the others."""
+    """The colour of cloth at a point of the rest pose: p metres, v metres along the limb or trunk, `scale` the period
+    in metres, a the ground colour, b and c the others."""
     u = p[0] * 0.85 + p[1] * 0.6
     front = p[1] < -0.02
     keep = fade(scale, blur)

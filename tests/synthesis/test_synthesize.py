@@ -1,0 +1,165 @@
+"""The driver: same seed, same bytes; stopped and resumed equals never stopped; folders are guarded."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("anny", reason="needs pip install 'personsearch[synthesis]'")
+pytest.importorskip("warp", reason="needs pip install 'personsearch[synthesis]'")
+
+from personsearch.errors import SettingError
+from personsearch.synthesis import synthesize
+from personsearch.synthesis import synthesize as door
+from personsearch.synthesis.synthesize import checked, claim, render_one, summarize, write_atomic
+
+SIZE = {"identities": 8, "scenes": 5, "test_identities": 3, "test_scenes": 2, "width": 160, "height": 96}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("rendered") / "out"
+    synthesize(out, **SIZE, seed=3, workers=1)
+    return out
+
+
+def test_layout(rendered: Path) -> None:
+    document = json.loads((rendered / "annotations.json").read_text())
+    assert sorted(p.name for p in rendered.iterdir()) == ["annotations.json", "images", "settings.json"]
+    assert [image["id"] for image in document["images"]] == list(range(5))
+    assert {image["file_name"] for image in document["images"]} == {p.name for p in (rendered / "images").iterdir()}
+    assert [image["split"] for image in document["images"]] == ["train"] * 3 + ["test"] * 2
+    assert all({"width", "height", "camera", "place"} <= set(image) for image in document["images"])
+    for person in document["annotations"]:
+        x, y, w, h = person["bbox"]
+        assert 0 <= x < x + w <= 160
+        assert 0 <= y < y + h <= 96
+        assert h >= 24
+        assert 0 < person["area"] <= w * h
+        assert 0.2 <= person["visible"] <= 1
+        assert person["category_id"] == 1
+
+
+def test_train_and_test_share_nobody_and_no_place(rendered: Path) -> None:
+    document = json.loads((rendered / "annotations.json").read_text())
+    split = {image["id"]: image["split"] for image in document["images"]}
+    people: dict[str, set[int]] = {"train": set(), "test": set()}
+    places: dict[str, set[str]] = {"train": set(), "test": set()}
+    for person in document["annotations"]:
+        if person["person_id"] >= 0:
+            people[split[person["image_id"]]].add(person["person_id"])
+    for image in document["images"]:
+        places[image["split"]].add(image["place"])
+    assert people["train"] <= set(range(5))
+    assert people["test"] <= set(range(5, 8))
+    assert not places["train"] & places["test"]
+
+
+def test_a_resumed_run_in_other_processes_equals_an_uninterrupted_one(rendered: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    settings = checked(8, 5, 3, 3, 2, 160, 96)
+    claim(out, settings.as_dict())
+    render_one(out, settings, 1)
+    (out / "images" / "000003.jpg").write_bytes(b"a picture whose annotations were never written")
+    (out / "images" / ".000004.jpg.1.part").write_bytes(b"of a run that was killed")
+    synthesize(out, **SIZE, seed=3, workers=2)
+    assert contents(out) == contents(rendered)
+
+
+def test_a_finished_folder_is_left_alone(rendered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = contents(rendered)
+    monkeypatch.setattr(sys.modules[door.__module__], "render_one", None)
+    assert synthesize(rendered, **SIZE, seed=3) == rendered / "annotations.json"
+    assert contents(rendered) == before
+
+
+def test_a_lost_picture_of_a_finished_folder_is_rendered_again(rendered: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(rendered, out)
+    (out / "images" / "000002.jpg").unlink()
+    synthesize(out, **SIZE, seed=3, workers=1)
+    assert contents(out) == contents(rendered)
+
+
+def test_other_settings_are_refused(rendered: Path) -> None:
+    with pytest.raises(SettingError, match="made with seed=3, not 4") as caught:
+        synthesize(rendered, **SIZE, seed=4)
+    assert str(rendered) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("keep me")
+    with pytest.raises(SettingError, match="is not empty"):
+        synthesize(tmp_path, **SIZE)
+    assert [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"identities": 1}, "identities is 1"),
+        ({"scenes": 0}, "scenes is 0"),
+        ({"test_identities": 8}, "leave some people"),
+        ({"test_identities": 0}, "no identity is left to test"),
+        ({"test_scenes": 6}, "test_scenes is 6"),
+        ({"width": 10}, "width is 10"),
+        ({"seed": -1}, "seed is -1"),
+    ],
+)
+def test_impossible_numbers(change: dict[str, int], message: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=message):
+        synthesize(tmp_path / "out", **(SIZE | change))
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_in_five_is_test_by_default() -> None:
+    settings = checked(50, 100, 0, None, None, 1000, 600)
+    assert (settings.test_identities, settings.test_scenes) == (10, 20)
+
+
+def test_an_interrupted_write_leaves_no_half_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(b"old")
+
+    def full_disk(self: Path, target: Path) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(path, b"new and longer")
+    assert [p.name for p in tmp_path.iterdir()] == ["picture.jpg"]
+    assert path.read_bytes() == b"old"
+
+
+def test_the_picture_is_there_before_its_annotations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run killed between the two renders the scene again."""
+    settings = checked(8, 5, 3, 3, 2, 160, 96)
+    claim(tmp_path / "out", settings.as_dict())
+    module = sys.modules[door.__module__]
+    written: list[str] = []
+    monkeypatch.setattr(module, "write_atomic", lambda path, content: written.append(path.suffix))
+    render_one(tmp_path / "out", settings, 0)
+    assert written == [".jpg", ".json"]
+
+
+def test_summary(rendered: Path) -> None:
+    counts = summarize(rendered / "annotations.json")
+    document = json.loads((rendered / "annotations.json").read_text())
+    assert counts["scenes"] == 5
+    assert counts["people"] == len(document["annotations"])
+    assert 0 < counts["identities"] <= 8
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = "import personsearch.synthesis, sys; print([m for m in ('torch', 'warp', 'anny') if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=True)
+    assert run.stdout.strip() == "[]"
