@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,7 @@ def print_demo(results: dict[str, Any], out: Path) -> None:
             Path(best["source"]).name if best else "nobody",
             f"{best['similarity']:.3f}" if best else "",
             _word(answer["correct"]),
-            str(out / answer["sheet"]),
+            answer["sheet"],
         )
     console.print(table)
     console.print(f"{results['correct']} of {results['total']} right at rank 1. Answers: {out / 'results.json'}")
@@ -128,8 +128,14 @@ def _ask(
     image = scenes[asked_in].read()
     hits = _search(gallery, searcher.encode_query(image, query.box), {names[n] for n in query.gallery}, top)
     right = [is_right(hit, scenes[hit.source], query.identity) for hit in hits]
-    notes = [f"{asked_in.name}", f"searched in {len(query.gallery)} other scenes"]
-    contact_sheet(image, query.box, hits, notes=notes, correct=right).save(sheet, quality=90)
+    there = sum(any(p.identity == query.identity for p in scenes[names[n]].persons) for n in query.gallery)
+    notes = [
+        asked_in.name,
+        f"searched in {len(query.gallery)} other scenes; {there} of them show this person",
+        "green: this person, red: somebody else ranked before all were found",
+    ]
+    marks = _marks(right, there)
+    contact_sheet(image, query.box, hits, notes=notes, correct=marks).save(sheet, quality=90)
     return {
         "query": {"source": str(asked_in), "box": list(query.box), "identity": query.identity},
         "hits": [
@@ -139,6 +145,15 @@ def _ask(
         "correct": bool(right and right[0]),
         "sheet": sheet.name,
     }
+
+
+def _marks(right: Sequence[bool], there: int) -> list[bool | None]:
+    """What to frame: right hits, and wrong ones as long as one of the `there` right ones was still to come.
+
+    >>> _marks([True, False, True, False], there=2)
+    [True, False, True, None]
+    """
+    return [hit or (None if sum(right[:rank]) >= there else False) for rank, hit in enumerate(right)]
 
 
 def _search(gallery: Gallery, embedding: torch.Tensor, within: Collection[Path], top: int) -> list[GalleryHit]:
