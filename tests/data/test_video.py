@@ -95,25 +95,27 @@ def test_a_changed_file_is_read_anew(tmp_path):
     assert VideoFrame(path, 1).read().size == (32, 32)
 
 
-def _level_of(frame):
-    return level(frame.read())
+def _pixels_of(frame):
+    return frame.read().tobytes()
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_frames_travel_to_other_processes(steady, start, tmp_path):
+def test_frames_travel_to_other_processes(start, tmp_path):
     for i in range(5):  # so that a fork inherits open readers, and has to close some
         VideoFrame(write_video(tmp_path / f"{i}.mkv", [0, 0.1]), 0).read()
-    VideoFrame(steady, 3).read()
+    path = write_video(tmp_path / "long.mkv", [i / 10 for i in range(120)], noise=50)  # more than one read ahead
+    expected = [frame.image.tobytes() for frame in sample_video(path, 0.1)]
+    VideoFrame(path, 3).read()
     with ProcessPoolExecutor(2, mp_context=get_context(start)) as pool:
-        assert list(pool.map(_level_of, [VideoFrame(steady, i) for i in range(8)])) == list(range(8))
-    assert level(VideoFrame(steady, 4).read()) == 4
-    assert pickle.loads(pickle.dumps(VideoFrame(steady, 4))) == VideoFrame(steady, 4)
+        assert list(pool.map(_pixels_of, [VideoFrame(path, i) for i in range(60)])) == expected[:60]
+    assert VideoFrame(path, 110).read().tobytes() == expected[110]
+    assert pickle.loads(pickle.dumps(VideoFrame(path, 4))) == VideoFrame(path, 4)
 
 
 def test_threads_do_not_disturb_each_other(steady):
     with ThreadPoolExecutor(4) as pool:
         frames = [VideoFrame(steady, i % 30) for i in range(90)]
-        assert list(pool.map(_level_of, frames)) == [i % 30 for i in range(90)]
+        assert list(pool.map(lambda frame: level(frame.read()), frames)) == [i % 30 for i in range(90)]
 
 
 def test_the_header(steady):
@@ -178,6 +180,7 @@ def test_sound_alone(tmp_path):
 
 
 def test_a_frame_beyond_the_end(steady):
+    VideoFrame(steady, 10).read()
     with pytest.raises(VideoError, match="no frame 30: it ends after 30 frames"):
         VideoFrame(steady, 30).read()
     assert level(VideoFrame(steady, 29).read()) == 29
