@@ -1,7 +1,7 @@
 # Each target works alone on a fresh clone: it makes the environment in .venv and reuses it when it stands.
 PYTHON ?= python3
 BIN := .venv/bin
-UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 
 .PHONY: demo test check format clean
 

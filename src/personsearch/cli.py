@@ -301,7 +301,8 @@ def evaluate(
     Example: personsearch evaluate binet-rendered --data coco:rendered --gallery-size 100 --json
     """
     from personsearch.data.sources import load_benchmark
-    from personsearch.experiment import best_device, evaluate_model
+    from personsearch.experiment import evaluate_model
+    from personsearch.models.runtime import best_device
     from personsearch.models.weights import load_weights
 
     benchmark = load_benchmark(data, **({} if gallery_size is None else {"gallery_size": gallery_size}))

@@ -15,13 +15,13 @@ from personsearch.data.batches import TrainingBatches
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
 from personsearch.errors import DataError, SettingError
-from personsearch.evaluation.protocols import evaluate_detection, evaluate_search, labeled_boxes
+from personsearch.evaluation.protocols import evaluate_search, labeled_boxes
 from personsearch.geometry.detections import Detections
 from personsearch.losses.criteria import BINetCriterion, OIMCriterion
 from personsearch.losses.oim import OIMMemory
 from personsearch.models.binet import BINet
 from personsearch.models.resnet import load_imagenet
-from personsearch.models.runtime import keep_memory
+from personsearch.models.runtime import best_device, keep_memory
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork, build_search_network
 from personsearch.models.weights import read_imagenet, save_weights
 from personsearch.settings import change_settings, settings_to_dict
@@ -144,11 +144,6 @@ def describe_run(recipe: Recipe, benchmark: Benchmark) -> dict[str, Any]:
     }
 
 
-def best_device() -> str:
-    """cuda where there is one, else cpu."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def evaluate_model(
     model: SearchNetwork, benchmark: Benchmark, *, boxes: str = "detected", progress: Progress = quiet
 ) -> dict[str, float]:
@@ -170,12 +165,11 @@ def evaluate_model(
         if scene.name in wanted:
             asked = torch.tensor([benchmark.queries[i].box for i in wanted[scene.name]])
             embeddings[wanted[scene.name]] = model.embed(image, asked)
-    found = evaluate_search(benchmark, gallery, embeddings)
-    detection = evaluate_detection(benchmark, gallery)
-    return {**found.as_dict(), **detection}
+    return evaluate_search(benchmark, gallery, embeddings).as_dict()
 
 
 def _detected(model: SearchNetwork, image: Any, _boxes: Tensor) -> Detections:
+    # below the threshold of search: detection AP looks at faint detections, too
     return model.detect(image, score_threshold=0.05)
 
 

@@ -24,9 +24,11 @@ ALLOWED = {
     "search": {"geometry", "data", "models"},
     "evaluation": {"geometry", "data"},
     "experiment": {"geometry", "data", "models", "losses", "training", "evaluation"},
-    "demo": {"geometry", "data", "models", "search", "evaluation"},
+    "demo": {"geometry", "data", "models", "search", "evaluation", "console"},
     "console": {"search"},
+    "console": set(),
     "cli": {
+        "console",
         *("geometry", "data", "synthesis", "models", "losses", "training", "search", "evaluation"),
         *("experiment", "demo", "console"),
     },

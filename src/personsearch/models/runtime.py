@@ -17,6 +17,11 @@ M = TypeVar("M", bound=nn.Module)
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
+def best_device() -> str:
+    """cuda where there is one, else cpu."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def has_fast_bfloat16(device: torch.device) -> bool:
     """True where bfloat16 is faster than float32, not merely possible."""
     if device.type == "cuda":

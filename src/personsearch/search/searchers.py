@@ -17,6 +17,7 @@ from personsearch.data.video import VIDEO_SUFFIXES, sample_video
 from personsearch.errors import SettingError, VideoError
 from personsearch.geometry.boxes import check_box
 from personsearch.geometry.detections import Detections
+from personsearch.models.runtime import best_device
 from personsearch.models.weights import load_weights
 
 
@@ -82,6 +83,6 @@ def load_searcher(weights: str, device: str | None = None, score_threshold: floa
 
     Its name is the shipped one, or the absolute folder, so that a gallery can say how to load it again.
     """
-    loaded = load_weights(weights, device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    loaded = load_weights(weights, device or best_device())
     name = str(Path(weights).resolve()) if Path(weights).is_dir() else weights
     return SceneSearcher(loaded.model, loaded.fingerprint, name, score_threshold, int(loaded.config["embedding"]))

@@ -72,14 +72,14 @@ def binet_rendered() -> Recipe:
         "binet",
         network=NetworkSettings(
             anchors=AnchorSettings((24.0, 40.0, 68.0, 112.0, 188.0, 312.0), (2.0, 3.0)),
-            rois=48,
-            positive_fraction=1 / 3,
+            rois=32,
+            positive_fraction=0.5,
             train_proposals=ProposalSettings(2000, 300),
             test_proposals=ProposalSettings(2000, 100),
         ),
         loss=LossSettings(oim=OIMSettings(queue=500), temperature=1.0),
         batches=BatchSettings(short_sides=(400, 480, 600)),
-        optimizer=OptimizerSettings(rate=0.005, steps=2000, drops=(1500,), warmup=100, frozen_stages=3),
+        optimizer=OptimizerSettings(rate=0.008, steps=1800, drops=(1350,), warmup=150, frozen_stages=3),
     )
 
 

@@ -1,0 +1,5 @@
+"""`python -m personsearch`: the command line."""
+
+from personsearch.cli import main
+
+main()
