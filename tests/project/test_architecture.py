@@ -26,9 +26,7 @@ ALLOWED = {
     "experiment": {"geometry", "data", "models", "losses", "training", "evaluation"},
     "demo": {"geometry", "data", "models", "search", "evaluation", "console"},
     "console": {"search"},
-    "console": set(),
     "cli": {
-        "console",
         *("geometry", "data", "synthesis", "models", "losses", "training", "search", "evaluation"),
         *("experiment", "demo", "console"),
     },

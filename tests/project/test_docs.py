@@ -72,7 +72,7 @@ def test_every_command_of_the_readme_runs(place: Path) -> None:
     assert len(commands) >= 7, "the README lost its commands"
     for command in commands:
         for full, small in SMALLER.items():
-            command = command.replace(full, small)  # noqa: PLW2901
+            command = command.replace(full, small)
         words = shlex.split(command)
         run = subprocess.run(
             [sys.executable, "-m", "personsearch", *words[1:]], cwd=place, capture_output=True, text=True, check=False

@@ -80,14 +80,14 @@ def _same(a: Path, b: Path) -> bool:
 
 def test_a_stopped_run_resumes_bit_for_bit(tmp_path: Path, finished: Path) -> None:
 
-    class Stop(Exception):
-        pass
+    class StopError(Exception):
+        """Raised from within."""
 
     def stop(step: int, _total: int) -> None:
         if step == 3:  # one step after the checkpoint: that step is lost and done again
-            raise Stop
+            raise StopError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         experiment.train(
             "binet_rendered",
             "coco:x",
