@@ -220,7 +220,7 @@ CAR_PAINTS: tuple[Color, ...] = (
 def car(b: Builder, rng: np.random.Generator, x: float, y: float, yaw: float) -> None:
     """A parked car or van."""
     paint = b.paint(t.PLAIN, shade(rng, CAR_PAINTS[rng.integers(len(CAR_PAINTS))]), gloss=0.35)
-    glass = b.paint(t.GLASS, (0.1, 0.11, 0.12), (0.2, 0.22, 0.24), size=(1, 1), gloss=0.6)
+    glass = b.paint(t.GLASS, (0.07, 0.075, 0.08), (0.16, 0.17, 0.19), size=(1, 1), gloss=0.3)
     black = b.paint(t.PLAIN, (0.05, 0.05, 0.05))
     lamp = b.paint(t.PLAIN, (0.85, 0.83, 0.8) if rng.random() < 0.5 else (0.6, 0.08, 0.06), gloss=0.3)
     van = rng.random() < 0.25
@@ -237,8 +237,8 @@ def car(b: Builder, rng: np.random.Generator, x: float, y: float, yaw: float) ->
     if van:
         b.box(at(back - 0.45, 0, 0.92 + cabin[2]), (cabin[0] * 0.74, wide * 0.965, cabin[2]), paint, yaw, taper=0.94)
     for u in (-0.62, 0.62):
-        for v in (-0.82, 0.82):
-            b.box(at(u * long, v * wide, 0.3), (0.31, 0.13, 0.3), black, yaw)
+        for v in (-0.9, 0.9):
+            b.box(at(u * long, v * wide, 0.32), (0.32, 0.12, 0.32), black, yaw, taper=0.6, narrow=1.0)
     for v in (-0.7, 0.7):
         b.box(at(long * 0.985, v * wide, 0.68), (0.03, 0.16, 0.07), lamp, yaw)
     b.box(at(long * 0.99, 0, 0.45), (0.03, 0.26, 0.06), b.paint(t.PLAIN, (0.85, 0.85, 0.8)), yaw)

@@ -12,11 +12,12 @@ import json
 import multiprocessing
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personsearch.errors import SettingError
+from personsearch.errors import PersonSearchError, SettingError
 
 if TYPE_CHECKING:
     from personsearch.synthesis.scenes import Settings
@@ -46,6 +47,7 @@ def synthesize(
 
     Raises SettingError for impossible numbers, or when the folder holds scenes of other settings.
     """
+    quiet()
     settings = checked(identities, scenes, seed, test_identities, test_scenes, width, height)
     out = Path(out)
     claim(out, settings.as_dict())
@@ -57,6 +59,7 @@ def synthesize(
     if not finished.exists():
         write_atomic(finished, merged(out, settings))
     shutil.rmtree(out / "shards")
+    report(finished)
     return finished
 
 
@@ -167,10 +170,22 @@ def prepare_worker() -> None:
 
 
 def quiet() -> None:
-    """Keeps warp's messages about devices and kernels off the terminal."""
-    import warp
-
+    """Starts warp without its messages, of which the one about a missing GPU comes from native code."""
+    try:
+        import warp
+    except ImportError as error:
+        raise PersonSearchError(f"{error.name} is missing: pip install 'personsearch[synthesis]'") from error
     warp.config.log_level = warp.LOG_ERROR
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            warp.init()
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 def render_task(task: tuple[Path, Settings, int]) -> int:
@@ -181,7 +196,6 @@ def render_all(out: Path, settings: Settings, missing: list[int], workers: int) 
     """Renders the missing scenes, here or in `workers` processes; yields each index as it is written."""
     if not missing:
         return
-    quiet()
     first, rest = missing[0], missing[1:]
     yield render_one(
         out, settings, first
@@ -227,6 +241,13 @@ def merged(out: Path, settings: Settings) -> bytes:
     info = {"description": "people rendered by personsearch synthesize", "settings": settings.as_dict()}
     document = {"info": info, "images": images, "categories": [{"id": 1, "name": "person"}], "annotations": annotations}
     return json.dumps(document).encode()
+
+
+def report(annotation_file: Path) -> None:
+    """One line on stderr: what the folder holds."""
+    counts = summarize(annotation_file)
+    words = "{scenes} scenes of {places} places, {people} people, {named} of them named ({identities} identities)"
+    print(f"{annotation_file.parent}: {words.format(**counts)}", file=sys.stderr)
 
 
 def summarize(annotation_file: Path) -> dict[str, float]:
