@@ -107,7 +107,7 @@ def test_frames_travel_to_other_processes(start, tmp_path):
     expected = [frame.image.tobytes() for frame in sample_video(path, 0.1)]
     VideoFrame(path, 3).read()
     with ProcessPoolExecutor(2, mp_context=get_context(start)) as pool:
-        assert list(pool.map(_pixels_of, [VideoFrame(path, i) for i in range(60)])) == expected[:60]
+        assert list(pool.map(_pixels_of, [VideoFrame(path, i) for i in range(4, 60)])) == expected[4:60]
     assert VideoFrame(path, 110).read().tobytes() == expected[110]
     assert pickle.loads(pickle.dumps(VideoFrame(path, 4))) == VideoFrame(path, 4)
 
