@@ -15,8 +15,9 @@ from personsearch.synthesis.bodies import COARSE, load_template, pose_bodies, ro
 from personsearch.synthesis.cameras import Camera, aim, build_camera, sample_response
 from personsearch.synthesis.figures import PERSON_COLUMNS
 from personsearch.synthesis.garments import dress, hairline
+from personsearch.synthesis.layouts import KINDS
 from personsearch.synthesis.outfits import identity_of, look_alike
-from personsearch.synthesis.places import KINDS, build_place
+from personsearch.synthesis.places import build_place
 from personsearch.synthesis.render import coverage, render
 
 SETTINGS = scenes.Settings(12, 40, 5, 4, 10, 160, 96)

@@ -63,13 +63,14 @@ def test_train_and_test_share_nobody_and_no_place(rendered: Path) -> None:
     assert not places["train"] & places["test"]
 
 
-def test_a_resumed_run_in_other_processes_equals_an_uninterrupted_one(rendered: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_in_another_process_equals_an_uninterrupted_one(rendered: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     settings = checked(8, 5, 3, 3, 2, 160, 96)
     claim(out, settings.as_dict())
-    render_one(out, settings, 1)
+    for index in (1, 2, 4):
+        render_one(out, settings, index)
     (out / "images" / "000003.jpg").write_bytes(b"a picture whose annotations were never written")
-    (out / "images" / ".000004.jpg.1.part").write_bytes(b"of a run that was killed")
+    (out / "images" / ".000003.jpg.1.part").write_bytes(b"of a run that was killed")
     synthesize(out, **SIZE, seed=3, workers=2)
     assert contents(out) == contents(rendered)
 

@@ -1,8 +1,8 @@
-"""Rendered people in rendered places: an endless, free benchmark. `synthesize` is the door; the heavy parts load when
-called.
+"""Rendered people in rendered places: an endless, free benchmark.
 
-Read in this order: synthesize (the driver), scenes (one picture), outfits, bodies, garments (a person), places and
-shapes, light, cameras, render, figures and textures (the kernels), postprocess.
+`synthesize` is the door; the heavy parts load when it is called. Read in this order: synthesize (the driver), scenes
+(one picture); outfits, bodies, garments (a person); places, layouts, props, shapes, light (where); cameras; render,
+kernels, figures, textures (what a ray meets); postprocess (the file).
 """
 
 from personsearch.synthesis.synthesize import synthesize

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from personsearch.synthesis import bodies, kernels, render
 from personsearch.synthesis.cameras import CAMERAS_PER_PLACE, Camera, build_camera
 from personsearch.synthesis.garments import Piece, dress, merge
+from personsearch.synthesis.layouts import KINDS
 from personsearch.synthesis.light import sample_light
 from personsearch.synthesis.outfits import Identity, identity_of, look_alike, sample_identity
-from personsearch.synthesis.places import KINDS, Place, build_place
+from personsearch.synthesis.places import Place, build_place
 from personsearch.synthesis.postprocess import develop
 
 UNLABELED = -1

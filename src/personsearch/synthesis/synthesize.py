@@ -207,7 +207,7 @@ def render_all(out: Path, settings: Settings, missing: list[int], workers: int) 
     before = {name: os.environ.get(name) for name in WORKER_THREADS}
     os.environ.update(dict.fromkeys(WORKER_THREADS, "1"))
     try:
-        with multiprocessing.get_context("spawn").Pool(workers, initializer=prepare_worker) as processes:
+        with multiprocessing.get_context("spawn").Pool(min(workers, len(tasks)), prepare_worker) as processes:
             yield from processes.imap_unordered(render_task, tasks, chunksize=1)
     finally:
         for name, value in before.items():

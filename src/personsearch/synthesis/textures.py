@@ -233,13 +233,38 @@ def surface(
 
 
 @wp.func
+def printed(kind: int, p: wp.vec3, seed: int, a: wp.vec3, b: wp.vec3, c: wp.vec3) -> wp.vec3:
+    """Cloth of colour a with a picture, a logo or writing on the chest."""
+    if p[1] >= -0.02:
+        return a
+    if kind == CLOTH_PRINT:
+        size = 0.09 + 0.04 * hash3(seed, 1, 7)
+        if wp.abs(p[0]) < size and p[2] > 0.2 and p[2] < 0.42:
+            shape = noise2(p[0] * 18.0, p[2] * 18.0, seed)
+            return wp.where(shape > 0.58, b, wp.where(shape < 0.36, c, mix(a, b, 0.2)))
+        return a
+    if kind == CLOTH_LOGO:
+        side = wp.where(hash3(seed, 3, 7) > 0.5, 0.0, 0.07)
+        size = wp.where(side == 0.0, 0.075, 0.03)
+        d = wp.length(wp.vec2(p[0] - side, p[2] - 0.35))
+        if d < size:
+            return wp.where(d < size * 0.5, c, b)
+        return a
+    if wp.abs(p[0]) < 0.105 and p[2] > 0.3 and p[2] < 0.39:
+        ink = hash3(int(wp.floor(p[0] * 70.0)), int(wp.floor(p[2] * 55.0)), seed)
+        return wp.where(ink > 0.35, b, a)
+    return a
+
+
+@wp.func
 def cloth(
     kind: int, p: wp.vec3, v: float, scale: float, seed: int, blur: float, a: wp.vec3, b: wp.vec3, c: wp.vec3
 ) -> wp.vec3:
     """The colour of cloth at a point of the rest pose: p metres, v metres along the limb or trunk, `scale` the period
     in metres, a the ground colour, b and c the others."""
     u = p[0] * 0.85 + p[1] * 0.6
-    front = p[1] < -0.02
+    if kind == CLOTH_PRINT or kind == CLOTH_LOGO or kind == CLOTH_TEXT:  # noqa: SIM109
+        return printed(kind, p, seed, a, b, c)
     keep = fade(scale, blur)
     if kind == CLOTH_HOOPS:
         t = wp.clamp(0.5 + 8.0 * (wp.abs(v / scale - wp.floor(v / scale) - 0.5) - 0.27), 0.0, 1.0)
@@ -256,21 +281,8 @@ def cloth(
     if kind == CLOTH_BLOBS:
         t = noise3(p * (1.0 / scale), seed) * 0.7 + 0.3 * noise3(p * (2.6 / scale), seed + 9)
         return wp.where(t < 0.43, a, wp.where(t < 0.56, b, c))
-    if kind == CLOTH_PRINT:
-        size = 0.09 + 0.04 * hash3(seed, 1, 7)
-        if front and wp.abs(p[0]) < size and p[2] > 0.2 and p[2] < 0.42:
-            shape = noise2(p[0] * 18.0, p[2] * 18.0, seed)
-            return wp.where(shape > 0.58, b, wp.where(shape < 0.36, c, mix(a, b, 0.2)))
-        return a
     if kind == CLOTH_TWO_TONE:
         return wp.where(p[2] > 0.24 + 0.14 * hash3(seed, 2, 7), b, a)
-    if kind == CLOTH_LOGO:
-        side = wp.where(hash3(seed, 3, 7) > 0.5, 0.0, 0.07)
-        size = wp.where(side == 0.0, 0.075, 0.03)
-        d = wp.length(wp.vec2(p[0] - side, p[2] - 0.35))
-        if front and d < size:
-            return wp.where(d < size * 0.5, c, b)
-        return a
     if kind == CLOTH_DOTS:
         x = u / scale - wp.floor(u / scale) - 0.5
         y = v / scale - wp.floor(v / scale) - 0.5
@@ -281,11 +293,6 @@ def cloth(
         return mix(
             a, b, 0.25 + 0.5 * wp.lerp(0.5, noise3(wp.vec3(u * 60.0, v * 160.0, p[1] * 60.0), seed), fade(0.02, blur))
         )
-    if kind == CLOTH_TEXT:
-        if front and wp.abs(p[0]) < 0.105 and p[2] > 0.3 and p[2] < 0.39:
-            ink = hash3(int(wp.floor(p[0] * 70.0)), int(wp.floor(p[2] * 55.0)), seed)
-            return wp.where(ink > 0.35, b, a)
-        return a
     if kind == CLOTH_GRADIENT:
         return mix(a, b, wp.clamp((p[2] + 0.05) * 1.9, 0.0, 1.0))
     if kind == CLOTH_FLORAL:
