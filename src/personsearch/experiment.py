@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 import personsearch
-from personsearch.data.batches import TrainingBatches
+from personsearch.data.batches import Batch, TrainingBatches
+from personsearch.data.patch_batches import PatchBatches
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
 from personsearch.errors import DataError, SettingError
 from personsearch.evaluation.protocols import evaluate_search, labeled_boxes
 from personsearch.geometry.detections import Detections
-from personsearch.losses.criteria import BINetCriterion, OIMCriterion
+from personsearch.losses.criteria import BINetCriterion, OIMCriterion, PatchCriterion
 from personsearch.losses.oim import OIMMemory
-from personsearch.models.binet import BINet
+from personsearch.models.binet import BINet, InstanceBranch
 from personsearch.models.resnet import load_imagenet
-from personsearch.models.runtime import best_device, keep_memory
+from personsearch.models.runtime import best_device, keep_memory, mixed_precision
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork, build_search_network
-from personsearch.models.weights import read_imagenet, save_weights
+from personsearch.models.weights import read_imagenet, save_weights, warm_network
+from personsearch.models.whitening import whiten
 from personsearch.settings import change_settings, settings_to_dict
 from personsearch.training.checkpoints import read_facts
 from personsearch.training.curves import draw_losses
@@ -56,7 +59,8 @@ def train(
 
     The folder holds loadable weights from the first checkpoint on, log.jsonl, and losses.png at the end.
 
-    `backbone` is a file of ImageNet weights, None for torchvision's, or "random". `on_step` hears the steps
+    `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
+    the embedding from, or "random". `on_step` hears the steps
     done and the total. Raises SettingError, DataError or WeightsError before anything is written.
     """
     chosen = change_settings(get_recipe(recipe), settings)
@@ -70,13 +74,15 @@ def train(
     chosen = replace(chosen, network=network.settings)
     if (out / CHECKPOINT).exists():
         refuse_other_settings(read_facts(out / CHECKPOINT)["recipe"], chosen, out)
-    model, criterion = _METHODS[chosen.method](network, chosen, benchmark.identities)
+    method = _METHODS[chosen.method]
+    model, criterion = method.build(network, chosen, benchmark.identities)
     model.to(device or best_device())
     criterion.to(device or best_device())
-    batches = TrainingBatches(benchmark.train, chosen.batches, chosen.seed)
+    batches = method.batches(benchmark, chosen)
+    keep_memory()
+    method.start(network, batches)
     training = Training(model, criterion, batches, chosen.optimizer, chosen.seed, {"recipe": settings_to_dict(chosen)})
     out.mkdir(parents=True, exist_ok=True)
-    keep_memory()
     total, facts = chosen.optimizer.steps, describe_run(chosen, benchmark)
     training.run(
         out,
@@ -94,6 +100,8 @@ def build_network(recipe: Recipe, backbone: Path | str | None) -> SearchNetwork:
     """The recipe's search network on ImageNet weights (see `train`), its first stages frozen."""
     if backbone == "random":
         network = build_search_network(recipe.network)
+    elif backbone is not None and Path(backbone).is_dir():
+        network = warm_network(Path(backbone), recipe.network)
     else:
         weights, layout = read_imagenet(None if backbone is None else Path(backbone))
         network = build_search_network(replace(recipe.network, layout=layout.name))
@@ -111,7 +119,50 @@ def _oim(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Mo
     return network, OIMCriterion(OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim))
 
 
-_METHODS = {"binet": _binet, "oim": _oim}
+def _patches(network: SearchNetwork, recipe: Recipe, _identities: int) -> tuple[nn.Module, nn.Module]:
+    return InstanceBranch(network), PatchCriterion(recipe.loss)
+
+
+def _scene_batches(benchmark: Benchmark, recipe: Recipe) -> Dataset[Batch]:
+    return TrainingBatches(benchmark.train, recipe.batches, recipe.seed)
+
+
+def _patch_batches(benchmark: Benchmark, recipe: Recipe) -> Dataset[Batch]:
+    return PatchBatches(benchmark.train, recipe.patches, recipe.seed)
+
+
+def _as_built(_network: SearchNetwork, _batches: Dataset[Batch]) -> None:
+    """The papers' start: a random embedding layer."""
+
+
+@torch.no_grad()
+def _whitened(network: SearchNetwork, batches: Dataset[Batch]) -> None:
+    """Sets the embedding layer by the features of some thousand patches, if there are so many."""
+    model, device = BINet(network), network.stem.mean.device
+    images = [batches[step].images.to(device) for step in range(_WHITENING_BATCHES)]
+    with mixed_precision(device):
+        features = torch.cat([model.encode_patches(patches).features for patches in images])
+    if len(features) > EMBEDDING_DIM:
+        whiten(network.head.embedding, features)
+
+
+_WHITENING_BATCHES = 24
+
+
+@dataclass(frozen=True)
+class _Method:
+    """How a recipe's `method` trains: what the network is wrapped in and judged by, and what it sees."""
+
+    build: Callable[[SearchNetwork, Recipe, int], tuple[nn.Module, nn.Module]]
+    batches: Callable[[Benchmark, Recipe], Dataset[Batch]]
+    start: Callable[[SearchNetwork, Dataset[Batch]], None]
+
+
+_METHODS = {
+    "binet": _Method(_binet, _scene_batches, _as_built),
+    "oim": _Method(_oim, _scene_batches, _as_built),
+    "patches": _Method(_patches, _patch_batches, _whitened),
+}
 
 
 def refuse_other_settings(stored: dict[str, Any], recipe: Recipe, out: Path) -> None:

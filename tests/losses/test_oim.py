@@ -59,6 +59,16 @@ def test_nobody_labelled_is_zero_with_a_gradient(identities: list[int]) -> None:
     assert x.grad.eq(0).all()
 
 
+def test_empty_rows_take_no_part_and_a_first_sight_has_no_loss() -> None:
+    memory = OIMMemory(4, 8, OIMSettings(queue=3))
+    x = _unit(3, 8)
+    memory.update(x[:2], torch.tensor([2, UNLABELED]))
+    shares = F.softmax(memory.logits(x), dim=1)
+    assert torch.nonzero(shares.sum(0)).flatten().tolist() == [2, 4]
+    assert memory.targets(torch.tensor([2, 1, UNLABELED])).tolist() == [2, UNLABELED, UNLABELED]
+    assert oim_loss(memory.logits(x), memory.targets(torch.tensor([0, 1, 3]))).item() == 0
+
+
 def test_gradient_ignores_a_later_update() -> None:
     """Logits come from a snapshot: updating before the backward pass changes nothing and raises nothing."""
     gradients = []

@@ -17,6 +17,7 @@ from personsearch import experiment
 from personsearch.data.records import UNLABELED, Benchmark, Person, Scene
 from personsearch.errors import DataError, PersonSearchError, SettingError, WeightsError
 from personsearch.models.weights import load_weights
+from personsearch.training.recipes import get_recipe
 
 TINY = [
     "network.anchors.sizes=[24, 48]",
@@ -110,6 +111,17 @@ def test_a_run_leaves_weights_that_load_and_know_where_they_are_from(tmp_path: P
     assert loaded.config["recipe"]["name"] == "oim_rendered"
     assert loaded.config["recipe"]["optimizer"]["steps"] == 4
     assert "lookup" not in " ".join(load_file(out / "model.safetensors"))
+
+
+def test_a_warm_up_on_patches_hands_backbone_and_embedding_on(tmp_path: Path) -> None:
+    warm = _train(
+        tmp_path / "warm", "patches.identities=2", "patches.sights=2", "optimizer.steps=2", recipe="patches_rendered"
+    )
+    network = experiment.build_network(get_recipe("oim_rendered"), warm).state_dict()
+    stored = load_file(warm / "model.safetensors")
+    for key in ("stem.layer3.0.conv1.weight", "head.backbone.layer4.0.conv1.weight", "head.embedding.weight"):
+        assert torch.equal(network[key].half(), stored[key])
+    assert not torch.equal(network["rpn.conv.weight"].half(), stored["rpn.conv.weight"])
 
 
 def test_log_has_a_line_per_ten_steps(tmp_path: Path) -> None:

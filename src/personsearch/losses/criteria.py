@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from personsearch.losses.detection import roi_losses, rpn_losses
 from personsearch.losses.interaction import feature_interaction, prediction_interaction
+from personsearch.losses.metric import supervised_contrastive
 from personsearch.losses.oim import OIMMemory, OIMSettings, oim_loss
-from personsearch.models.binet import BINetOutput
+from personsearch.models.binet import BINetOutput, PatchOutput
 from personsearch.models.search_network import SearchOutput
 
 
@@ -29,6 +30,8 @@ class LossSettings:
     prediction_weight: float = 1.0
     oim_weight: float = 0.5
     """Of each branch."""
+    patch_temperature: float = 0.1
+    """Of the contrastive loss of the warm-up on patches."""
 
 
 def detection_losses(output: SearchOutput) -> dict[str, Tensor]:
@@ -47,10 +50,28 @@ class OIMCriterion(nn.Module):
 
     def forward(self, output: SearchOutput) -> dict[str, Tensor]:
         logits = self.memory.logits(output.search.embeddings)
-        return {**detection_losses(output), "oim_search": oim_loss(logits, output.regions.identities)}
+        return {
+            **detection_losses(output),
+            "oim_search": oim_loss(logits, self.memory.targets(output.regions.identities)),
+        }
 
     def remember(self, output: SearchOutput) -> None:
         self.memory.update(output.search.embeddings, output.regions.identities)
+
+
+class PatchCriterion(nn.Module):
+    """The warm-up on patches: people are told apart within the batch."""
+
+    def __init__(self, settings: LossSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, output: PatchOutput) -> dict[str, Tensor]:
+        embeddings = output.instance.embeddings
+        return {"contrastive": supervised_contrastive(embeddings, output.identities, self.settings.patch_temperature)}
+
+    def remember(self, output: PatchOutput) -> None:
+        """Has no memory."""
 
 
 class BINetCriterion(nn.Module):
@@ -63,7 +84,7 @@ class BINetCriterion(nn.Module):
 
     def forward(self, output: BINetOutput) -> dict[str, Tensor]:
         search, instance = output.scene.search, output.instance
-        identities = output.scene.regions.identities
+        identities = self.memory.targets(output.scene.regions.identities)
         search_logits = self.memory.logits(search.embeddings)
         instance_logits = self.memory.logits(instance.embeddings)
         known = len(self.memory.lookup_table)  # C of Eq. 3 is the look-up table, without the queue

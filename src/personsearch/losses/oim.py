@@ -10,6 +10,9 @@ from torch.nn import functional as F
 
 from personsearch.data.records import UNLABELED
 
+EMPTY = -1e4
+"""Logit of an empty row: its share in a softmax is zero, and differences stay finite."""
+
 
 @dataclass(frozen=True)
 class OIMSettings:
@@ -39,9 +42,22 @@ class OIMMemory(nn.Module):
         self.register_buffer("queue_head", torch.zeros((), dtype=torch.int64))
 
     def logits(self, embeddings: Tensor) -> Tensor:
-        """Scaled similarities [N, identities + queue] of unit embeddings [N, D] to the memory as it is now."""
+        """Scaled similarities [N, identities + queue] of unit embeddings [N, D] to the memory as it is now.
+
+        Rows that nobody has filled yet are EMPTY: they look like no one.
+        """
         memory = torch.cat([self.lookup_table, self.queue])  # cat copies: a later update leaves the graph alone
-        return self.settings.scalar * embeddings @ memory.T
+        logits = self.settings.scalar * embeddings @ memory.T
+        return logits.masked_fill(~memory.any(dim=1), EMPTY)
+
+    def targets(self, identities: Tensor) -> Tensor:
+        """The identities [N] that the look-up table knows by now; UNLABELED for all others.
+
+        A first sight has nothing to match. Asked to match its empty row, it would be pushed away from everybody,
+        and in a short run that is most of what the network hears (docs/decisions.md).
+        """
+        known = self.lookup_table.any(dim=1)[identities.clamp(min=0)]
+        return torch.where(known, identities, UNLABELED)
 
     @torch.no_grad()
     def update(self, embeddings: Tensor, identities: Tensor) -> None:

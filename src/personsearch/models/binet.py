@@ -42,3 +42,25 @@ class BINet(nn.Module):
         """Patches [P, 3, 224, 96], RGB in [0, 255], through conv1 to conv5 and the embedding."""
         maps = self.network.stem(patches)  # [P, 1024, 14, 6]: RoIAlign's size without RoIAlign
         return self.network.head.branch(self.network.head.backbone(maps))
+
+
+@dataclass(frozen=True)
+class PatchOutput:
+    """What the instance-aware branch says about P patches, and who is on them."""
+
+    instance: Branch
+    identities: Tensor
+    """[P] int64"""
+
+
+class InstanceBranch(nn.Module):
+    """The instance-aware branch alone, for a warm-up on cropped people before scenes are seen."""
+
+    def __init__(self, network: SearchNetwork) -> None:
+        super().__init__()
+        self.siamese = BINet(network)
+
+    def forward(self, images: Tensor, targets: Sequence[Targets]) -> PatchOutput:
+        """Patches [P, 3, 224, 96], RGB in [0, 255], each with one person."""
+        identities = torch.cat([target.identities for target in targets])
+        return PatchOutput(self.siamese.encode_patches(images), identities)

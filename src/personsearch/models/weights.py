@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,17 @@ def load_weights(name_or_folder: str | Path, device: str | torch.device = "cpu")
     _fill(network, tensors, path)
     keep_memory()
     return LoadedModel(prepare_for_inference(network.to(device)), config, fingerprint(path))
+
+
+def warm_network(folder: Path, settings: NetworkSettings) -> SearchNetwork:
+    """A network to train whose backbone and embedding come from a run's folder; the rest is random."""
+    path = find_weights(folder) / MODEL_FILE
+    config = json.loads((folder / CONFIG_FILE).read_text())
+    network = build_search_network(replace(settings, layout=config["network"]["layout"]))
+    wanted = ("stem.", "head.backbone.", "head.embedding.")
+    taken = {key: tensor for key, tensor in load_file(path).items() if key.startswith(wanted)}
+    _fill(network, {**network.state_dict(), **taken}, path)
+    return network
 
 
 def fingerprint(path: Path) -> str:

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from personsearch.data.batches import Batch, TrainingBatches
-from personsearch.errors import PersonSearchError
+from personsearch.data.batches import Batch
+from personsearch.errors import PersonSearchError, SettingError
 from personsearch.models.runtime import mixed_precision
 from personsearch.models.search_network import Targets
 from personsearch.training.checkpoints import load_checkpoint, save_checkpoint
@@ -22,6 +22,17 @@ from personsearch.training.recipes import OptimizerSettings
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
+
+
+def _sgd(parameters: list[nn.Parameter], s: OptimizerSettings) -> torch.optim.Optimizer:
+    return torch.optim.SGD(parameters, s.rate, s.momentum, weight_decay=s.weight_decay)
+
+
+def _adamw(parameters: list[nn.Parameter], s: OptimizerSettings) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(parameters, s.rate, (s.momentum, 0.999), weight_decay=s.weight_decay, fused=True)
+
+
+_OPTIMIZERS = {"sgd": _sgd, "adamw": _adamw}
 
 
 def _nothing(_step: int) -> None:
@@ -34,16 +45,18 @@ class Training:
 
     model: nn.Module
     criterion: nn.Module
-    batches: TrainingBatches
+    batches: Dataset[Batch]
     settings: OptimizerSettings
     seed: int
     facts: Mapping[str, Any]
     """Stored with each checkpoint."""
 
     def __post_init__(self) -> None:
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        s = self.settings
-        self.optimizer = torch.optim.SGD(trained, s.rate, s.momentum, weight_decay=s.weight_decay)
+        everything = [*self.model.parameters(), *self.criterion.parameters()]
+        self._trained = [p for p in everything if p.requires_grad]
+        if self.settings.kind not in _OPTIMIZERS:
+            raise SettingError(f"optimizer.kind {self.settings.kind}: choose one of {', '.join(_OPTIMIZERS)}")
+        self.optimizer = _OPTIMIZERS[self.settings.kind](self._trained, self.settings)
 
     def run(
         self,
@@ -86,7 +99,7 @@ class Training:
             raise PersonSearchError(f"the loss is {total.item()} at step {step}: lower optimizer.rate and use --resume")
         self.optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip)
+        nn.utils.clip_grad_norm_(self._trained, self.settings.clip)
         self.optimizer.step()
         self.criterion.remember(output)  # type: ignore[operator]
         return {name: loss.item() for name, loss in losses.items()}
