@@ -151,6 +151,18 @@ def test_everybody_is_cast_and_splits_are_disjoint() -> None:
     assert max(counts) - min(counts) <= 3
 
 
+def test_splits_have_places_of_their_own_and_several_cameras() -> None:
+    seen: dict[str, set[tuple[int, int]]] = {"train": set(), "test": set()}
+    for index in range(40):
+        rng = np.random.default_rng(index)
+        seen[scenes.split_of(SETTINGS, index)].add(scenes.choose_place(SETTINGS, index, rng))
+    places = {split: {place for place, _ in pairs} for split, pairs in seen.items()}
+    assert not places["train"] & places["test"]
+    assert len(places["train"]) >= 6
+    assert all(camera // 4 == place for pairs in seen.values() for place, camera in pairs)
+    assert len({camera % 4 for _, camera in seen["train"]}) >= 3
+
+
 def test_an_identity_is_the_same_wherever_it_is_asked() -> None:
     first, second = identity_of(4, 17), identity_of(4, 17)
     assert np.array_equal(first.outfit.row, second.outfit.row)

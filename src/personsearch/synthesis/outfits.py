@@ -33,7 +33,7 @@ HAIRS = (
     (0.78, 0.77, 0.75),
     (0.45, 0.20, 0.11),
 )
-HAIR_SHARES = (0.3, 0.25, 0.15, 0.09, 0.08, 0.06, 0.04, 0.03)
+HAIR_SHARES = (0.31, 0.26, 0.16, 0.09, 0.08, 0.05, 0.02, 0.03)
 DARKS = (
     (0.06, 0.06, 0.07),
     (0.10, 0.10, 0.12),
@@ -156,7 +156,7 @@ BOTTOM_KINDS = (
     t.CLOTH_FLORAL,
     t.CLOTH_DOTS,
 )
-BOTTOM_SHARES = np.array([0.72, 0.04, 0.06, 0.05, 0.08, 0.03, 0.02])
+BOTTOM_SHARES = np.array([0.8, 0.03, 0.04, 0.03, 0.07, 0.02, 0.01])
 
 
 def paint(row: Floats, column: int, color: Color) -> None:
