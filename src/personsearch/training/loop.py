@@ -24,15 +24,18 @@ CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
 
 
-def _sgd(parameters: list[nn.Parameter], s: OptimizerSettings) -> torch.optim.Optimizer:
+def _sgd(parameters: list[dict[str, Any]], s: OptimizerSettings) -> torch.optim.Optimizer:
     return torch.optim.SGD(parameters, s.rate, s.momentum, weight_decay=s.weight_decay)
 
 
-def _adamw(parameters: list[nn.Parameter], s: OptimizerSettings) -> torch.optim.Optimizer:
+def _adamw(parameters: list[dict[str, Any]], s: OptimizerSettings) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, s.rate, (s.momentum, 0.999), weight_decay=s.weight_decay, fused=True)
 
 
 _OPTIMIZERS = {"sgd": _sgd, "adamw": _adamw}
+
+
+_FRESH = ("rpn.", "head.score.", "head.delta.")
 
 
 def _nothing(_step: int) -> None:
@@ -56,7 +59,17 @@ class Training:
         self._trained = [p for p in everything if p.requires_grad]
         if self.settings.kind not in _OPTIMIZERS:
             raise SettingError(f"optimizer.kind {self.settings.kind}: choose one of {', '.join(_OPTIMIZERS)}")
-        self.optimizer = _OPTIMIZERS[self.settings.kind](self._trained, self.settings)
+        self.optimizer = _OPTIMIZERS[self.settings.kind](self._groups(), self.settings)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Trained parameters in two groups, by where they start: as they were handed over, or at random."""
+        named = [*self.model.named_parameters(), *self.criterion.named_parameters()]
+        groups: dict[bool, list[nn.Parameter]] = {False: [], True: []}
+        for name, parameter in named:
+            if parameter.requires_grad:
+                groups[any(part in name for part in _FRESH)].append(parameter)
+        factors = {False: 1.0, True: self.settings.fresh_factor}
+        return [{"params": groups[fresh], "factor": factors[fresh]} for fresh in groups]
 
     def run(
         self,
@@ -87,7 +100,7 @@ class Training:
     def _step(self, step: int, batch: Batch) -> dict[str, float]:
         torch.manual_seed(self.seed * 1_000_003 + step)  # region sampling: a function of seed and step, too
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(step)
+            group["lr"] = self.rate(step) * group["factor"]
         device = next(self.model.parameters()).device
         pairs = zip(batch.boxes, batch.identities, strict=True)
         targets = [Targets(boxes.to(device), identities.to(device)) for boxes, identities in pairs]

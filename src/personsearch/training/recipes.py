@@ -22,6 +22,8 @@ class OptimizerSettings:
     kind: str = "sgd"
     """"sgd" or "adamw"."""
     rate: float = 0.001
+    fresh_factor: float = 1.0
+    """The rate of layers that start at random (the proposal network, person score, box) is this many times larger."""
     momentum: float = 0.9
     """Of SGD, and Adam's first."""
     weight_decay: float = 0.0001
@@ -85,7 +87,9 @@ def binet_rendered() -> Recipe:
         ),
         loss=LossSettings(oim=OIMSettings(queue=500), temperature=1.0),
         batches=BatchSettings(short_sides=(400, 480, 600)),
-        optimizer=OptimizerSettings("adamw", rate=0.0001, steps=1000, drops=(750,), warmup=60, frozen_stages=3),
+        optimizer=OptimizerSettings(
+            "adamw", rate=0.00003, fresh_factor=8.0, steps=900, drops=(700,), warmup=40, frozen_stages=3
+        ),
     )
 
 
