@@ -116,7 +116,7 @@ def _binet(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.
 
 
 def _oim(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, nn.Module]:
-    return network, OIMCriterion(OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim))
+    return network, OIMCriterion(OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim), recipe.loss)
 
 
 def _patches(network: SearchNetwork, recipe: Recipe, _identities: int) -> tuple[nn.Module, nn.Module]:

@@ -25,7 +25,8 @@ def test_binet_sums_eq_5(small_network: SearchNetwork) -> None:
     torch.testing.assert_close(losses["oim_search"], 0.5 * oim_loss(memory.logits(search.embeddings), identities))
     torch.testing.assert_close(losses["oim_instance"], 0.5 * oim_loss(memory.logits(instance.embeddings), identities))
     torch.testing.assert_close(losses["feature"], feature_interaction(instance.features, search.features))
-    assert set(losses) == {*detection_losses(output.scene), "oim_search", "oim_instance", "feature", "prediction"}
+    detection = detection_losses(output.scene, settings)
+    assert set(losses) == {*detection, "oim_search", "oim_instance", "feature", "prediction"}
 
 
 def test_every_trained_parameter_gets_a_gradient(small_network: SearchNetwork) -> None:
@@ -66,5 +67,5 @@ def test_memory_moves_once_a_step_for_both_branches(small_network: SearchNetwork
 
 def test_baseline_is_detection_and_oim(small_network: SearchNetwork) -> None:
     memory = OIMMemory(5, 256, OIMSettings(queue=4))
-    losses = OIMCriterion(memory)(small_network(IMAGES, [PEOPLE]))
+    losses = OIMCriterion(memory, LossSettings())(small_network(IMAGES, [PEOPLE]))
     assert set(losses) == {"rpn_score", "rpn_box", "roi_score", "roi_box", "oim_search"}

@@ -30,13 +30,15 @@ class LossSettings:
     prediction_weight: float = 1.0
     oim_weight: float = 0.5
     """Of each branch."""
+    rpn_positive_iou: float = 0.7
+    """What an anchor must overlap a person to count as one."""
     patch_temperature: float = 0.1
     """Of the contrastive loss of the warm-up on patches."""
 
 
-def detection_losses(output: SearchOutput) -> dict[str, Tensor]:
+def detection_losses(output: SearchOutput, settings: LossSettings) -> dict[str, Tensor]:
     """L_det: the four losses of Faster R-CNN."""
-    rpn_score, rpn_box = rpn_losses(output.rpn, [t.boxes for t in output.targets])
+    rpn_score, rpn_box = rpn_losses(output.rpn, [t.boxes for t in output.targets], settings.rpn_positive_iou)
     roi_score, roi_box = roi_losses(output)
     return {"rpn_score": rpn_score, "rpn_box": rpn_box, "roi_score": roi_score, "roi_box": roi_box}
 
@@ -44,14 +46,15 @@ def detection_losses(output: SearchOutput) -> dict[str, Tensor]:
 class OIMCriterion(nn.Module):
     """L = L_det + L_oim: the baseline OIM*."""
 
-    def __init__(self, memory: OIMMemory) -> None:
+    def __init__(self, memory: OIMMemory, settings: LossSettings) -> None:
         super().__init__()
         self.memory = memory
+        self.settings = settings
 
     def forward(self, output: SearchOutput) -> dict[str, Tensor]:
         logits = self.memory.logits(output.search.embeddings)
         return {
-            **detection_losses(output),
+            **detection_losses(output, self.settings),
             "oim_search": oim_loss(logits, self.memory.targets(output.regions.identities)),
         }
 
@@ -92,7 +95,7 @@ class BINetCriterion(nn.Module):
         feature = feature_interaction(instance.features, search.features)
         prediction = prediction_interaction(instance_logits[:, :known], search_logits[:, :known], weights.temperature)
         return {
-            **detection_losses(output.scene),
+            **detection_losses(output.scene, self.settings),
             "oim_search": weights.oim_weight * oim_loss(search_logits, identities),
             "oim_instance": weights.oim_weight * oim_loss(instance_logits, identities),
             "feature": weights.feature_weight * feature,

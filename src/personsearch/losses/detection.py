@@ -11,18 +11,19 @@ from personsearch.geometry.deltas import encode_boxes
 from personsearch.models.rpn import RPN_STD, RPNOutput
 from personsearch.models.search_network import ROI_STD, SearchOutput
 
-_RPN_MATCHER = Matcher(positive=0.7, negative=0.3, best_is_positive=True)
 _RPN_SAMPLER = Sampler(count=256, positive_fraction=0.5)
 
 
-def rpn_losses(rpn: RPNOutput, boxes: list[Tensor]) -> tuple[Tensor, Tensor]:
+def rpn_losses(rpn: RPNOutput, boxes: list[Tensor], positive_iou: float = 0.7) -> tuple[Tensor, Tensor]:
     """Score and box loss of the proposal network, means over pictures; boxes: one [P, 4] a picture.
 
+    Anchors that overlap a person by `positive_iou` are positive, those under 0.3 negative.
     A picture without people trains the score alone.
     """
+    matcher = Matcher(positive=positive_iou, negative=0.3, best_is_positive=True)
     score_losses, box_losses = [], []
     for logits, deltas, persons in zip(rpn.logits, rpn.deltas, boxes, strict=True):
-        match = _RPN_MATCHER(rpn.anchors, persons)
+        match = matcher(rpn.anchors, persons)
         positive, negative = _RPN_SAMPLER(match)
         kept = torch.cat([positive, negative])
         truth = (match[kept] >= 0).float()

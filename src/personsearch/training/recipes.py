@@ -82,13 +82,13 @@ def binet_rendered() -> Recipe:
             anchors=AnchorSettings((24.0, 40.0, 68.0, 112.0, 188.0, 312.0), (2.0, 3.0)),
             rois=32,
             positive_fraction=0.5,
-            train_proposals=ProposalSettings(2000, 300),
+            train_proposals=ProposalSettings(4000, 1000),
             test_proposals=ProposalSettings(2000, 100),
         ),
-        loss=LossSettings(oim=OIMSettings(queue=500), temperature=1.0),
+        loss=LossSettings(oim=OIMSettings(queue=500), temperature=1.0, rpn_positive_iou=0.5),
         batches=BatchSettings(short_sides=(400, 480, 600)),
         optimizer=OptimizerSettings(
-            "adamw", rate=0.00003, fresh_factor=8.0, steps=900, drops=(700,), warmup=40, frozen_stages=3
+            "adamw", rate=0.00003, fresh_factor=8.0, steps=800, drops=(620,), warmup=40, frozen_stages=3
         ),
     )
 
