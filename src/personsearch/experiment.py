@@ -60,10 +60,12 @@ def train(
     The folder holds loadable weights from the first checkpoint on, log.jsonl, and losses.png at the end.
 
     `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
-    the embedding from, or "random". `on_step` hears the steps
-    done and the total. Raises SettingError, DataError or WeightsError before anything is written.
+    the embedding from, or "random". `on_step` hears the steps done and the total. Raises SettingError, DataError
+    or WeightsError before anything is written.
     """
     chosen = change_settings(get_recipe(recipe), settings)
+    if chosen.method not in _METHODS:
+        raise SettingError(f"unknown method {chosen.method}: choose one of {', '.join(_METHODS)}")
     if (out / CHECKPOINT).exists() and not resume:
         raise SettingError(f"{out} holds a run already: go on with --resume, or give another --out")
     benchmark = load_benchmark(data)

@@ -164,6 +164,14 @@ def test_a_diverging_run_stops_with_advice(tmp_path: Path) -> None:
         _train(tmp_path / "run", "optimizer.rate=1e30", "optimizer.clip=1e30", "optimizer.warmup=0")
 
 
+def test_an_unknown_method_or_optimizer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="choose one of binet"):
+        _train(tmp_path / "run", "method=magic")
+    with pytest.raises(SettingError, match="choose one of sgd"):
+        _train(tmp_path / "run", "optimizer.kind=magic")
+    assert not (tmp_path / "run").exists()
+
+
 def test_nothing_to_train_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(experiment, "load_benchmark", lambda _spec: Benchmark("mot", (), 0, (), ()))
     with pytest.raises(DataError, match="no training scenes"):
