@@ -22,9 +22,9 @@ SAMPLE = PACKAGE / "sample" / "images"
 # what the README does at full size, small enough to be run here
 SMALLER = {
     "--identities 700 --scenes 2000": "--identities 10 --scenes 30 --width 500 --height 300",
-    "train binet_rendered --data coco:rendered --out runs/binet": (
-        "train binet_rendered --data coco:rendered --out runs/binet --backbone random "
-        "--set optimizer.steps=1 --set network.rois=8 --set batches.short_sides=[96]"
+    "--out runs/warm": "--out runs/warm --backbone random --set optimizer.steps=1 --set patches.identities=3",
+    "--out runs/binet": (
+        "--out runs/binet --set optimizer.steps=1 --set network.rois=8 --set batches.short_sides=[96]"
     ),
 }
 

@@ -88,7 +88,7 @@ def binet_rendered() -> Recipe:
         loss=LossSettings(oim=OIMSettings(queue=500), temperature=1.0, rpn_positive_iou=0.5),
         batches=BatchSettings(short_sides=(400, 480, 600)),
         optimizer=OptimizerSettings(
-            "adamw", rate=0.00003, fresh_factor=8.0, steps=800, drops=(620,), warmup=40, frozen_stages=3
+            "adamw", rate=0.00003, fresh_factor=8.0, steps=1400, drops=(1200,), warmup=40, frozen_stages=3
         ),
     )
 
