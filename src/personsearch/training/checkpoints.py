@@ -56,7 +56,16 @@ def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.
         index, _, field = key.partition("/")
         states.setdefault(int(index), {})[field] = tensor
     optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+    _match_memory_formats(optimizer)
     return facts
+
+
+def _match_memory_formats(optimizer: torch.optim.Optimizer) -> None:
+    """Lays each state tensor out in memory as its parameter is: fused optimizers read both in storage order."""
+    for parameter, state in optimizer.state.items():
+        for name, tensor in state.items():
+            if isinstance(tensor, Tensor) and tensor.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter).copy_(tensor)
 
 
 def _under(tensors: dict[str, Tensor], name: str) -> dict[str, Tensor]:
