@@ -63,7 +63,7 @@ class Gallery:
     @classmethod
     def create(
         cls,
-        folder: Path,
+        folder: Path | str,
         *,
         model: str,
         fingerprint: str,
@@ -75,6 +75,7 @@ class Gallery:
 
         Raises GalleryError if `folder` holds a gallery (unless `force`) or anything that is not a gallery's.
         """
+        folder = Path(folder)
         _check_may_create(folder, force)
         about = About(model, fingerprint, dim, min_score, datetime.now(UTC).isoformat(timespec="seconds"))
         with _disk_errors(folder):
@@ -89,8 +90,9 @@ class Gallery:
         return cls(folder, about, table, lock)
 
     @classmethod
-    def open(cls, folder: Path, *, write: bool = False) -> Gallery:
+    def open(cls, folder: Path | str, *, write: bool = False) -> Gallery:
         """Raises GalleryError if there is no gallery, it is damaged or newer, or another process writes."""
+        folder = Path(folder)
         about = _read_about(folder)
         lock = _take_lock(folder) if write else None
         try:
