@@ -22,6 +22,12 @@ SMALL = NetworkSettings(
 )
 
 
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    """Region sampling draws from torch's generator: a test must not depend on those before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def _network() -> SearchNetwork:
     torch.manual_seed(0)

@@ -19,6 +19,7 @@ _HOMES = {
     "Query": "data.records",
     "Scene": "data.records",
     "SceneSearcher": "search.searchers",
+    "SearchNetwork": "models.search_network",
     "evaluate_model": "experiment",
     "evaluate_search": "evaluation.protocols",
     "load_benchmark": "data.sources",

@@ -169,6 +169,8 @@ def test_an_unknown_method_or_optimizer_is_refused(tmp_path: Path) -> None:
         _train(tmp_path / "run", "method=magic")
     with pytest.raises(SettingError, match="choose one of sgd"):
         _train(tmp_path / "run", "optimizer.kind=magic")
+    with pytest.raises(SettingError, match="choose one of torchvision"):
+        _train(tmp_path / "run", "network.layout=magic")
     assert not (tmp_path / "run").exists()
 
 

@@ -14,11 +14,10 @@ IGNORED = -2
 
 @dataclass(frozen=True)
 class Matcher:
-    """Overlap rules. A candidate is positive from `positive` IoU on, negative in [`low`, `negative`), else ignored."""
+    """Overlap rules. A candidate is positive from `positive` IoU on, negative below `negative`, else ignored."""
 
     positive: float
     negative: float
-    low: float = 0.0
     best_is_positive: bool = False
     """Also take, for each person, the candidates that overlap it most, however little (RPN)."""
 
@@ -32,7 +31,7 @@ class Matcher:
         iou = box_iou(candidates, persons)  # [N, P]
         best, match = iou.max(dim=1)
         result = torch.full_like(match, IGNORED)
-        result[(best < self.negative) & (best >= self.low)] = NEGATIVE
+        result[best < self.negative] = NEGATIVE
         result[best >= self.positive] = match[best >= self.positive]
         if self.best_is_positive and len(candidates):
             top = iou.max(dim=0).values  # [P]

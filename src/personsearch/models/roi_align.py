@@ -1,7 +1,7 @@
 """RoIAlign as two matrix products.
 
-Bilinear sampling is separable, so pooling a region is one product along x and one along y. On a CPU this is several
-times faster than torchvision's kernel, whose backward pass runs on one thread; torchvision is the test's oracle.
+Bilinear sampling is separable, so pooling a region is one product along x and one along y. On a CPU this is much
+faster than torchvision's kernel, whose backward pass runs on one thread; torchvision is the test's oracle.
 """
 
 from __future__ import annotations

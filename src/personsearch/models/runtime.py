@@ -40,7 +40,7 @@ def mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
 
 
 def keep_memory() -> None:
-    """Tells glibc to keep big buffers instead of handing them back after each layer (1.2 to 1.6 times faster).
+    """Tells glibc to keep big buffers instead of handing them back after each layer: page faults cost much of the time.
 
     Does nothing on other systems.
     """

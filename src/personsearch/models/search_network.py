@@ -16,10 +16,11 @@ from torch.nn import functional as F
 from torchvision.ops import clip_boxes_to_image, nms
 
 from personsearch.data.transforms import SizeSettings, resize
+from personsearch.errors import SettingError
 from personsearch.geometry.assignment import Matcher, Sampler
 from personsearch.geometry.deltas import decode_boxes
 from personsearch.geometry.detections import Detections
-from personsearch.models.resnet import HEAD_CHANNELS, STEM_CHANNELS, Head, Stem
+from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, STEM_CHANNELS, Head, Stem
 from personsearch.models.roi_align import roi_align
 from personsearch.models.rpn import RPN, STRIDE, AnchorSettings, ProposalSettings, RPNOutput
 from personsearch.models.runtime import mixed_precision
@@ -195,11 +196,13 @@ class SearchNetwork(nn.Module):
         return Regions(boxes, flags, torch.cat(matched), torch.cat(identities))
 
 
-def build_search_network(settings: NetworkSettings, layout: str | None = None) -> SearchNetwork:
-    """A search network with random weights: modified Faster R-CNN of BINet's section 3.1."""
-    from personsearch.models.resnet import LAYOUTS
+def build_search_network(settings: NetworkSettings) -> SearchNetwork:
+    """A search network with random weights: modified Faster R-CNN of BINet's section 3.1.
 
-    chosen = LAYOUTS[layout or settings.layout]
-    return SearchNetwork(
-        Stem(chosen), RPN(STEM_CHANNELS, 512, settings.anchors), RoIHead(Head(chosen, stride=2)), settings
-    )
+    Raises SettingError for an unknown layout.
+    """
+    if settings.layout not in LAYOUTS:
+        raise SettingError(f"network.layout {settings.layout}: choose one of {', '.join(LAYOUTS)}")
+    layout = LAYOUTS[settings.layout]
+    rpn = RPN(STEM_CHANNELS, 512, settings.anchors)
+    return SearchNetwork(Stem(layout), rpn, RoIHead(Head(layout, stride=2)), settings)

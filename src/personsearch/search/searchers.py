@@ -22,7 +22,7 @@ from personsearch.models.weights import load_weights
 
 
 class SearchModel(Protocol):
-    """What a searcher asks of a network; `BINet` answers it, and so does a small fake."""
+    """What a searcher asks of a network; `SearchNetwork` answers it, and so does a small fake."""
 
     def detect(self, image: Image.Image, score_threshold: float = ...) -> Detections:
         """The people in a picture; boxes in its pixels, embeddings of unit length."""
