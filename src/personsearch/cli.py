@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from personsearch import __version__
+from personsearch import __version__, cli_data
 from personsearch.console import bar, complain, flat, print_hits, print_json
 from personsearch.errors import PersonSearchError, SettingError
 
@@ -64,7 +64,7 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of shipped weights, or a folder with weights.")]
-Data = Annotated[str, typer.Option(help="LAYOUT:DIR, with layout coco or mot.")]
+Data = Annotated[str, typer.Option(help="LAYOUT:DIR, with layout coco, cuhk-sysu, prw or mot.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; by default cuda where there is one.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 At = Annotated[float | None, typer.Option(help="Seconds into the video, where IMAGE is a video.")]
@@ -225,36 +225,8 @@ def detect(
 # -------------------------------------------------------------------- making and judging models
 
 
-@app.command()
-def synthesize(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new benchmark.")],
-    identities: Annotated[int, typer.Option(min=1, help="How many different people.")],
-    scenes: Annotated[int, typer.Option(min=1, help="How many pictures.")],
-    seed: Annotated[int, typer.Option(help="Another seed, other people and places.")] = 0,
-    test_identities: Annotated[int | None, typer.Option(min=0, help="Of them for testing; one in five.")] = None,
-    test_scenes: Annotated[int | None, typer.Option(min=0, help="Pictures for testing; one in five.")] = None,
-    width: Annotated[int, typer.Option(min=64, help="Of a picture, in pixels.")] = 1000,
-    height: Annotated[int, typer.Option(min=64, help="Of a picture, in pixels.")] = 600,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
-) -> None:
-    """Render people in places: a benchmark in COCO style. The same command goes on after a stop.
-
-    Example: personsearch synthesize rendered --identities 100 --scenes 600
-    """
-    from personsearch.synthesis import synthesize as render
-
-    render(
-        out,
-        identities=identities,
-        scenes=scenes,
-        seed=seed,
-        test_identities=test_identities,
-        test_scenes=test_scenes,
-        width=width,
-        height=height,
-        workers=workers,
-    )
-    typer.echo(f"{out}: {scenes} scenes; train on them or evaluate with --data coco:{out}")
+app.command()(cli_data.synthesize)
+app.add_typer(cli_data.data, name="data")
 
 
 @app.command()

@@ -127,7 +127,12 @@ def test_a_benchmark_by_one_word(tmp_path):
     [
         ("rendered", {}, DataError, "does not say where"),
         ("mot:", {}, DataError, "does not say where"),
-        ("voc:here", {}, DataError, "not a known layout: give one of coco:FOLDER, mot:FOLDER"),
+        (
+            "voc:here",
+            {},
+            DataError,
+            "not a known layout: give one of coco:FOLDER, cuhk-sysu:FOLDER, prw:FOLDER, mot:FOLDER",
+        ),
         ("mot:here", {"gallery_size": 3}, SettingError, "no option 'gallery_size': its options are stride, gap"),
     ],
 )

@@ -26,7 +26,9 @@ ALLOWED = {
     "experiment": {"geometry", "data", "models", "losses", "training", "evaluation"},
     "demo": {"geometry", "data", "models", "search", "evaluation", "console"},
     "console": {"search"},
+    "cli_data": {"data", "synthesis", "console"},
     "cli": {
+        "cli_data",
         *("geometry", "data", "synthesis", "models", "losses", "training", "search", "evaluation"),
         *("experiment", "demo", "console"),
     },

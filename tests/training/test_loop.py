@@ -17,7 +17,8 @@ from personsearch import experiment
 from personsearch.data.records import UNLABELED, Benchmark, Person, Scene
 from personsearch.errors import DataError, PersonSearchError, SettingError, WeightsError
 from personsearch.models.weights import load_weights
-from personsearch.training.recipes import get_recipe
+from personsearch.training.loop import learning_rate
+from personsearch.training.recipes import OptimizerSettings, get_recipe
 
 TINY = [
     "network.anchors.sizes=[24, 48]",
@@ -169,9 +170,19 @@ def test_an_unknown_method_or_optimizer_is_refused(tmp_path: Path) -> None:
         _train(tmp_path / "run", "method=magic")
     with pytest.raises(SettingError, match="choose one of sgd"):
         _train(tmp_path / "run", "optimizer.kind=magic")
+    with pytest.raises(SettingError, match="choose one of drops, cosine"):
+        _train(tmp_path / "run", "optimizer.schedule=magic")
     with pytest.raises(SettingError, match="choose one of torchvision"):
         _train(tmp_path / "run", "network.layout=magic")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_rate_warms_up_and_falls() -> None:
+    drops = OptimizerSettings(rate=1.0, steps=10, warmup=4, drops=(6, 8))
+    rates = [learning_rate(step, drops) for step in range(10)]
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1, 0.1, 0.1, 0.01, 0.01])
+    cosine = OptimizerSettings(rate=2.0, steps=100, warmup=0, schedule="cosine")
+    assert [learning_rate(step, cosine) for step in (0, 25, 50, 100)] == pytest.approx([2, 1 + 2**-0.5, 1, 0])
 
 
 def test_nothing_to_train_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

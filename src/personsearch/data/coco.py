@@ -71,6 +71,14 @@ def load_coco(folder: Path, *, gallery_size: int | None = None) -> Benchmark:
     return Benchmark(folder.resolve().name, train, identities, tuple(test.values()), queries)
 
 
+def list_files(folder: Path) -> list[Path]:
+    """The annotations and the pictures that they name."""
+    path = folder / ANNOTATIONS
+    records = _records(_read_json(folder, path), "images", path)
+    names = [_value(record, "file_name", str, f"images[{index}] of {path}") for index, record in enumerate(records)]
+    return [path, *(folder / IMAGES / name for name in names)]
+
+
 def _contiguous(scenes: Sequence[Scene]) -> tuple[tuple[Scene, ...], int]:
     """The scenes with identities 0 ... K-1 in the order of the old numbers, and K."""
     old = sorted({person.identity for scene in scenes for person in scene.persons} - {UNLABELED})

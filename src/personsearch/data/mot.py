@@ -67,6 +67,15 @@ def load_mot(folder: Path, *, stride: int = 15, gap: int = 60) -> Benchmark:
     return Benchmark(name, train=(), identities=0, test=tuple(scenes.values()), queries=tuple(_queries(scenes, gap)))
 
 
+def list_files(folder: Path) -> list[Path]:
+    """The annotations and the frames that are there: nothing lists those that should be."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder: give the folder of one MOTChallenge sequence")
+    frames = folder / "img1"
+    kind, place = (IMAGE_SUFFIXES, frames) if frames.is_dir() else (VIDEO_SUFFIXES, folder)
+    return [_find_annotations(folder), *sorted(p for p in place.iterdir() if p.suffix.lower() in kind)]
+
+
 def _queries(scenes: dict[int, Scene], gap: int) -> list[Query]:
     """Each person whom the scenes at least `gap` frames away hold too, in order of scenes."""
     seen_in = defaultdict(set)

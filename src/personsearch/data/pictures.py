@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 import warnings
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from personsearch.data.records import Picture
 from personsearch.errors import ImageError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -34,6 +36,14 @@ class ImageFile:
         """
         with _opened(self.path) as image:
             return _to_rgb(ImageOps.exif_transpose(image))
+
+
+def save_jpeg(picture: Picture, target: Path) -> None:
+    """The picture as a JPEG file: a copy where it is one already. Raises ImageError or VideoError."""
+    if isinstance(picture, ImageFile) and picture.path.suffix.lower() in (".jpg", ".jpeg"):
+        shutil.copyfile(picture.path, target)
+    else:
+        picture.read().save(target, "JPEG", quality=95)
 
 
 def picture_size(path: Path) -> tuple[int, int]:

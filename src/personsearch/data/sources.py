@@ -2,34 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from personsearch.data.coco import load_coco
-from personsearch.data.mot import load_mot
+from personsearch.data import coco, cuhk_sysu, mot, prw
 from personsearch.data.records import Benchmark
 from personsearch.errors import DataError, SettingError
 
-LOADERS: dict[str, Callable[..., Benchmark]] = {"coco": load_coco, "mot": load_mot}
-"""Layout to loader; each takes a folder and options of its own."""
+
+@dataclass(frozen=True)
+class Layout:
+    """One way in which benchmarks are published."""
+
+    load: Callable[..., Benchmark]
+    """Takes a folder and options of its own."""
+    files: Callable[[Path], Iterable[Path]]
+    """All files that a folder should hold; raises DataError where even that cannot be told."""
+
+
+LAYOUTS = {
+    "coco": Layout(coco.load_coco, coco.list_files),
+    "cuhk-sysu": Layout(cuhk_sysu.load_cuhk_sysu, cuhk_sysu.list_files),
+    "prw": Layout(prw.load_prw, prw.list_files),
+    "mot": Layout(mot.load_mot, mot.list_files),
+}
 
 
 def load_benchmark(spec: str, **options: Any) -> Benchmark:
-    """The benchmark of `spec`, such as `coco:rendered` or `mot:pets09`; `options` go to the layout's loader.
+    """The benchmark of `spec`, such as `coco:rendered` or `prw:PRW-v16.04.20`; `options` go to the layout's loader.
 
     Raises DataError when the layout is unknown or the folder is not as the layout wants it, and SettingError
     for an option that the layout does not have.
     """
-    layout, colon, folder = spec.partition(":")
-    known = ", ".join(f"{name}:FOLDER" for name in LOADERS)
+    name, folder = split_spec(spec)
+    loader = LAYOUTS[name].load
+    valid = loader.__kwdefaults__ or {}
+    for option in options:
+        if option not in valid:
+            known = f"its options are {', '.join(valid)}" if valid else "it has none"
+            raise SettingError(f"{name} data has no option '{option}': {known}")
+    return loader(folder, **options)
+
+
+def split_spec(spec: str) -> tuple[str, Path]:
+    """Name of the layout, and the folder. Raises DataError for anything else."""
+    name, colon, folder = spec.partition(":")
+    known = ", ".join(f"{layout}:FOLDER" for layout in LAYOUTS)
     if not colon or not folder:
         raise DataError(f"'{spec}' does not say where the data is: give one of {known}")
-    if layout not in LOADERS:
-        raise DataError(f"'{layout}' of '{spec}' is not a known layout: give one of {known}")
-    loader = LOADERS[layout]
-    valid = loader.__kwdefaults__ or {}
-    for name in options:
-        if name not in valid:
-            raise SettingError(f"{layout} data has no option '{name}': its options are {', '.join(valid)}")
-    return loader(Path(folder).expanduser(), **options)
+    if name not in LAYOUTS:
+        raise DataError(f"'{name}' of '{spec}' is not a known layout: give one of {known}")
+    return name, Path(folder).expanduser()

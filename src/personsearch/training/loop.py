@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -35,6 +36,23 @@ def _adamw(parameters: list[dict[str, Any]], s: OptimizerSettings) -> torch.opti
 _OPTIMIZERS = {"sgd": _sgd, "adamw": _adamw}
 
 
+def _drops(step: int, s: OptimizerSettings) -> float:
+    return float(0.1 ** sum(step >= drop for drop in s.drops))
+
+
+def _cosine(step: int, s: OptimizerSettings) -> float:
+    return (1 + math.cos(math.pi * step / s.steps)) / 2
+
+
+_SCHEDULES = {"drops": _drops, "cosine": _cosine}
+
+
+def learning_rate(step: int, settings: OptimizerSettings) -> float:
+    """The rate of a step, counted from 0: linear warm-up, and from there as the schedule says."""
+    warm = min(1.0, (step + 1) / max(1, settings.warmup))
+    return settings.rate * warm * _SCHEDULES[settings.schedule](step, settings)
+
+
 _FRESH = ("rpn.", "head.score.", "head.delta.")
 
 
@@ -59,6 +77,8 @@ class Training:
         self._trained = [p for p in everything if p.requires_grad]
         if self.settings.kind not in _OPTIMIZERS:
             raise SettingError(f"optimizer.kind {self.settings.kind}: choose one of {', '.join(_OPTIMIZERS)}")
+        if self.settings.schedule not in _SCHEDULES:
+            raise SettingError(f"optimizer.schedule {self.settings.schedule}: choose one of {', '.join(_SCHEDULES)}")
         self.optimizer = _OPTIMIZERS[self.settings.kind](self._groups(), self.settings)
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -85,22 +105,16 @@ class Training:
         start = self._resume(out) if resume else 0
         log = _Log(out / LOG, start)
         for step, batch in self._from(start, workers):
-            log.add(step, self.rate(step), self._step(step, batch))
+            log.add(step, learning_rate(step, self.settings), self._step(step, batch))
             if (step + 1) % every == 0 or step + 1 == self.settings.steps:
                 self._save(out, step + 1)
                 on_checkpoint(step + 1)
             on_step(step + 1)
 
-    def rate(self, step: int) -> float:
-        """The learning rate of a step: linear warm-up, then a tenth after each drop."""
-        s = self.settings
-        warm = min(1.0, (step + 1) / max(1, s.warmup))
-        return s.rate * warm * 0.1 ** sum(step >= drop for drop in s.drops)
-
     def _step(self, step: int, batch: Batch) -> dict[str, float]:
         torch.manual_seed(self.seed * 1_000_003 + step)  # region sampling: a function of seed and step, too
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(step) * group["factor"]
+            group["lr"] = learning_rate(step, self.settings) * group["factor"]
         device = next(self.model.parameters()).device
         pairs = zip(batch.boxes, batch.identities, strict=True)
         targets = [Targets(boxes.to(device), identities.to(device)) for boxes, identities in pairs]

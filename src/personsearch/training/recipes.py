@@ -17,7 +17,7 @@ from personsearch.models.search_network import NetworkSettings
 
 @dataclass(frozen=True)
 class OptimizerSettings:
-    """An optimizer, a linear warm-up, and drops of the rate to a tenth."""
+    """An optimizer, a linear warm-up, and how the rate falls after it."""
 
     kind: str = "sgd"
     """"sgd" or "adamw"."""
@@ -28,6 +28,8 @@ class OptimizerSettings:
     """Of SGD, and Adam's first."""
     weight_decay: float = 0.0001
     steps: int = 50_000
+    schedule: str = "drops"
+    """"drops": the rate falls to a tenth at each of `drops`; "cosine": it falls to zero at the last step."""
     drops: tuple[int, ...] = (40_000,)
     warmup: int = 500
     clip: float = 10.0
@@ -84,11 +86,12 @@ def binet_rendered() -> Recipe:
             positive_fraction=0.5,
             train_proposals=ProposalSettings(4000, 1000),
             test_proposals=ProposalSettings(2000, 100),
+            test_size=SizeSettings(800, 1334),
         ),
-        loss=LossSettings(oim=OIMSettings(queue=500), temperature=1.0, rpn_positive_iou=0.5),
-        batches=BatchSettings(short_sides=(400, 480, 600)),
+        loss=LossSettings(oim=OIMSettings(queue=500, scalar=20.0), temperature=2.0, rpn_positive_iou=0.5),
+        batches=BatchSettings(short_sides=(480, 600, 720), long_side=1200),
         optimizer=OptimizerSettings(
-            "adamw", rate=0.00003, fresh_factor=8.0, steps=1400, drops=(1200,), warmup=40, frozen_stages=3
+            "adamw", rate=0.00005, fresh_factor=8.0, steps=1400, schedule="cosine", warmup=40, frozen_stages=3
         ),
     )
 
@@ -102,7 +105,7 @@ def patches_rendered() -> Recipe:
         binet_rendered(),
         name="patches_rendered",
         method="patches",
-        optimizer=OptimizerSettings("adamw", rate=0.0001, steps=700, drops=(550,), warmup=30, frozen_stages=3),
+        optimizer=OptimizerSettings("adamw", rate=0.00007, steps=2600, schedule="cosine", warmup=30, frozen_stages=3),
     )
 
 

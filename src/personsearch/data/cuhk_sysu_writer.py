@@ -1,0 +1,209 @@
+"""Any benchmark in CUHK-SYSU's published layout, down to the integer types of its boxes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.io import savemat
+
+from personsearch.data.cuhk_sysu import (
+    ANNOTATIONS,
+    GALLERY_SIZES,
+    PICTURES,
+    SUBSETS,
+    TRAIN,
+    protocol_file,
+    subset_file,
+)
+from personsearch.data.galleries import resize_gallery, scenes_holding
+from personsearch.data.matlab import Array
+from personsearch.data.pictures import save_jpeg
+from personsearch.data.records import UNLABELED, Benchmark, Box, Person, Query, Scene
+from personsearch.errors import DataError
+
+_PUBLISHED_NAME = re.compile(r"s\d+\.jpg")
+_SUBSET_GALLERY = 100
+_OCCLUDED = 0.7
+"""A query of the occlusion subset shows less of its person than this."""
+_LOW = 0.1
+"""The resolution subset asks for this part of all sights, those of the fewest pixels."""
+
+
+def save_cuhk_sysu(benchmark: Benchmark, folder: Path) -> None:
+    """Writes a benchmark that `load_cuhk_sysu` reads back, its pictures included.
+
+    Scenes that are not called s1.jpg, s2.jpg and so on are called so, training scenes first. The benchmark's own
+    galleries go into the protocol file of their size; the other files hold them cut or filled up, as far as there
+    are scenes. Both subsets are written from what the test scenes offer. Boxes are rounded to whole pixels.
+
+    Raises DataError when the folder holds annotations already.
+    """
+    last = folder / ANNOTATIONS / "Images.mat"  # so a stopped run is seen to be unfinished, and done again
+    if last.exists():
+        raise DataError(f"{last} exists already: give another folder")
+    names = _write_pictures(benchmark, folder / PICTURES)
+    for file in (TRAIN, subset_file("occlusion")):
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    _save(folder / ANNOTATIONS / "pool.mat", "pool", _cells([_text(names[s.name]) for s in benchmark.test], (-1, 1)))
+    trained, tested = _sights(benchmark.train, names), _sights(benchmark.test, names)
+    _save(folder / TRAIN, "Train", _cells([_identity(i, trained[i]) for i in sorted(trained)], (-1, 1)))
+    everybody = [_identity(number, sights) for part in (trained, tested) for number, sights in sorted(part.items())]
+    _save(folder / ANNOTATIONS / "Person.mat", "Person", np.concatenate([one[0] for one in everybody])[None])
+    for size in _sizes(len(benchmark.test)):
+        queries = _resized(benchmark.queries, benchmark.test, size)
+        _save(folder / protocol_file(size), f"TestG{size}", _protocol(queries, benchmark.test, names))
+    for subset, hard in (("occlusion", _occluded), ("resolution", _small)):
+        queries = _resized(_asking(benchmark, hard), benchmark.test, _SUBSET_GALLERY)
+        _save(folder / subset_file(subset), SUBSETS[subset][1], _protocol(queries, benchmark.test, names))
+    _save(last, "Img", _pictures((*benchmark.train, *benchmark.test), names))
+
+
+def _write_pictures(benchmark: Benchmark, folder: Path) -> dict[str, str]:
+    """Writes all pictures; the published name of each scene."""
+    folder.mkdir(parents=True, exist_ok=True)
+    scenes = (*benchmark.train, *benchmark.test)
+    keeps = all(_PUBLISHED_NAME.fullmatch(scene.name) for scene in scenes)
+    names = {}
+    for number, scene in enumerate(scenes, start=1):
+        names[scene.name] = scene.name if keeps else f"s{number}.jpg"
+        save_jpeg(scene.picture, folder / names[scene.name])
+    return names
+
+
+def _sizes(scenes: int) -> list[int]:
+    """The published gallery sizes up to the first that takes in every scene but the query's; 50 and 100 always."""
+    return [s for last, s in zip((0, 0, *GALLERY_SIZES[1:]), GALLERY_SIZES, strict=False) if last < scenes - 1]
+
+
+# ------------------------------------------------------------------------------------------------- queries
+
+
+def _resized(queries: Iterable[Query], scenes: Sequence[Scene], size: int) -> list[Query]:
+    """The queries with galleries of `size`; those that have it already stay as they are."""
+    holding = scenes_holding(scenes)
+    resized = []
+    for query in queries:
+        gallery = query.gallery
+        if len(gallery) != size:
+            gallery = resize_gallery(query, scenes, holding[query.identity], size)
+        resized.append(Query(query.scene, query.box, query.identity, gallery))
+    return resized
+
+
+def _asking(benchmark: Benchmark, hard: Callable[[Sequence[Person]], set[Person]]) -> list[Query]:
+    """The benchmark's queries asked with another, hard sight of the person, where there is one."""
+    chosen = hard([p for scene in benchmark.test for p in scene.persons if p.identity != UNLABELED])
+    queries = []
+    for query in benchmark.queries:
+        sights = [(s.name, p) for s in benchmark.test for p in s.persons if p.identity == query.identity]
+        asked = next(((name, p) for name, p in sights if p in chosen and name in query.gallery), None)
+        if asked is None:
+            continue
+        name, person = asked
+        gallery = tuple(query.scene if other == name else other for other in query.gallery)
+        queries.append(Query(name, person.box, query.identity, gallery))
+    return queries
+
+
+def _occluded(people: Sequence[Person]) -> set[Person]:
+    return {person for person in people if person.visible < _OCCLUDED}
+
+
+def _small(people: Sequence[Person]) -> set[Person]:
+    ranked = sorted(people, key=lambda p: (p.box[2] - p.box[0]) * (p.box[3] - p.box[1]))
+    return set(ranked[: max(1, round(_LOW * len(ranked)))])
+
+
+# ------------------------------------------------------------------------------------------------- structures
+
+
+def _save(path: Path, variable: str, value: Array) -> None:
+    savemat(path, {variable: value}, do_compression=True)
+
+
+def _struct(fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> Array:
+    """A 1xN MATLAB struct array."""
+    array = np.empty((1, len(rows)), dtype=[(field, object) for field in fields])
+    for place, row in enumerate(rows):
+        array[0, place] = tuple(row)
+    return array
+
+
+def _cells(values: Sequence[Any], shape: tuple[int, int]) -> Array:
+    cells = np.empty(len(values), dtype=object)
+    for place, value in enumerate(values):
+        cells[place] = value
+    return cells.reshape(shape)
+
+
+def _text(value: str) -> Array:
+    return np.array([value])
+
+
+def _located(box: Box) -> Array:
+    """x, y, width, height in the smallest unsigned type that holds them, as MATLAB stores them."""
+    x1, y1, x2, y2 = (round(value) for value in box)
+    values = [x1, y1, max(1, x2 - x1), max(1, y2 - y1)]
+    return np.array([values], dtype=np.uint8 if max(values) < 256 else np.uint16)
+
+
+def _hard(person: Person) -> Array:
+    return np.array([[person.visible < _OCCLUDED]], dtype=np.uint8)
+
+
+def _pictures(scenes: Sequence[Scene], names: Mapping[str, str]) -> Array:
+    rows = []
+    for scene in scenes:
+        boxes = _struct(("idlocate", "ishard"), [(_located(p.box), _hard(p)) for p in scene.persons])
+        rows.append((_text(names[scene.name]), np.array([[len(scene.persons)]], dtype=np.uint8), boxes))
+    return _struct(("imname", "nAppear", "box"), rows)
+
+
+Sights = dict[int, list[tuple[str, Person]]]
+
+
+def _sights(scenes: Sequence[Scene], names: Mapping[str, str]) -> Sights:
+    """Where each identity is seen, by published names."""
+    sights: Sights = {}
+    for scene in scenes:
+        for person in scene.persons:
+            if person.identity != UNLABELED:
+                sights.setdefault(person.identity, []).append((names[scene.name], person))
+    return sights
+
+
+def _identity(number: int, sights: Sequence[tuple[str, Person]]) -> Array:
+    """One person as Train.mat and Person.mat hold it."""
+    scene = _struct(("imname", "idlocate", "ishard"), [(_text(n), _located(p.box), _hard(p)) for n, p in sights])
+    count = np.array([[len(sights)]], dtype=np.uint8)
+    return _struct(("idname", "nAppear", "scene"), [(_text(f"p{number}"), count, scene)])
+
+
+def _protocol(queries: Sequence[Query], scenes: Sequence[Scene], names: Mapping[str, str]) -> Array:
+    """The struct array of a TestG file: in each gallery those who hold the person come first."""
+    by_name = {scene.name: scene for scene in scenes}
+    rows = []
+    for query in queries:
+        asked = next(p for p in by_name[query.scene].persons if p.box == query.box and p.identity == query.identity)
+        name = _text(names[query.scene])
+        single = _struct(
+            ("imname", "idlocate", "ishard", "idname"),
+            [(name, _located(query.box), _hard(asked), _text(f"p{query.identity}"))],
+        )
+        entries = [_entry(by_name[name], query, names) for name in query.gallery]
+        entries.sort(key=lambda entry: entry[1].size == 0)
+        rows.append((single, _struct(("imname", "idlocate", "ishard"), entries)))
+    return _struct(("Query", "Gallery"), rows)
+
+
+def _entry(scene: Scene, query: Query, names: Mapping[str, str]) -> tuple[Array, Array, Array]:
+    """One picture of a gallery, with the person's box if it is there and two empty arrays if not."""
+    same = [p for p in scene.persons if p.identity == query.identity]
+    other = [p for p in same if (scene.name, p.box) != (query.scene, query.box)] or same
+    if not other:
+        return _text(names[scene.name]), np.zeros((1, 0)), np.zeros((1, 0))
+    return _text(names[scene.name]), _located(other[0].box), _hard(other[0])
