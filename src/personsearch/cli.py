@@ -29,6 +29,8 @@ DEFAULT_MODEL = "binet-rendered"
 OWN_MOMENT = 1.0
 """Seconds around a query's own frame of a video that show the query itself."""
 MOST_ON_A_SHEET = 60
+WORST = 10
+"""How many queries `evaluate --worst` draws."""
 
 
 class _Group(TyperGroup):
@@ -264,8 +266,18 @@ def evaluate(
     model: Model,
     data: Data,
     boxes: Annotated[str, typer.Option(help="What is searched: detected, or labeled.")] = "detected",
+    query: Annotated[str, typer.Option(help="Where a query is read: at its box, or at the best detection.")] = "box",
+    branch: Annotated[str, typer.Option(help="Which branch of BINet reads: search, or instance.")] = "search",
+    profile: Annotated[str, typer.Option(help="Rules in dispute: strict, or seqnet.")] = "strict",
+    min_score: Annotated[float | None, typer.Option(help="Least confidence of what is searched (0.5).")] = None,
+    cbgm: Annotated[tuple[int, int] | None, typer.Option(help="Re-rank by company: answers people.")] = None,
     gallery_size: Annotated[int | None, typer.Option(min=1, help="Scenes in the gallery of a query.")] = None,
+    subset: Annotated[str | None, typer.Option(help="Of CUHK-SYSU: occlusion, or resolution.")] = None,
+    cross_camera: Annotated[bool, typer.Option("--cross-camera", help="Of PRW: other cameras only.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Write each query's result to this JSON file.")] = None,
+    worst: Annotated[Path | None, typer.Option(help="Draw the ten worst queries into this folder.")] = None,
     device: Device = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """mAP, top-1/5/10 and the detector's AP and recall on a benchmark, each in [0, 1].
@@ -273,12 +285,16 @@ def evaluate(
     Example: personsearch evaluate binet-rendered --data coco:rendered --gallery-size 100 --json
     """
     from personsearch.data.sources import load_benchmark
-    from personsearch.experiment import evaluate_model
+    from personsearch.experiment import evaluate_model, read_with, rules_of
     from personsearch.models.runtime import best_device
     from personsearch.models.weights import load_weights
+    from personsearch.report import draw_worst, per_query
 
-    benchmark = load_benchmark(data, **({} if gallery_size is None else {"gallery_size": gallery_size}))
-    loaded = load_weights(model, device or best_device())
+    _refuse_overwriting([path for path in (save, worst) if path is not None], force)
+    rules = rules_of(profile, min_score, cbgm)
+    wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
+    benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
+    reader = read_with(load_weights(model, device or best_device()).model, branch)
     with bar("evaluating") as tell:
 
         def shown(items: Iterable[Any], text: str, total: int) -> Iterable[Any]:
@@ -286,7 +302,12 @@ def evaluate(
                 tell(number, total, text)
                 yield item
 
-        figures = evaluate_model(loaded.model, benchmark, boxes=boxes, progress=shown)
+        evaluation = evaluate_model(reader, benchmark, boxes=boxes, query=query, rules=rules, progress=shown)
+    figures = evaluation.result.as_dict()
+    if save is not None:
+        save.write_text(json.dumps({"figures": figures, "queries": per_query(evaluation)}, indent=1) + "\n", "utf-8")
+    if worst is not None:
+        draw_worst(evaluation, WORST, worst, rules.score_threshold)
     if as_json:
         print_json(figures)
     else:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
+from torchvision.ops import box_iou
 
 import personsearch
 from personsearch.data.batches import Batch, TrainingBatches
@@ -17,11 +19,12 @@ from personsearch.data.patch_batches import PatchBatches
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
 from personsearch.errors import DataError, SettingError
-from personsearch.evaluation.protocols import evaluate_search, labeled_boxes
+from personsearch.evaluation.cbgm import CBGM
+from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, evaluate_search, labeled_boxes
 from personsearch.geometry.detections import Detections
 from personsearch.losses.criteria import BINetCriterion, OIMCriterion, PatchCriterion
 from personsearch.losses.oim import OIMMemory
-from personsearch.models.binet import BINet, InstanceBranch
+from personsearch.models.binet import BINet, InstanceBranch, InstanceReader
 from personsearch.models.resnet import load_imagenet
 from personsearch.models.runtime import best_device, keep_memory, mixed_precision
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork, build_search_network
@@ -197,34 +200,103 @@ def describe_run(recipe: Recipe, benchmark: Benchmark) -> dict[str, Any]:
     }
 
 
+class Reader(Protocol):
+    """What evaluation asks of a model."""
+
+    def detect(self, image: Image.Image, score_threshold: float) -> Detections:
+        """Everybody in a picture."""
+        ...
+
+    def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
+        """[N, D] unit embeddings of the people in boxes [N, 4]."""
+        ...
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A judged model, and all that was judged."""
+
+    benchmark: Benchmark
+    result: SearchResult
+    detections: dict[str, Detections]
+    """Of each test scene."""
+    query_embeddings: Tensor
+    """[Q, D] in the order of the benchmark's queries."""
+
+
+def read_with(network: SearchNetwork, branch: str) -> Reader:
+    """The network itself, or its instance-aware branch. Raises SettingError for another branch."""
+    if branch not in _BRANCHES:
+        raise SettingError(f"branch {branch}: choose one of {', '.join(_BRANCHES)}")
+    return _BRANCHES[branch](network)
+
+
+_BRANCHES: dict[str, Callable[[SearchNetwork], Reader]] = {
+    "search": lambda network: network,
+    "instance": InstanceReader,
+}
+
+
+def rules_of(profile: str, score_threshold: float | None = None, cbgm: tuple[int, int] | None = None) -> Rules:
+    """A profile's rules with some of them changed. Raises SettingError for an unknown profile."""
+    if profile not in PROFILES:
+        raise SettingError(f"profile {profile}: choose one of {', '.join(PROFILES)}")
+    rules = PROFILES[profile]
+    if score_threshold is not None:
+        rules = replace(rules, score_threshold=score_threshold)
+    return rules if cbgm is None else replace(rules, cbgm=CBGM(*cbgm))
+
+
 def evaluate_model(
-    model: SearchNetwork, benchmark: Benchmark, *, boxes: str = "detected", progress: Progress = quiet
-) -> dict[str, float]:
-    """mAP, top1, top5, top10, detection_ap and detection_recall of a model, each in [0, 1].
+    model: Reader,
+    benchmark: Benchmark,
+    *,
+    boxes: str = "detected",
+    query: str = "box",
+    rules: Rules = PROFILES["strict"],
+    progress: Progress = quiet,
+) -> Evaluation:
+    """Reads every test scene once with a model, searches for every query, and judges the answers by `rules`.
 
     `boxes` says what is searched: "detected" people, or the "labeled" boxes (which leaves detection out of it).
+    `query` says what a query's embedding is taken from: its annotated "box", or the "detection" that overlaps it
+    best (AlignPS and PSTR; the box where none does).
     """
-    encode = {"detected": _detected, "labeled": _labeled}
-    if boxes not in encode:
-        raise SettingError(f"boxes {boxes}: choose one of {', '.join(encode)}")
+    encode, ask = {"detected": _detected, "labeled": _labeled}, {"box": _at_box, "detection": _at_detection}
+    for name, value, known in (("boxes", boxes, encode), ("query", query, ask)):
+        if value not in known:
+            raise SettingError(f"{name} {value}: choose one of {', '.join(known)}")
     wanted: dict[str, list[int]] = {}
-    for index, query in enumerate(benchmark.queries):
-        wanted.setdefault(query.scene, []).append(index)
-    embeddings = torch.zeros(len(benchmark.queries), EMBEDDING_DIM)
+    for index, one in enumerate(benchmark.queries):
+        wanted.setdefault(one.scene, []).append(index)
+    asked: dict[int, Tensor] = {}
     gallery: dict[str, Detections] = {}
     for scene in progress(benchmark.test, "embedding scenes", len(benchmark.test)):
         image = scene.read()
         gallery[scene.name] = encode[boxes](model, image, labeled_boxes(scene))
         if scene.name in wanted:
-            asked = torch.tensor([benchmark.queries[i].box for i in wanted[scene.name]])
-            embeddings[wanted[scene.name]] = model.embed(image, asked)
-    return evaluate_search(benchmark, gallery, embeddings).as_dict()
+            places = torch.tensor([benchmark.queries[i].box for i in wanted[scene.name]])
+            asked |= zip(wanted[scene.name], ask[query](model, image, places, gallery[scene.name]), strict=True)
+    embeddings = torch.stack([asked[i] for i in range(len(asked))]) if asked else torch.zeros(0, EMBEDDING_DIM)
+    return Evaluation(benchmark, evaluate_search(benchmark, gallery, embeddings, rules=rules), gallery, embeddings)
 
 
-def _detected(model: SearchNetwork, image: Any, _boxes: Tensor) -> Detections:
+def _detected(model: Reader, image: Image.Image, _boxes: Tensor) -> Detections:
     # below the threshold of search: detection AP looks at faint detections, too
     return model.detect(image, score_threshold=0.05)
 
 
-def _labeled(model: SearchNetwork, image: Any, boxes: Tensor) -> Detections:
+def _labeled(model: Reader, image: Image.Image, boxes: Tensor) -> Detections:
     return Detections(boxes, torch.ones(len(boxes)), model.embed(image, boxes))
+
+
+def _at_box(model: Reader, image: Image.Image, boxes: Tensor, _found: Detections) -> Tensor:
+    return model.embed(image, boxes)
+
+
+def _at_detection(model: Reader, image: Image.Image, boxes: Tensor, found: Detections) -> Tensor:
+    embeddings = model.embed(image, boxes)
+    if len(found):
+        overlap, best = box_iou(boxes, found.boxes).max(dim=1)
+        embeddings = torch.where(overlap[:, None] > 0, found.embeddings[best], embeddings)
+    return embeddings

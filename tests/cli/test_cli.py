@@ -224,11 +224,12 @@ def test_commands_hand_their_options_on(tmp_path: Path, monkeypatch: pytest.Monk
         return SimpleNamespace(model="the model")
 
     figures = {"mAP": 0.5, "top1": 0.25}
+    evaluation = SimpleNamespace(result=SimpleNamespace(as_dict=lambda: figures))
     monkeypatch.setattr(synthesis, "synthesize", note)
     monkeypatch.setattr(experiment, "train", note)
     monkeypatch.setattr(sources, "load_benchmark", note)
     monkeypatch.setattr(weights, "load_weights", note)
-    monkeypatch.setattr(experiment, "evaluate_model", lambda *a, **o: list(o["progress"]("ab", "", 2)) and figures)
+    monkeypatch.setattr(experiment, "evaluate_model", lambda *a, **o: list(o["progress"]("ab", "", 2)) and evaluation)
 
     assert run("synthesize", "r", "--identities", 9, "--scenes", 30, "--test-scenes", 7).exit_code == 0
     assert (calls[-1][0], calls[-1][1]["test_scenes"], calls[-1][1]["seed"]) == ((Path("r"),), 7, 0)

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -7,7 +8,9 @@ from test_metrics import slow_average_precision, slow_iou
 
 from personsearch.data.records import UNLABELED, Benchmark, Person, Query, Scene
 from personsearch.errors import DataError
-from personsearch.evaluation.protocols import Rules, evaluate_detection, evaluate_search, labeled_boxes
+from personsearch.evaluation import metrics
+from personsearch.evaluation.cbgm import CBGM, rerank
+from personsearch.evaluation.protocols import PROFILES, Rules, evaluate_detection, evaluate_search, labeled_boxes
 from personsearch.geometry.detections import Detections
 
 
@@ -40,7 +43,9 @@ def random_case(seed, scenes=12, identities=4, dim=3):
     for one in people:
         for person in one.persons:
             gallery = [p.name for p in people if p.name != one.name and random.random() < 0.8]
-            holds = any(q.identity == person.identity for p in people if p.name in gallery for q in p.persons)
+            gallery += gallery[: random.integers(0, 2)] + [one.name] * random.integers(0, 2)
+            held = {p.name for p in people if any(q.identity == person.identity for q in p.persons)}
+            holds = bool(held & set(gallery))
             if person.identity != UNLABELED and holds:
                 queries.append(Query(one.name, person.box, person.identity, gallery))
     benchmark = Benchmark("random", (), 0, tuple(people), tuple(queries))
@@ -63,13 +68,15 @@ def slow_search(benchmark, found, embeddings, rules):
     for query, embedding in zip(benchmark.queries, embeddings.double(), strict=True):
         scores, right, relevant = [], [], 0
         for name in dict.fromkeys(query.gallery):
+            if name == query.scene and not rules.own_scene:
+                continue
             answers = []
             for box, score, other in zip(found[name].boxes, found[name].scores, found[name].embeddings, strict=True):
                 if score >= rules.score_threshold:
                     answers.append((round(float(other.double() @ embedding), 10), box.tolist()))
             answers.sort(key=lambda answer: -answer[0])
             truth = [p.box for p in by_name[name].persons if p.identity == query.identity]
-            relevant += len(truth)
+            relevant += len(truth) * (query.gallery.count(name) if rules.count_repeats else 1)
             labels = [False] * len(answers)
             for box in truth:
                 w, h = box[2] - box[0], box[3] - box[1]
@@ -80,6 +87,10 @@ def slow_search(benchmark, found, embeddings, rules):
                         break
             scores += [similarity for similarity, _ in answers]
             right += labels
+        if not relevant:
+            precisions.append(None)
+            ranks.append(None)
+            continue
         precisions.append(slow_average_precision(scores, right, relevant))
         ranking = sorted(zip(scores, right, strict=True), key=lambda pair: (-pair[0], pair[1]))
         ranks.append(next((place for place, (_, hit) in enumerate(ranking, 1) if hit), None))
@@ -89,15 +100,65 @@ def slow_search(benchmark, found, embeddings, rules):
 @pytest.mark.parametrize("seed", range(20))
 def test_search_is_the_slow_rule(seed):
     benchmark, found, embeddings = random_case(seed)
-    rules = Rules(score_threshold=0.5 if seed % 2 else 0.3)
+    rules = dataclasses.replace(PROFILES["seqnet" if seed % 3 else "strict"], score_threshold=0.5 if seed % 2 else 0.3)
     result = evaluate_search(benchmark, found, embeddings, rules=rules)
     precisions, ranks = slow_search(benchmark, found, embeddings, rules)
     assert result.average_precisions == pytest.approx(precisions, abs=1e-9)
     assert list(result.first_hits) == ranks
-    assert result.mAP == pytest.approx(np.mean(precisions), abs=1e-9)
+    judged = [(p, r) for p, r in zip(precisions, ranks, strict=True) if p is not None]
+    assert result.mAP == pytest.approx(np.mean([p for p, _ in judged]), abs=1e-9)
     for k in (1, 5, 10):
-        assert result.top(k) == pytest.approx(np.mean([r is not None and r <= k for r in ranks]))
+        assert result.top(k) == pytest.approx(np.mean([r is not None and r <= k for _, r in judged]))
     assert {r is None for r in ranks} == {True, False}  # the case is a hard one
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_many_hits_are_counted_like_few(seed, monkeypatch):
+    case = random_case(seed)
+    few = evaluate_search(*case)
+    monkeypatch.setattr(metrics, "_FEW", 0)
+    assert evaluate_search(*case) == few
+
+
+def listed(gallery, *boxes):
+    """A query for the first of `boxes` in scene a, where all of them lie; b holds the person, c does not."""
+    box = boxes[0]
+    own = scene("a", *((one, 5) for one in boxes))
+    benchmark = Benchmark("own", (), 0, (own, scene("b", (box, 5)), scene("c")), (Query("a", box, 5, gallery),))
+    found = {name: detections([box], [1.0], [[1.0, 0.0]]) for name in "ab"}
+    found["a"] = detections(boxes, [1.0] * len(boxes), [[1.0, 0.0]] * len(boxes))
+    return benchmark, {**found, "c": detections([box], [1.0], [[1.0, 0.1]])}, unit([[1.0, 0.0]])
+
+
+def test_a_gallery_with_the_query_itself():
+    box, other = (0, 0, 40, 80), (100, 0, 140, 80)
+    strict, seqnet = PROFILES["strict"], PROFILES["seqnet"]
+    assert evaluate_search(*listed(["a", "b", "c"], box), rules=strict).average_precisions == (1.0,)
+    assert evaluate_search(*listed(["a", "b", "c"], box), rules=seqnet).average_precisions == (1.0,)
+    missed = listed(["a", "b", "c"], box)
+    missed[1]["b"] = Detections.empty(2)
+    assert evaluate_search(*missed, rules=strict).mAP == 0
+    assert evaluate_search(*missed, rules=seqnet).mAP == 0.5, "its own box is found"
+    # with another box of the person in its scene that one is meant, and the query's own box is a wrong answer
+    again = evaluate_search(*listed(["a", "b"], box, other), rules=seqnet)
+    assert again.average_precisions == (pytest.approx(2 / 3),)
+
+
+def test_a_query_with_only_itself_to_find_is_left_out():
+    case = listed(["a", "c"], (0, 0, 40, 80))
+    with pytest.raises(DataError, match="no query with anything to find but itself"):
+        evaluate_search(*case)
+    both = dataclasses.replace(
+        case[0], queries=(*case[0].queries, dataclasses.replace(case[0].queries[0], gallery="b"))
+    )
+    result = evaluate_search(both, case[1], case[2].repeat(2, 1))
+    assert (result.average_precisions, result.mAP, result.top1) == ((None, 1.0), 1.0, 1.0)
+
+
+def test_the_ceiling_of_a_gallery_that_repeats_itself():
+    case = listed(["b", "b", "c"], (0, 0, 40, 80))
+    assert evaluate_search(*case, rules=PROFILES["strict"]).mAP == 1
+    assert evaluate_search(*case, rules=PROFILES["seqnet"]).mAP == 0.5
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -188,7 +249,8 @@ def test_each_rule_is_read(rules, figures):
 
 def test_every_rule_has_its_test():
     assert {field.name for field in dataclasses.fields(Rules)} == {
-        "score_threshold", "iou", "iou_margin", "detection_threshold", "detection_iou"
+        "score_threshold", "iou", "iou_margin", "detection_threshold", "detection_iou", "own_scene", "count_repeats",
+        "cbgm",
     }  # fmt: skip
 
 
@@ -261,3 +323,56 @@ def test_detection_where_nobody_is():
 def test_labeled_boxes():
     assert labeled_boxes(scene("a")).shape == (0, 4)
     assert labeled_boxes(scene("a", ((1, 2, 3, 4), 5))).tolist() == [[1, 2, 3, 4]]
+
+
+# ------------------------------------------------------------------------------------------------- company
+
+
+def slow_matching(cosines):
+    """Of all one-to-one pairings the one with the largest sum."""
+    people, answers = cosines.shape
+    if people > answers:
+        return [(p, a) for a, p in slow_matching(cosines.T)]
+    best = max(itertools.permutations(range(answers), people), key=lambda a: sum(cosines[range(people), list(a)]))
+    return list(enumerate(best))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_reranking_is_the_slow_matching(seed):
+    random = np.random.default_rng(seed)
+    counts = random.integers(0, 5, 6)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    table, query = unit(random.normal(size=(starts[-1], 4))).double(), unit(random.normal(size=(1, 4))).double()[0]
+    context = unit(random.normal(size=(3, 4))).double()
+    scenes = [slice(a, b) for a, b in itertools.pairwise(starts)][1:]  # the first is not searched
+    before = (table @ query).numpy()
+    settings = CBGM(answers=4, people=3)
+    expected = before.copy()
+    top = sorted(range(starts[1], starts[-1]), key=lambda i: -before[i])[:4]
+    for rows in scenes:
+        if any(rows.start <= i < rows.stop for i in top):
+            cosines = (torch.stack([query, *context[:2]]) @ table[rows].T).numpy()
+            pairs = slow_matching(cosines)
+            for person, answer in pairs:
+                if person == 0:
+                    expected[rows.start + answer] = max(cosines[p, a] for p, a in pairs)
+    copy = before.copy()
+    assert rerank(before, query, context, table, scenes, settings) == pytest.approx(expected)
+    assert np.array_equal(before, copy)
+
+
+def test_company_lifts_the_right_scene():
+    """The query is nearer to somebody in c, but b also shows the friend of its own scene."""
+    me, friend = (0, 0, 40, 80), (100, 0, 140, 80)
+    scenes = (scene("a", (me, 5), (friend, 6)), scene("b", (me, 5), (friend, 6)), scene("c", (me, 7)))
+    benchmark = Benchmark("company", (), 0, scenes, (Query("a", me, 5, ["b", "c"]),))
+    found = {
+        "a": detections([me, friend], [1, 1], [[1, 0, 0], [0, 1, 0]]),
+        "b": detections([me, friend], [1, 1], [[1, 0, 1], [0, 1, 0]]),
+        "c": detections([me], [1], [[1, 0, 0.5]]),
+    }
+    query = unit([[1.0, 0, 0]])
+    assert evaluate_search(benchmark, found, query).first_hits == (2,)
+    assert evaluate_search(benchmark, found, query, rules=Rules(cbgm=CBGM())).first_hits == (1,)
+    nobody = {name: Detections.empty(3) for name in found}
+    assert evaluate_search(benchmark, nobody, query, rules=Rules(cbgm=CBGM())).mAP == 0

@@ -24,13 +24,14 @@ ALLOWED = {
     "search": {"geometry", "data", "models"},
     "evaluation": {"geometry", "data"},
     "experiment": {"geometry", "data", "models", "losses", "training", "evaluation"},
+    "report": {"geometry", "data", "search", "evaluation", "experiment"},
     "demo": {"geometry", "data", "models", "search", "evaluation", "console"},
     "console": {"search"},
     "cli_data": {"data", "synthesis", "console"},
     "cli": {
         "cli_data",
         *("geometry", "data", "synthesis", "models", "losses", "training", "search", "evaluation"),
-        *("experiment", "demo", "console"),
+        *("experiment", "report", "demo", "console"),
     },
 }
 EVERYBODYS = {"errors", "settings", ""}

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+_FEW = 64
+
 
 def average_precision(scores: Floats, hits: Floats, relevant: int) -> float:
     """Step-wise average precision over everything that should be found.
@@ -92,6 +94,8 @@ def match_one_to_one(truth: Floats, boxes: Floats, scores: Floats, iou: float) -
 
 def _at_least(scores: Floats, limits: Floats) -> NDArray[np.int64]:
     """[L] how many of the scores reach each limit."""
+    if len(limits) < _FEW:  # to sort all scores would cost more
+        return np.array([np.count_nonzero(scores >= limit) for limit in limits])
     return len(scores) - np.searchsorted(np.sort(scores), limits, side="left")
 
 

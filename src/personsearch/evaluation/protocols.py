@@ -13,6 +13,7 @@ from torch import Tensor
 
 from personsearch.data.records import UNLABELED, Benchmark, Box, Query, Scene
 from personsearch.errors import DataError
+from personsearch.evaluation.cbgm import CBGM, rerank
 from personsearch.evaluation.metrics import (
     Floats,
     average_precision,
@@ -42,6 +43,17 @@ class Rules:
     """Detections below do not count for detection AP and recall."""
     detection_iou: float = 0.5
     """What a detection must overlap the true box at least."""
+    own_scene: bool = False
+    """Whether the query's own scene is searched where its gallery lists it, as two of CUHK-SYSU's do."""
+    count_repeats: bool = False
+    """Whether a scene that a gallery lists twice has twice as much to find, though it is searched once."""
+    cbgm: CBGM | None = None
+    """Re-ranking by the people around; None for none."""
+
+
+PROFILES = {"strict": Rules(), "seqnet": Rules(own_scene=True, count_repeats=True)}
+"""Named rules. "strict" never rewards a query for finding itself, and can reach 1; "seqnet" are SeqNet's, also GFN's:
+perfect answers to CUHK-SYSU's galleries of 100 are then worth 0.999555."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +70,9 @@ class DetectionResult:
 class SearchResult:
     """Answers to all queries of a benchmark, judged. All figures are in [0, 1]."""
 
-    average_precisions: tuple[float, ...]
-    """One for each query, in the benchmark's order."""
+    average_precisions: tuple[float | None, ...]
+    """One for each query, in the benchmark's order; None, and left out of all means, where the rules left nothing to
+    find but the query itself."""
     first_hits: tuple[int | None, ...]
     """Rank of the first right answer to each query, counted from 1; None when there was none."""
     detection_ap: float
@@ -68,11 +81,12 @@ class SearchResult:
 
     @property
     def mAP(self) -> float:  # noqa: N802  the name in every table
-        return float(np.mean(self.average_precisions))
+        return float(np.mean([ap for ap in self.average_precisions if ap is not None]))
 
     def top(self, k: int) -> float:
         """Part of the queries with a right answer among the first k."""
-        return float(np.mean([rank is not None and rank <= k for rank in self.first_hits]))
+        judged = zip(self.average_precisions, self.first_hits, strict=True)
+        return float(np.mean([rank is not None and rank <= k for ap, rank in judged if ap is not None]))
 
     @property
     def top1(self) -> float:
@@ -124,10 +138,14 @@ def evaluate_search(
     detection = evaluate_detection(benchmark, detections, rules=rules)
     pool = _Pool(benchmark, detections, rules)
     judged = [
-        _judge(pool, query, similarities, benchmark.name)
-        for query, similarities in zip(queries, pool.similarities(query_embeddings), strict=True)
+        _judge(pool, query, embedding, similarities, benchmark.name)
+        for query, embedding, similarities in zip(
+            queries, query_embeddings.detach().cpu(), pool.similarities(query_embeddings), strict=True
+        )
     ]
     precisions, ranks = zip(*judged, strict=True)
+    if all(ap is None for ap in precisions):
+        raise DataError(f"{benchmark.name} has no query with anything to find but itself: give larger galleries")
     return SearchResult(tuple(precisions), tuple(ranks), detection.ap, detection.recall)
 
 
@@ -166,7 +184,9 @@ class _Pool:
         kept = [_kept(detections, name, rules.score_threshold) for name in self.index]
         counts = [len(boxes) for boxes, _, _ in kept]
         self.boxes = np.concatenate([boxes for boxes, _, _ in kept])
-        self.embeddings = torch.cat([embeddings for _, _, embeddings in kept if len(embeddings)] or [torch.zeros(0)])
+        self.scores = np.concatenate([scores for _, scores, _ in kept])
+        embeddings = torch.cat([embeddings for _, _, embeddings in kept if len(embeddings)] or [torch.zeros(0)])
+        self.table, self.valid = _finite(embeddings)
         self.scene_of = np.repeat(np.arange(len(kept)), counts)
         self.starts = np.concatenate([[0], np.cumsum(counts)])
         self.persons: dict[int, list[tuple[int, Box]]] = defaultdict(list)
@@ -177,7 +197,7 @@ class _Pool:
 
     def similarities(self, queries: Tensor) -> Iterator[Floats]:
         """For each query the cosine [M] to all detections; -inf where either embedding is not finite."""
-        table, valid = _finite(self.embeddings)
+        table, valid = self.table, self.valid
         queries, valid_queries = _finite(queries.detach().cpu())
         for start in range(0, len(queries), _BLOCK):
             block = slice(start, start + _BLOCK)
@@ -193,28 +213,61 @@ class _Pool:
         return slice(self.starts[scene], self.starts[scene + 1])
 
 
-def _judge(pool: _Pool, query: Query, similarities: Floats, name: str) -> tuple[float, int | None]:
-    """Average precision and rank of the first hit of one query."""
-    searched = _searched(pool, query.gallery, name)
-    present = [(scene, box) for scene, box in pool.persons.get(query.identity, ()) if searched[scene]]
+def _judge(
+    pool: _Pool, query: Query, embedding: Tensor, similarities: Floats, name: str
+) -> tuple[float | None, int | None]:
+    """Average precision and rank of the first hit of one query; twice None when nothing is left to find."""
+    listed = _listed(pool, query.gallery, name)
+    present = _present(pool, query, listed)
     if not present:
         raise DataError(
             f"{name} asks for person {query.identity} of {query.scene} in a gallery without that person: "
             "repair its queries"
         )
-    hits = [hit for scene, box in present if (hit := _hit(pool, scene, box, similarities)) is not None]
+    own = pool.index.get(query.scene)
+    if own is not None and not pool.rules.own_scene:
+        listed[own] = 0
+        present = [(scene, box) for scene, box in present if scene != own]
+        if not present:
+            return None, None
+    searched = listed > 0
+    if pool.rules.cbgm is not None:
+        similarities = _reranked(pool, query, embedding, similarities, searched, pool.rules.cbgm)
+    hits = np.array([hit for scene, box in present if (hit := _hit(pool, scene, box, similarities)) is not None])
     scores = similarities[searched[pool.scene_of]]
-    return average_precision(scores, np.array(hits), len(present)), first_hit_rank(scores, np.array(hits))
+    relevant = sum(listed[scene] for scene, _ in present) if pool.rules.count_repeats else len(present)
+    return average_precision(scores, hits, int(relevant)), first_hit_rank(scores, hits)
 
 
-def _searched(pool: _Pool, gallery: Sequence[str], name: str) -> NDArray[np.bool_]:
-    """[S] which test scenes the gallery holds."""
-    searched = np.zeros(len(pool.index), dtype=bool)
+def _listed(pool: _Pool, gallery: Sequence[str], name: str) -> NDArray[np.int64]:
+    """[S] how often the gallery lists each test scene."""
     try:
-        searched[list(map(pool.index.__getitem__, gallery))] = True
+        return np.bincount(list(map(pool.index.__getitem__, gallery)), minlength=len(pool.index))
     except KeyError as missing:
         raise DataError(f"{name} searches in {missing}, which is not a test scene: repair its queries") from None
-    return searched
+
+
+def _present(pool: _Pool, query: Query, listed: NDArray[np.int64]) -> list[tuple[int, Box]]:
+    """What there is to find: scene and box. In the query's own scene another box of the person, if there is one."""
+    present = [(scene, box) for scene, box in pool.persons.get(query.identity, ()) if listed[scene]]
+    own = pool.index.get(query.scene)
+    others = [(scene, box) for scene, box in present if scene != own or box != query.box]
+    again = any(scene == own for scene, _ in others)
+    return others if again else present
+
+
+def _reranked(
+    pool: _Pool, query: Query, embedding: Tensor, similarities: Floats, searched: NDArray[np.bool_], settings: CBGM
+) -> Floats:
+    """The similarities after context bipartite graph matching."""
+    if query.scene not in pool.index:
+        return similarities
+    rows = pool.rows(pool.index[query.scene])
+    near = box_ious(np.array([query.box]), pool.boxes[rows])[0] >= pool.rules.iou
+    order = np.argsort(-pool.scores[rows][~near], kind="stable")
+    context = pool.table[rows][torch.from_numpy(~near)][torch.from_numpy(order)]
+    scenes = [pool.rows(int(scene)) for scene in np.flatnonzero(searched)]
+    return rerank(similarities, embedding.double(), context, pool.table, scenes, settings)
 
 
 def _hit(pool: _Pool, scene: int, box: Box, similarities: Floats) -> float | None:

@@ -7,13 +7,16 @@ Both branches share every parameter they have in common, so the second one is a 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from personsearch.data.patches import crop_patches
-from personsearch.models.search_network import Branch, SearchNetwork, SearchOutput, Targets
+from personsearch.geometry.detections import Detections
+from personsearch.models.runtime import mixed_precision
+from personsearch.models.search_network import EMBEDDING_DIM, Branch, SearchNetwork, SearchOutput, Targets
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,32 @@ class BINet(nn.Module):
         """Patches [P, 3, 224, 96], RGB in [0, 255], through conv1 to conv5 and the embedding."""
         maps = self.network.stem(patches)  # [P, 1024, 14, 6]: RoIAlign's size without RoIAlign
         return self.network.head.branch(self.network.head.backbone(maps))
+
+
+class InstanceReader:
+    """The instance-aware branch as a reader of pictures: the "R" of Table 7 and Figure 2.
+
+    People are found by the search branch, and read from patches cut out of the network's input.
+    """
+
+    def __init__(self, network: SearchNetwork) -> None:
+        self._network = network
+        self._siamese = BINet(network)
+
+    def detect(self, image: Image.Image, score_threshold: float) -> Detections:
+        """Everybody in a picture, embedded from patches."""
+        found = self._network.detect(image, score_threshold)
+        return replace(found, embeddings=self.embed(image, found.boxes))
+
+    @torch.inference_mode()
+    def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
+        """[N, 256] unit embeddings of the people in boxes [N, 4], in the picture's own pixels."""
+        if not len(boxes):
+            return torch.zeros(0, EMBEDDING_DIM)
+        pixels, scale = self._network.prepare(image)
+        patches = crop_patches(pixels[0], boxes.to(pixels.device) * scale)
+        with mixed_precision(pixels.device):
+            return self._siamese.encode_patches(patches).embeddings.cpu()
 
 
 @dataclass(frozen=True)

@@ -146,7 +146,7 @@ class SearchNetwork(nn.Module):
     @torch.inference_mode()
     def detect(self, image: Image.Image, score_threshold: float = 0.5) -> Detections:
         """People in an RGB picture, by falling score, in the picture's own pixels. None gives an empty list."""
-        pixels, scale = self._prepare(image)
+        pixels, scale = self.prepare(image)
         size = (pixels.shape[2], pixels.shape[3])
         with mixed_precision(pixels.device):
             maps = self.stem(pixels)
@@ -163,13 +163,13 @@ class SearchNetwork(nn.Module):
     @torch.inference_mode()
     def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
         """Unit-length embeddings [N, 256] of given boxes [N, 4] xyxy in the picture's own pixels."""
-        pixels, scale = self._prepare(image)
+        pixels, scale = self.prepare(image)
         with mixed_precision(pixels.device):
             regions = self._pool(self.stem(pixels), [(boxes.to(pixels.device) * scale).float()])
             features, _, _ = self.head(regions)
         return self.head.branch(features).embeddings.cpu()
 
-    def _prepare(self, image: Image.Image) -> tuple[Tensor, Tensor]:
+    def prepare(self, image: Image.Image) -> tuple[Tensor, Tensor]:
         """The resized picture [1, 3, H, W] and its scale (4 numbers that multiply a box)."""
         pixels, scale = resize(image, self.settings.test_size)
         device = self.stem.mean.device
