@@ -1,17 +1,8 @@
 import numpy as np
 import pytest
+from slow_rule import slow_average_precision, slow_iou
 
 from personsearch.evaluation.metrics import average_precision, box_ious, first_hit_rank, match_one_to_one
-
-
-def slow_average_precision(scores, right, relevant):
-    """Walks down the thresholds: recall gained times precision there."""
-    total, found_before = 0.0, 0
-    for threshold in sorted(set(scores), reverse=True):
-        answers = [r for s, r in zip(scores, right, strict=True) if s >= threshold]
-        total += (sum(answers) - found_before) / relevant * (sum(answers) / len(answers))
-        found_before = sum(answers)
-    return total
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -37,15 +28,6 @@ def test_the_rank_counts_wrong_answers_of_the_same_score_first():
     assert first_hit_rank(scores, np.array([0.5])) == 4
     assert first_hit_rank(scores, np.array([0.5, 0.5])) == 3
     assert first_hit_rank(scores, np.array([0.1, 0.9])) == 1
-
-
-def slow_iou(a, b):
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
 def random_boxes(random, n):
