@@ -24,7 +24,7 @@ from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, eva
 from personsearch.geometry.detections import Detections
 from personsearch.losses.criteria import BINetCriterion, OIMCriterion, PatchCriterion
 from personsearch.losses.oim import OIMMemory
-from personsearch.models.binet import BINet, InstanceBranch, InstanceReader
+from personsearch.models.binet import BINet, InstanceBranch, InstanceReader, encode_patches, original_patches
 from personsearch.models.resnet import load_imagenet
 from personsearch.models.runtime import best_device, keep_memory, mixed_precision
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork, build_search_network
@@ -120,6 +120,11 @@ def _binet(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.
     return BINet(network), BINetCriterion(memory, recipe.loss)
 
 
+def _binet_original(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, nn.Module]:
+    memory = OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim)
+    return BINet(network, original_patches), BINetCriterion(memory, recipe.loss)
+
+
 def _oim(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, nn.Module]:
     return network, OIMCriterion(OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim), recipe.loss)
 
@@ -143,10 +148,10 @@ def _as_built(_network: SearchNetwork, _batches: Dataset[Batch]) -> None:
 @torch.no_grad()
 def _whitened(network: SearchNetwork, batches: Dataset[Batch]) -> None:
     """Sets the embedding layer by the features of some thousand patches, if there are so many."""
-    model, device = BINet(network), network.stem.mean.device
+    device = network.stem.mean.device
     images = [batches[step].images.to(device) for step in range(_WHITENING_BATCHES)]
     with mixed_precision(device):
-        features = torch.cat([model.encode_patches(patches).features for patches in images])
+        features = torch.cat([encode_patches(network, patches).features for patches in images])
     if len(features) > EMBEDDING_DIM:
         whiten(network.head.embedding, features)
 
@@ -165,6 +170,7 @@ class _Method:
 
 _METHODS = {
     "binet": _Method(_binet, _scene_batches, _as_built),
+    "binet_original_patches": _Method(_binet_original, _scene_batches, _as_built),
     "oim": _Method(_oim, _scene_batches, _as_built),
     "patches": _Method(_patches, _patch_batches, _whitened),
 }

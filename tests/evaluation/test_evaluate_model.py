@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from layout_fixtures import make_benchmark
@@ -19,7 +20,7 @@ from personsearch.evaluation.cbgm import CBGM
 from personsearch.evaluation.protocols import PROFILES
 from personsearch.experiment import evaluate_model, read_with, rules_of
 from personsearch.geometry.detections import Detections
-from personsearch.models.binet import BINet
+from personsearch.models.binet import encode_patches
 from personsearch.models.search_network import SearchNetwork
 from personsearch.report import draw_worst, per_query
 
@@ -85,12 +86,12 @@ def test_rules_of_a_profile() -> None:
     assert rules_of("strict") == PROFILES["strict"]
 
 
-def test_the_instance_branch_reads_patches_of_the_network_input(small_network: SearchNetwork) -> None:
+def test_the_instance_branch_reads_patches_of_the_original_picture(small_network: SearchNetwork) -> None:
     image = Image.effect_noise((160, 96), 60).convert("RGB")
     boxes = torch.tensor([[10.0, 5, 40, 80], [60, 10, 90, 90]])
-    pixels, scale = small_network.prepare(image)
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)
     with torch.no_grad():
-        expected = BINet(small_network).encode_patches(crop_patches(pixels[0], boxes * scale)).embeddings
+        expected = encode_patches(small_network, crop_patches(pixels, boxes)).embeddings
     reader = read_with(small_network, "instance")
     torch.testing.assert_close(reader.embed(image, boxes), expected, atol=0.02, rtol=0)
     assert reader.embed(image, boxes[:0]).shape == (0, 256)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from personsearch.errors import SettingError
 from personsearch.losses.detection import roi_losses, rpn_losses
 from personsearch.losses.interaction import feature_interaction, prediction_interaction
 from personsearch.losses.metric import supervised_contrastive
@@ -26,6 +27,10 @@ class LossSettings:
     oim: OIMSettings = OIMSettings()
     temperature: float = 0.3
     """T of Eq. 4: 0.3 for CUHK-SYSU, 1.0 for PRW."""
+    softening: str = "similarities"
+    """What Eq. 4 softens: "similarities", or "probabilities" as it reads to the letter."""
+    direction: str = "both"
+    """Which branch the interaction teaches: "both", "search" (BINet-1) or "instance" (BINet-2)."""
     feature_weight: float = 1.0
     prediction_weight: float = 1.0
     oim_weight: float = 0.5
@@ -77,23 +82,62 @@ class PatchCriterion(nn.Module):
         """Has no memory."""
 
 
+def _both(instance: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+    return instance, search
+
+
+def _search_alone(instance: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+    return instance.detach(), search
+
+
+def _instance_alone(instance: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+    return instance, search.detach()
+
+
+_DIRECTIONS = {"both": _both, "search": _search_alone, "instance": _instance_alone}
+
+
+def _similarities(logits: Tensor) -> Tensor:
+    return logits
+
+
+def _probabilities(logits: Tensor) -> Tensor:
+    return logits.softmax(dim=1)
+
+
+_SOFTENINGS = {"similarities": _similarities, "probabilities": _probabilities}
+
+
 class BINetCriterion(nn.Module):
-    """L = L_det + L_fi + L_pi + 0.5 (L_oim^s + L_oim^r), Eq. 5."""
+    """L = L_det + L_fi + L_pi + 0.5 (L_oim^s + L_oim^r), Eq. 5, and its variants of Table 2.
+
+    A branch that the interaction does not teach is detached in both interaction losses; its own OIM loss always
+    trains it. Raises SettingError for an unknown direction or softening.
+    """
 
     def __init__(self, memory: OIMMemory, settings: LossSettings) -> None:
         super().__init__()
+        for name, value, known in (
+            ("direction", settings.direction, _DIRECTIONS),
+            ("softening", settings.softening, _SOFTENINGS),
+        ):
+            if value not in known:
+                raise SettingError(f"loss.{name} {value}: choose one of {', '.join(known)}")
         self.memory = memory
         self.settings = settings
+        self._taught = _DIRECTIONS[settings.direction]
+        self._soften = _SOFTENINGS[settings.softening]
 
     def forward(self, output: BINetOutput) -> dict[str, Tensor]:
         search, instance = output.scene.search, output.instance
         identities = self.memory.targets(output.scene.regions.identities)
         search_logits = self.memory.logits(search.embeddings)
         instance_logits = self.memory.logits(instance.embeddings)
-        known = len(self.memory.lookup_table)  # C of Eq. 3 is the look-up table, without the queue
         weights = self.settings
-        feature = feature_interaction(instance.features, search.features)
-        prediction = prediction_interaction(instance_logits[:, :known], search_logits[:, :known], weights.temperature)
+        feature = feature_interaction(*self._taught(instance.features, search.features))
+        prediction = prediction_interaction(
+            *self._taught(self._known(instance_logits), self._known(search_logits)), weights.temperature
+        )
         return {
             **detection_losses(output.scene, self.settings),
             "oim_search": weights.oim_weight * oim_loss(search_logits, identities),
@@ -106,3 +150,7 @@ class BINetCriterion(nn.Module):
         identities = output.scene.regions.identities
         embeddings = torch.cat([output.scene.search.embeddings, output.instance.embeddings])
         self.memory.update(embeddings, torch.cat([identities, identities]))
+
+    def _known(self, logits: Tensor) -> Tensor:
+        """The p of Eq. 4 for the look-up table alone: C of Eq. 3 leaves the queue out."""
+        return self._soften(logits)[:, : len(self.memory.lookup_table)]

@@ -16,9 +16,9 @@ def feature_interaction(instance: Tensor, search: Tensor) -> Tensor:
 def prediction_interaction(instance: Tensor, search: Tensor, temperature: float) -> Tensor:
     """L_pi of Eq. 2-4: symmetric Kullback-Leibler divergence of the two softened identity distributions.
 
-    Takes scaled similarities [P, C] to the look-up table as the p of Eq. 4: softening probabilities a second
-    time, as the equation reads to the letter, leaves a loss too small to act (docs/decisions.md). Averaged over
-    regions like Eq. 1. Zero for none.
+    Takes the p of Eq. 4, [P, C] over the look-up table: scaled similarities, or probabilities as the equation reads
+    to the letter, which leaves a loss too small to act (docs/decisions.md). Averaged over regions like Eq. 1. Zero
+    for none.
     """
     if len(search) == 0:
         return (instance.sum() + search.sum()) * 0

@@ -6,9 +6,12 @@ Both branches share every parameter they have in common, so the second one is a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -27,35 +30,62 @@ class BINetOutput:
     instance: Branch
 
 
+class PatchEncoder(Protocol):
+    """How the instance-aware branch sees the regions of a batch."""
+
+    def __call__(self, network: SearchNetwork, images: Tensor, boxes: Sequence[Tensor]) -> Branch:
+        """Pictures [B, 3, H, W] and the P regions in them, one [P_i, 4] a picture, to what the branch says of each."""
+        ...
+
+
+def encode_patches(network: SearchNetwork, patches: Tensor) -> Branch:
+    """Patches [P, 3, 224, 96], RGB in [0, 255], through conv1 to conv5 and the embedding."""
+    maps = network.stem(patches)  # [P, 1024, 14, 6]: RoIAlign's size without RoIAlign
+    return network.head.branch(network.head.backbone(maps))
+
+
+def resized_patches(network: SearchNetwork, images: Tensor, boxes: Sequence[Tensor]) -> Branch:
+    """Every region resized to 224x96: BINet, and "-R" of Table 6."""
+    patches = torch.cat([crop_patches(image, some) for image, some in zip(images, boxes, strict=True)])
+    return encode_patches(network, patches)
+
+
+def original_patches(network: SearchNetwork, images: Tensor, boxes: Sequence[Tensor]) -> Branch:
+    """Every region in its own size, and RoIAlign after the stem, so at the search branch's scale: "-O" of Table 6."""
+    pooled = []
+    for image, some in zip(images, boxes, strict=True):
+        for x1, y1, x2, y2 in some.tolist():
+            left, top, right, bottom = math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
+            patch = image[None, :, max(top, 0) : bottom, max(left, 0) : right]
+            whole = torch.tensor([[x1 - max(left, 0), y1 - max(top, 0), x2 - max(left, 0), y2 - max(top, 0)]])
+            pooled.append(network.pool(network.stem(patch), [whole.to(image.device)]))
+    if not pooled:
+        return resized_patches(network, images, boxes)
+    return network.head.branch(network.head.backbone(torch.cat(pooled)))
+
+
 class BINet(nn.Module):
     """The Siamese network of Figure 3. Its search branch, `network`, is what a checkpoint keeps."""
 
-    def __init__(self, network: SearchNetwork) -> None:
+    def __init__(self, network: SearchNetwork, encoder: PatchEncoder = resized_patches) -> None:
         super().__init__()
         self.network = network
+        self._encoder = encoder
 
     def forward(self, images: Tensor, targets: Sequence[Targets]) -> BINetOutput:
         """One training pass over pictures [B, 3, H, W], RGB in [0, 255], with their people."""
         scene = self.network(images, targets)
-        cuts = zip(images, scene.regions.positive_boxes(), strict=True)
-        patches = torch.cat([crop_patches(image, boxes) for image, boxes in cuts])
-        return BINetOutput(scene, self.encode_patches(patches))
-
-    def encode_patches(self, patches: Tensor) -> Branch:
-        """Patches [P, 3, 224, 96], RGB in [0, 255], through conv1 to conv5 and the embedding."""
-        maps = self.network.stem(patches)  # [P, 1024, 14, 6]: RoIAlign's size without RoIAlign
-        return self.network.head.branch(self.network.head.backbone(maps))
+        return BINetOutput(scene, self._encoder(self.network, images, scene.regions.positive_boxes()))
 
 
 class InstanceReader:
     """The instance-aware branch as a reader of pictures: the "R" of Table 7 and Figure 2.
 
-    People are found by the search branch, and read from patches cut out of the network's input.
+    People are found by the search branch, and read from patches cut out of the original picture.
     """
 
     def __init__(self, network: SearchNetwork) -> None:
         self._network = network
-        self._siamese = BINet(network)
 
     def detect(self, image: Image.Image, score_threshold: float) -> Detections:
         """Everybody in a picture, embedded from patches."""
@@ -67,10 +97,10 @@ class InstanceReader:
         """[N, 256] unit embeddings of the people in boxes [N, 4], in the picture's own pixels."""
         if not len(boxes):
             return torch.zeros(0, EMBEDDING_DIM)
-        pixels, scale = self._network.prepare(image)
-        patches = crop_patches(pixels[0], boxes.to(pixels.device) * scale)
-        with mixed_precision(pixels.device):
-            return self._siamese.encode_patches(patches).embeddings.cpu()
+        device = self._network.stem.mean.device
+        pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)
+        with mixed_precision(device):
+            return encode_patches(self._network, crop_patches(pixels, boxes).to(device)).embeddings.cpu()
 
 
 @dataclass(frozen=True)
@@ -87,9 +117,9 @@ class InstanceBranch(nn.Module):
 
     def __init__(self, network: SearchNetwork) -> None:
         super().__init__()
-        self.siamese = BINet(network)
+        self.network = network
 
     def forward(self, images: Tensor, targets: Sequence[Targets]) -> PatchOutput:
         """Patches [P, 3, 224, 96], RGB in [0, 255], each with one person."""
         identities = torch.cat([target.identities for target in targets])
-        return PatchOutput(self.siamese.encode_patches(images), identities)
+        return PatchOutput(encode_patches(self.network, images), identities)

@@ -6,6 +6,7 @@ Two published layouts exist and look alike from outside; a `Layout` says which o
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -97,16 +98,26 @@ def _stage(inputs: int, mid: int, blocks: int, stride: int, layout: Layout) -> n
     return nn.Sequential(first, *(Bottleneck(4 * mid, mid, 1, layout) for _ in range(blocks - 1)))
 
 
+CONV4_BLOCKS = 6
+
+
+def _conv4_tail(first: int, layout: Layout) -> nn.Sequential:
+    """The blocks of conv4 from `first` on, under the names that they have in a whole ResNet; perhaps none."""
+    mid = STEM_CHANNELS // 4
+    blocks = {str(n): Bottleneck(STEM_CHANNELS, mid, 1, layout) for n in range(first, CONV4_BLOCKS)}
+    return nn.Sequential(OrderedDict(blocks))
+
+
 class Stem(nn.Module):
     """conv1 to conv4: pictures [B, 3, H, W] to maps [B, 1024, ceil(H / 16), ceil(W / 16)].
 
-    Pictures are RGB in [0, 255], uint8 or float; normalising is the stem's business.
+    Of conv4 the first `blocks` of six. Pictures are RGB in [0, 255], uint8 or float; the stem normalises them.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, layout: Layout = TORCHVISION) -> None:
+    def __init__(self, layout: Layout = TORCHVISION, blocks: int = CONV4_BLOCKS) -> None:
         super().__init__()
         self.layout = layout
         self.register_buffer("mean", 255 * torch.tensor(layout.mean)[:, None, None])
@@ -114,7 +125,7 @@ class Stem(nn.Module):
         self.conv1 = ConvFrozenNorm(3, 64, 7, 2)
         self.layer1 = _stage(64, 64, 3, 1, layout)
         self.layer2 = _stage(256, 128, 4, 2, layout)
-        self.layer3 = _stage(512, 256, 6, 2, layout)
+        self.layer3 = _stage(512, 256, blocks, 2, layout)
 
     def forward(self, images: Tensor) -> Tensor:
         x = ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
@@ -130,15 +141,16 @@ class Stem(nn.Module):
 
 
 class Head(nn.Module):
-    """conv5 and global average pooling: pooled regions [R, 1024, h, w] to features [R, 2048]."""
+    """The rest of conv4, conv5 and global average pooling: pooled regions [R, 1024, h, w] to features [R, 2048]."""
 
-    def __init__(self, layout: Layout = TORCHVISION, stride: int = 2) -> None:
+    def __init__(self, layout: Layout = TORCHVISION, stride: int = 2, blocks: int = CONV4_BLOCKS) -> None:
         super().__init__()
+        self.layer3 = _conv4_tail(blocks, layout)
         self.layer4 = _stage(STEM_CHANNELS, 512, 3, stride, layout)
 
     def forward(self, regions: Tensor) -> Tensor:
         # float32 from here on: means, distances and losses want more than bfloat16's 8 bits
-        features: Tensor = self.layer4(regions).float().mean(dim=(2, 3))
+        features: Tensor = self.layer4(self.layer3(regions)).float().mean(dim=(2, 3))
         return features
 
 

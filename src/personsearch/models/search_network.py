@@ -20,7 +20,7 @@ from personsearch.errors import SettingError
 from personsearch.geometry.assignment import Matcher, Sampler
 from personsearch.geometry.deltas import decode_boxes
 from personsearch.geometry.detections import Detections
-from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, STEM_CHANNELS, Head, Stem
+from personsearch.models.resnet import CONV4_BLOCKS, HEAD_CHANNELS, LAYOUTS, STEM_CHANNELS, Head, Stem
 from personsearch.models.roi_align import roi_align
 from personsearch.models.rpn import RPN, STRIDE, AnchorSettings, ProposalSettings, RPNOutput
 from personsearch.models.runtime import mixed_precision
@@ -35,6 +35,8 @@ class NetworkSettings:
 
     layout: str = "torchvision"
     """Layout of the ImageNet weights that the backbone starts from: see `resnet.LAYOUTS`."""
+    conv4_blocks: int = CONV4_BLOCKS
+    """How many of conv4's six blocks read the whole picture, before RoIAlign: all in OIM*, three in OIM's own split."""
     anchors: AnchorSettings = AnchorSettings()
     roi_size: tuple[int, int] = (14, 6)
     rois: int = 128
@@ -139,7 +141,7 @@ class SearchNetwork(nn.Module):
         maps = self.stem(images)
         rpn = self.rpn(maps)
         regions = self._sample_regions(rpn, images, targets)
-        features, logits, deltas = self.head(self._pool(maps, regions.boxes))
+        features, logits, deltas = self.head(self.pool(maps, regions.boxes))
         branch = self.head.branch(features[regions.positive])
         return SearchOutput(rpn, regions, logits, deltas, branch, list(targets))
 
@@ -151,7 +153,7 @@ class SearchNetwork(nn.Module):
         with mixed_precision(pixels.device):
             maps = self.stem(pixels)
             proposals = self.rpn(maps).proposals(0, size, self.settings.test_proposals)
-            features, logits, deltas = self.head(self._pool(maps, [proposals]))
+            features, logits, deltas = self.head(self.pool(maps, [proposals]))
         boxes = clip_boxes_to_image(decode_boxes(deltas, proposals, ROI_STD), size)
         scores = logits.sigmoid()
         sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
@@ -165,7 +167,7 @@ class SearchNetwork(nn.Module):
         """Unit-length embeddings [N, 256] of given boxes [N, 4] xyxy in the picture's own pixels."""
         pixels, scale = self.prepare(image)
         with mixed_precision(pixels.device):
-            regions = self._pool(self.stem(pixels), [(boxes.to(pixels.device) * scale).float()])
+            regions = self.pool(self.stem(pixels), [(boxes.to(pixels.device) * scale).float()])
             features, _, _ = self.head(regions)
         return self.head.branch(features).embeddings.cpu()
 
@@ -175,7 +177,8 @@ class SearchNetwork(nn.Module):
         device = self.stem.mean.device
         return pixels[None].to(device), scale.to(device)
 
-    def _pool(self, maps: Tensor, boxes: list[Tensor]) -> Tensor:
+    def pool(self, maps: Tensor, boxes: list[Tensor]) -> Tensor:
+        """RoIAlign of boxes, one [R_i, 4] a picture, from stem maps [B, 1024, h, w]: [R, 1024, *roi_size]."""
         return roi_align(maps, boxes, self.settings.roi_size, STRIDE)
 
     @torch.no_grad()
@@ -199,10 +202,13 @@ class SearchNetwork(nn.Module):
 def build_search_network(settings: NetworkSettings) -> SearchNetwork:
     """A search network with random weights: modified Faster R-CNN of BINet's section 3.1.
 
-    Raises SettingError for an unknown layout.
+    Raises SettingError for an unknown layout or an impossible split.
     """
     if settings.layout not in LAYOUTS:
         raise SettingError(f"network.layout {settings.layout}: choose one of {', '.join(LAYOUTS)}")
     layout = LAYOUTS[settings.layout]
+    blocks = settings.conv4_blocks
+    if not 1 <= blocks <= CONV4_BLOCKS:
+        raise SettingError(f"network.conv4_blocks {blocks}: give a number from 1 to {CONV4_BLOCKS}")
     rpn = RPN(STEM_CHANNELS, 512, settings.anchors)
-    return SearchNetwork(Stem(layout), rpn, RoIHead(Head(layout, stride=2)), settings)
+    return SearchNetwork(Stem(layout, blocks), rpn, RoIHead(Head(layout, stride=2, blocks=blocks)), settings)

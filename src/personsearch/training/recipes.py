@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 from personsearch.data.batches import BatchSettings
 from personsearch.data.patch_batches import PatchSettings
@@ -44,7 +47,7 @@ class Recipe:
 
     name: str
     method: str
-    """"binet" or "oim": which criterion, and whether the instance-aware branch takes part; "patches": it alone."""
+    """What is trained (`experiment.py`): "binet", "binet_original_patches", "oim", or "patches", the warm-up."""
     seed: int = 0
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()
@@ -109,29 +112,53 @@ def patches_rendered() -> Recipe:
     )
 
 
-def _baseline(recipe: Recipe) -> Recipe:
-    """The same run without the instance-aware branch: OIM*."""
-    return replace(recipe, name=recipe.name.replace("binet", "oim"), method="oim")
+def _oim(recipe: Recipe) -> Recipe:
+    """The same run without the instance-aware branch: OIM*, the baseline."""
+    return replace(recipe, method="oim")
 
 
-def oim_cuhk_sysu() -> Recipe:
-    """BINet's baseline OIM* on CUHK-SYSU."""
-    return _baseline(binet_cuhk_sysu())
+def _oim_original(recipe: Recipe) -> Recipe:
+    """OIM as first published: conv4 is cut after its third block, and regions are pooled to 14x14."""
+    return replace(_oim(recipe), network=replace(recipe.network, conv4_blocks=3, roi_size=(14, 14)))
 
 
-def oim_prw() -> Recipe:
-    """BINet's baseline OIM* on PRW."""
-    return _baseline(binet_prw())
+def _with_loss(**changes: Any) -> Callable[[Recipe], Recipe]:
+    return lambda recipe: replace(recipe, loss=replace(recipe.loss, **changes))
 
 
-def oim_rendered() -> Recipe:
-    """BINet's baseline OIM* on rendered people."""
-    return _baseline(binet_rendered())
+def _original_patches(recipe: Recipe) -> Recipe:
+    """Patches keep their size: "-O" of Table 6."""
+    return replace(recipe, method="binet_original_patches")
 
 
-RECIPES = {
-    maker.__name__: maker
-    for maker in (binet_cuhk_sysu, binet_prw, binet_rendered, oim_cuhk_sysu, oim_prw, oim_rendered, patches_rendered)
+_no_interaction = _with_loss(feature_weight=0.0, prediction_weight=0.0)
+
+VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
+    "binet": lambda recipe: recipe,
+    "oim": _oim,
+    "oim_original": _oim_original,
+    "binet0": _no_interaction,
+    "binet1": _with_loss(direction="search"),
+    "binet2": _with_loss(direction="instance"),
+    "binet3": _with_loss(prediction_weight=0.0),
+    "binet4": _with_loss(feature_weight=0.0),
+    "binet_literal": _with_loss(softening="probabilities"),
+    "binet_o": _original_patches,
+    "binet0_o": lambda recipe: _original_patches(_no_interaction(recipe)),
+}
+"""Rows of the paper's tables, made from BINet's recipe for some data. Table 1's "+ Instance-aware" and Table 6's
+Re-id-R are `binet0`, its Re-id-O is `binet0_o`. Table 3's temperatures are `--set loss.temperature=`."""
+
+_DATA = {"cuhk_sysu": binet_cuhk_sysu, "prw": binet_prw, "rendered": binet_rendered}
+
+
+def _variant(variant: str, data: str) -> Recipe:
+    return replace(VARIANTS[variant](_DATA[data]()), name=f"{variant}_{data}")
+
+
+RECIPES: dict[str, Callable[[], Recipe]] = {
+    **{f"{variant}_{data}": partial(_variant, variant, data) for variant in VARIANTS for data in _DATA},
+    "patches_rendered": patches_rendered,
 }
 
 

@@ -1,0 +1,176 @@
+"""Each row of BINet's tables trains what the paper says, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from personsearch.data.patches import crop_patches
+from personsearch.errors import SettingError
+from personsearch.losses.criteria import BINetCriterion, LossSettings
+from personsearch.losses.interaction import prediction_interaction
+from personsearch.losses.oim import OIMMemory, OIMSettings
+from personsearch.models.binet import BINetOutput, encode_patches, original_patches, resized_patches
+from personsearch.models.resnet import STEM_CHANNELS
+from personsearch.models.roi_align import roi_align
+from personsearch.models.rpn import RPNOutput
+from personsearch.models.search_network import (
+    Branch,
+    NetworkSettings,
+    Regions,
+    SearchNetwork,
+    SearchOutput,
+    Targets,
+    build_search_network,
+)
+from personsearch.training.recipes import RECIPES, VARIANTS, get_recipe
+
+IDENTITIES = torch.tensor([2, 0, -1])
+
+
+def unit(rows: int, seed: int) -> Tensor:
+    return torch.nn.functional.normalize(torch.randn(rows, 256, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+def branch(seed: int) -> Branch:
+    features = torch.rand(3, 2048, generator=torch.Generator().manual_seed(seed)).requires_grad_()
+    return Branch(features, unit(3, seed).requires_grad_())
+
+
+def losses_of(recipe_name: str) -> tuple[dict[str, Tensor], Branch, Branch]:
+    """All losses of a recipe on made-up branches, with the search and the instance-aware branch."""
+    search, instance = branch(1), branch(2)
+    boxes = torch.tensor([[0.0, 0, 20, 60]] * 3)
+    rpn = RPNOutput(boxes, torch.zeros(1, 3, requires_grad=True), torch.zeros(1, 3, 4, requires_grad=True))
+    regions = Regions([boxes], torch.ones(3, dtype=torch.bool), boxes, IDENTITIES)
+    logits, deltas = torch.zeros(3, requires_grad=True), torch.zeros(3, 4, requires_grad=True)
+    scene = SearchOutput(rpn, regions, logits, deltas, search, [Targets(boxes, IDENTITIES)])
+    memory = OIMMemory(4, 256, OIMSettings(queue=3))
+    memory.lookup_table.copy_(unit(4, 3))
+    criterion = BINetCriterion(memory, get_recipe(recipe_name).loss)
+    return criterion(BINetOutput(scene, instance)), search, instance
+
+
+def reaches(loss: Tensor, tensor: Tensor) -> bool:
+    (gradient,) = torch.autograd.grad(loss, tensor, retain_graph=True, allow_unused=True)
+    return gradient is not None and bool(gradient.abs().sum() > 0)
+
+
+@pytest.mark.parametrize(
+    ("variant", "feature", "prediction"),
+    [
+        ("binet", "SR", "SR"),
+        ("binet0", "", ""),
+        ("binet1", "S", "S"),
+        ("binet2", "R", "R"),
+        ("binet3", "SR", ""),
+        ("binet4", "", "SR"),
+        ("binet_literal", "SR", "SR"),
+    ],
+)
+def test_gradients_of_the_interaction_flow_as_in_table_2(variant: str, feature: str, prediction: str) -> None:
+    losses, search, instance = losses_of(f"{variant}_cuhk_sysu")
+    taught = {"S": search, "R": instance}
+    for name, part in taught.items():
+        assert reaches(losses["feature"], part.features) == (name in feature)
+        assert reaches(losses["prediction"], part.embeddings) == (name in prediction)
+        assert not reaches(losses["prediction"], part.features)
+        assert not reaches(losses["feature"], part.embeddings)
+    # each branch's own OIM loss trains that branch alone, in every variant
+    assert reaches(losses["oim_search"], search.embeddings)
+    assert reaches(losses["oim_instance"], instance.embeddings)
+    assert not reaches(losses["oim_search"], instance.embeddings)
+    assert not reaches(losses["oim_instance"], search.embeddings)
+
+
+def test_the_literal_equation_softens_probabilities_of_the_whole_memory() -> None:
+    losses, search, instance = losses_of("binet_literal_cuhk_sysu")
+    memory = OIMMemory(4, 256, OIMSettings(queue=3))
+    memory.lookup_table.copy_(unit(4, 3))
+    s, r = (memory.logits(b.embeddings).softmax(dim=1)[:, :4] for b in (search, instance))
+    torch.testing.assert_close(losses["prediction"], prediction_interaction(r, s, 0.3))
+    usual, _, _ = losses_of("binet_cuhk_sysu")
+    assert losses["prediction"] < usual["prediction"] / 3
+
+
+def test_unknown_words_are_refused() -> None:
+    memory = OIMMemory(4, 256, OIMSettings(queue=3))
+    for setting in ({"direction": "up"}, {"softening": "butter"}):
+        with pytest.raises(SettingError, match="choose one of"):
+            BINetCriterion(memory, LossSettings(**setting))
+
+
+@pytest.mark.parametrize("data", ["cuhk_sysu", "prw", "rendered"])
+def test_variants_differ_in_what_they_are_named_for(data: str) -> None:
+    full = get_recipe(f"binet_{data}")
+    for variant in VARIANTS:
+        recipe = get_recipe(f"{variant}_{data}")
+        assert recipe.name == f"{variant}_{data}"
+        same = replace(recipe, name=full.name, method=full.method, loss=full.loss, network=full.network)
+        assert same == full, "batches, optimizer and seed are shared by all"
+        if variant != "oim_original":
+            assert recipe.network == full.network
+    assert set(RECIPES) == {f"{v}_{d}" for v in VARIANTS for d in ("cuhk_sysu", "prw", "rendered")} | {
+        "patches_rendered"
+    }
+
+
+def test_oim_s_own_split() -> None:
+    recipe = get_recipe("oim_original_cuhk_sysu")
+    assert (recipe.method, recipe.network.conv4_blocks, recipe.network.roi_size) == ("oim", 3, (14, 14))
+    torch.manual_seed(0)
+    whole, split = build_search_network(NetworkSettings()), build_search_network(recipe.network)
+    assert [name for name, _ in split.stem.layer3.named_children()] == ["0", "1", "2"]
+    assert [name for name, _ in split.head.backbone.layer3.named_children()] == ["3", "4", "5"]
+    assert sum(p.numel() for p in whole.parameters()) == sum(p.numel() for p in split.parameters())
+    # with the same weights, whole pictures instead of regions give the same maps
+    names = {
+        n.replace("stem.layer3", "layer3").replace("head.backbone.layer3", "layer3"): p
+        for n, p in split.named_parameters()
+    }
+    with torch.no_grad():
+        for name, parameter in whole.named_parameters():
+            names[name.replace("stem.layer3", "layer3")].copy_(parameter)
+        picture = torch.randint(0, 255, (1, 3, 64, 48), dtype=torch.uint8)
+        maps = split.head.backbone.layer3(split.stem(picture))
+        torch.testing.assert_close(maps, whole.stem(picture), rtol=1e-4, atol=1e-4)
+    with pytest.raises(SettingError, match="conv4_blocks 7"):
+        build_search_network(NetworkSettings(conv4_blocks=7))
+
+
+def test_patches_resized_or_in_their_own_size(small_network: SearchNetwork) -> None:
+    images = torch.randint(0, 255, (2, 3, 96, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    boxes = [torch.tensor([[10.4, 4.2, 34.6, 60.0], [70, -3, 101, 62]]), torch.zeros(0, 4)]
+    with torch.no_grad():
+        resized = resized_patches(small_network, images, boxes)
+        cut = torch.cat([crop_patches(image, some) for image, some in zip(images, boxes, strict=True)])
+        torch.testing.assert_close(resized.embeddings, encode_patches(small_network, cut).embeddings)
+        original = original_patches(small_network, images, boxes)
+        expected = []
+        for left, top, right, bottom, whole in (
+            (10, 4, 35, 60, (0.4, 0.2, 24.6, 56)),
+            (70, 0, 101, 62, (0, -3, 31, 62)),
+        ):
+            maps = small_network.stem(images[:1, :, top:bottom, left:right])
+            expected.append(roi_align(maps, [torch.tensor([whole])], (14, 6), 16))
+        features = small_network.head.backbone(torch.cat(expected))
+    assert expected[0].shape == (1, STEM_CHANNELS, 14, 6)
+    torch.testing.assert_close(original.features, features)
+    nobody = original_patches(small_network, images, [boxes[1], boxes[1]])
+    assert (nobody.features.shape, nobody.embeddings.shape) == ((0, 2048), (0, 256))
+
+
+def test_context_outside_the_box_never_reaches_the_instance_branch(small_network: SearchNetwork) -> None:
+    images = torch.randint(0, 255, (1, 3, 96, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    inside = (slice(None), slice(None), slice(10, 70), slice(30, 60))
+    other = torch.full_like(images, 7)
+    other[inside] = images[inside]
+    boxes = [torch.tensor([[30.0, 10, 60, 70]])]
+    with torch.no_grad():
+        torch.testing.assert_close(
+            original_patches(small_network, images, boxes).features,
+            original_patches(small_network, other, boxes).features,
+        )
