@@ -238,7 +238,9 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="a.b=value; may be repeated.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
-    backbone: Annotated[str | None, typer.Option(help="File of ImageNet weights, or 'random'.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="File of ImageNet weights, a run, or 'random'.")] = None,
+    evaluate_on: Annotated[str | None, typer.Option(help="LAYOUT:DIR to evaluate each checkpoint on.")] = None,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
     device: Device = None,
 ) -> None:
     """Train a recipe; the run's folder is then a model for `index` and `evaluate`.
@@ -255,6 +257,8 @@ def train(
             settings=settings or [],
             resume=resume,
             backbone=backbone,
+            evaluate_on=evaluate_on,
+            checkpoint_every=checkpoint_every,
             device=device,
             on_step=lambda step, total: tell(step, total, f"step {step}"),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +28,7 @@ from personsearch.losses.criteria import BINetCriterion, OIMCriterion, PatchCrit
 from personsearch.losses.oim import OIMMemory
 from personsearch.models.binet import BINet, InstanceBranch, InstanceReader, encode_patches, original_patches
 from personsearch.models.resnet import load_imagenet
-from personsearch.models.runtime import best_device, keep_memory, mixed_precision
+from personsearch.models.runtime import best_device, keep_memory, mixed_precision, prepare_for_inference
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork, build_search_network
 from personsearch.models.weights import read_imagenet, save_weights, warm_network
 from personsearch.models.whitening import whiten
@@ -34,6 +36,7 @@ from personsearch.settings import change_settings, settings_to_dict
 from personsearch.training.checkpoints import read_facts
 from personsearch.training.curves import draw_losses
 from personsearch.training.loop import CHECKPOINT, LOG, Training
+from personsearch.training.processes import joined
 from personsearch.training.recipes import Recipe, get_recipe
 
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
@@ -56,11 +59,14 @@ def train(
     device: str | None = None,
     checkpoint_every: int = 200,
     workers: int = 1,
+    evaluate_on: str | None = None,
     on_step: Callable[[int, int], None] = lambda _step, _total: None,
 ) -> Path:
     """Trains a recipe on a benchmark in the run's folder `out`, which it returns.
 
-    The folder holds loadable weights from the first checkpoint on, log.jsonl, and losses.png at the end.
+    The folder holds loadable weights from the first checkpoint on, log.jsonl, and losses.png at the end. With
+    `evaluate_on`, a benchmark, each checkpoint is evaluated there, into evaluations.jsonl. Started by torchrun, the
+    processes divide the scenes of each step, and the first one writes.
 
     `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
     the embedding from, or "random". `on_step` hears the steps done and the total. Raises SettingError, DataError
@@ -74,31 +80,51 @@ def train(
     benchmark = load_benchmark(data)
     if not benchmark.train or not benchmark.identities:
         raise DataError(f"{data}: no training scenes with identities in it; give a benchmark with a train split")
-    torch.manual_seed(chosen.seed)
-    network = build_network(chosen, backbone)
-    chosen = replace(chosen, network=network.settings)
-    if (out / CHECKPOINT).exists():
-        refuse_other_settings(read_facts(out / CHECKPOINT)["recipe"], chosen, out)
-    method = _METHODS[chosen.method]
-    model, criterion = method.build(network, chosen, benchmark.identities)
-    model.to(device or best_device())
-    criterion.to(device or best_device())
-    batches = method.batches(benchmark, chosen)
-    keep_memory()
-    method.start(network, batches)
-    training = Training(model, criterion, batches, chosen.optimizer, chosen.seed, {"recipe": settings_to_dict(chosen)})
-    out.mkdir(parents=True, exist_ok=True)
-    total, facts = chosen.optimizer.steps, describe_run(chosen, benchmark)
-    training.run(
-        out,
-        resume=resume,
-        every=checkpoint_every,
-        workers=workers,
-        on_step=lambda step: on_step(step, total),
-        on_checkpoint=lambda step: save_weights(out, network, {**facts, "steps_done": step}),
-    )
-    draw_losses(out / LOG, out / "losses.png")
+    judged = None if evaluate_on is None else load_benchmark(evaluate_on)
+    with joined() as share:
+        torch.manual_seed(chosen.seed)
+        network = build_network(chosen, backbone)
+        chosen = replace(chosen, network=network.settings)
+        if (out / CHECKPOINT).exists():
+            refuse_other_settings(read_facts(out / CHECKPOINT)["recipe"], chosen, out)
+        method = _METHODS[chosen.method]
+        model, criterion = method.build(network, chosen, benchmark.identities)
+        model.to(device or best_device())
+        criterion.to(device or best_device())
+        batches = method.batches(benchmark, chosen, share)
+        keep_memory()
+        method.start(network, batches)
+        training = Training(model, criterion, batches, chosen.optimizer, {"recipe": settings_to_dict(chosen)})
+        out.mkdir(parents=True, exist_ok=True)
+        total, facts = chosen.optimizer.steps, describe_run(chosen, benchmark)
+
+        def keep(step: int) -> None:
+            save_weights(out, network, {**facts, "steps_done": step})
+            if judged is not None:
+                note_evaluation(out / EVALUATIONS, step, network, judged)
+
+        training.run(
+            out,
+            resume=resume,
+            every=checkpoint_every,
+            workers=workers,
+            on_step=lambda step: on_step(step, total),
+            on_checkpoint=keep,
+        )
+        if share[0] == 0:
+            draw_losses(out / LOG, out / "losses.png")
     return out
+
+
+EVALUATIONS = "evaluations.jsonl"
+
+
+def note_evaluation(path: Path, step: int, network: SearchNetwork, benchmark: Benchmark) -> None:
+    """Adds a line with the figures of a network in training, which stays as it is."""
+    figures = evaluate_model(prepare_for_inference(copy.deepcopy(network)), benchmark).result.as_dict()
+    old = path.read_text().splitlines() if path.exists() else []
+    kept = [line for line in old if json.loads(line)["step"] < step]  # a resumed run comes by here again
+    path.write_text("".join(line + "\n" for line in [*kept, json.dumps({"step": step, **figures})]))
 
 
 def build_network(recipe: Recipe, backbone: Path | str | None) -> SearchNetwork:
@@ -133,11 +159,13 @@ def _patches(network: SearchNetwork, recipe: Recipe, _identities: int) -> tuple[
     return InstanceBranch(network), PatchCriterion(recipe.loss)
 
 
-def _scene_batches(benchmark: Benchmark, recipe: Recipe) -> Dataset[Batch]:
-    return TrainingBatches(benchmark.train, recipe.batches, recipe.seed)
+def _scene_batches(benchmark: Benchmark, recipe: Recipe, share: tuple[int, int]) -> Dataset[Batch]:
+    return TrainingBatches(benchmark.train, recipe.batches, recipe.seed, share)
 
 
-def _patch_batches(benchmark: Benchmark, recipe: Recipe) -> Dataset[Batch]:
+def _patch_batches(benchmark: Benchmark, recipe: Recipe, share: tuple[int, int]) -> Dataset[Batch]:
+    if share[1] > 1:
+        raise SettingError(f"{recipe.name} compares people within a batch: train it in one process")
     return PatchBatches(benchmark.train, recipe.patches, recipe.seed)
 
 
@@ -164,7 +192,7 @@ class _Method:
     """How a recipe's `method` trains: what the network is wrapped in and judged by, and what it sees."""
 
     build: Callable[[SearchNetwork, Recipe, int], tuple[nn.Module, nn.Module]]
-    batches: Callable[[Benchmark, Recipe], Dataset[Batch]]
+    batches: Callable[[Benchmark, Recipe, tuple[int, int]], Dataset[Batch]]
     start: Callable[[SearchNetwork, Dataset[Batch]], None]
 
 

@@ -49,7 +49,7 @@ def test_scenes_without_people_train_the_detector_alone(small_network: SearchNet
     losses = criterion(output)
     total = torch.stack(list(losses.values())).sum()
     total.backward()
-    criterion.remember(output)
+    criterion.remember([output])
     assert total.isfinite()
     assert losses["rpn_score"] > 0
     assert [losses[k].item() for k in ("rpn_box", "roi_box", "oim_search", "oim_instance", "feature")] == [0] * 5
@@ -62,7 +62,7 @@ def test_memory_moves_once_a_step_for_both_branches(small_network: SearchNetwork
     output = model(IMAGES, [PEOPLE])
     criterion(output)
     assert memory.lookup_table.eq(0).all(), "judging alone must not move the memory"
-    criterion.remember(output)
+    criterion.remember([output])
     unlabelled = int((output.scene.regions.identities == UNLABELED).sum())
     assert int(memory.queue_head) == 2 * unlabelled
     seen = set(output.scene.regions.identities.tolist()) - {UNLABELED}

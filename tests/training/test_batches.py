@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -10,6 +11,7 @@ from personsearch.data.batches import BatchSettings, TrainingBatches, pad_images
 from personsearch.data.patches import crop_patches
 from personsearch.data.records import Person, Scene
 from personsearch.data.transforms import SizeSettings, flip, resize
+from personsearch.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,28 @@ def test_every_scene_once_an_epoch_without_a_gap() -> None:
     batches = TrainingBatches([_scene(i) for i in range(5)], BatchSettings(scenes=2, short_sides=(50,)), seed=0)
     seen = [int(i) for step in range(5) for i in torch.cat(batches[step].identities)]
     assert sorted(seen[:5]) == sorted(seen[5:]) == list(range(5))
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_divide_each_step_among_them(processes: int) -> None:
+    scenes, settings = [_scene(i) for i in range(6)], BatchSettings(scenes=4, short_sides=(50, 80))
+    whole = TrainingBatches(scenes, settings, seed=3)
+    shares = [TrainingBatches(scenes, settings, 3, (rank, processes)) for rank in range(processes)]
+    for step in range(4):
+        parts = [share[step] for share in shares]
+        assert [seed for part in parts for seed in part.seeds] == whole[step].seeds
+        assert [b.tolist() for part in parts for b in part.boxes] == [b.tolist() for b in whole[step].boxes]
+    with pytest.raises(SettingError, match="3 processes cannot divide 4 scenes"):
+        TrainingBatches(scenes, settings, 3, (0, 3))
+
+
+@pytest.mark.parametrize(("count", "sizes"), [(1, [3]), (2, [1, 2]), (3, [1, 1, 1]), (9, [1, 1, 1])])
+def test_parts_of_a_batch(count: int, sizes: list[int]) -> None:
+    batch = TrainingBatches([_scene(i) for i in range(3)], BatchSettings(scenes=3, short_sides=(50,)), seed=0)[0]
+    parts = batch.parts(count)
+    assert [len(part.images) for part in parts] == sizes
+    assert torch.equal(torch.cat([part.images for part in parts]), batch.images)
+    assert [seed for part in parts for seed in part.seeds] == batch.seeds
 
 
 def test_boxes_follow_their_pixels() -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -123,6 +124,30 @@ def test_a_warm_up_on_patches_hands_backbone_and_embedding_on(tmp_path: Path) ->
     for key in ("stem.layer3.0.conv1.weight", "head.backbone.layer4.0.conv1.weight", "head.embedding.weight"):
         assert torch.equal(network[key].half(), stored[key])
     assert not torch.equal(network["rpn.conv.weight"].half(), stored["rpn.conv.weight"])
+
+
+def test_parts_of_a_step_are_the_step(tmp_path: Path) -> None:
+    """Two scenes one after the other move the memory as two scenes at once do."""
+    settings = ("optimizer.steps=1", "batches.short_sides=[64]", "optimizer.warmup=0")
+    whole, parts = _train(tmp_path / "a", *settings), _train(tmp_path / "b", *settings, "optimizer.accumulate=2")
+    one, two = (load_file(out / "checkpoint.safetensors") for out in (whole, parts))
+    for name in ("criterion/memory.lookup_table", "criterion/memory.queue"):
+        torch.testing.assert_close(one[name], two[name], atol=0.02, rtol=0)
+    assert torch.equal(one["criterion/memory.queue_head"], two["criterion/memory.queue_head"])
+
+
+def test_checkpoints_are_evaluated_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: Path) -> None:
+    judged = []
+    figures = SimpleNamespace(result=SimpleNamespace(as_dict=lambda: {"mAP": 0.5}))
+    monkeypatch.setattr(experiment, "evaluate_model", lambda network, data: judged.append((network, data)) or figures)
+    out = experiment.train(
+        "binet_rendered", "coco:x", tmp_path / "run", settings=TINY, backbone="random", workers=0,
+        checkpoint_every=2, evaluate_on="coco:y",
+    )  # fmt: skip
+    lines = [json.loads(line) for line in (out / "evaluations.jsonl").read_text().splitlines()]
+    assert lines == [{"step": 2, "mAP": 0.5}, {"step": 4, "mAP": 0.5}]
+    assert [data.name for _, data in judged] == ["noise", "noise"]
+    assert _same(out, finished), "evaluation changes nothing"
 
 
 def test_log_has_a_line_per_ten_steps(tmp_path: Path) -> None:

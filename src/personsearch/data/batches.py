@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch.utils.data import Dataset
 
 from personsearch.data.records import Scene
 from personsearch.data.transforms import SizeSettings, flip, resize
+from personsearch.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,15 @@ class Batch:
     """One [P_i, 4] float32 a scene, in its resized pixels"""
     identities: list[Tensor]
     """One [P_i] int64 a scene"""
+    seeds: list[int]
+    """One a scene, for all that a training step draws at random in it"""
+
+    def parts(self, count: int) -> list[Batch]:
+        """The same scenes in `count` batches, or in as many as there are scenes if these are fewer."""
+        bounds = np.linspace(0, len(self.images), min(count, len(self.images)) + 1).astype(int).tolist()
+        return [
+            Batch(self.images[a:b], self.boxes[a:b], self.identities[a:b], self.seeds[a:b]) for a, b in pairwise(bounds)
+        ]
 
 
 _PADDING = 114  # grey: near the mean of pictures, so that padding looks like nothing
@@ -43,8 +54,17 @@ _PADDING = 114  # grey: near the mean of pictures, so that padding looks like no
 class TrainingBatches(Dataset[Batch]):
     """The batches of a training run, indexed by step."""
 
-    def __init__(self, scenes: Sequence[Scene], settings: BatchSettings, seed: int) -> None:
-        """Scenes without people are left out: they teach nothing that the background of others does not."""
+    def __init__(
+        self, scenes: Sequence[Scene], settings: BatchSettings, seed: int, share: tuple[int, int] = (0, 1)
+    ) -> None:
+        """Scenes without people are left out: they teach nothing that the background of others does not.
+
+        `share` is this process's rank and the number of processes, which divide the scenes of each step. Raises
+        SettingError when these are not divisible.
+        """
+        if settings.scenes % share[1]:
+            raise SettingError(f"{share[1]} processes cannot divide {settings.scenes} scenes: change batches.scenes")
+        self.share = share
         self.scenes = [scene for scene in scenes if scene.persons]
         self.settings = settings
         self.seed = seed
@@ -56,9 +76,14 @@ class TrainingBatches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         random = np.random.default_rng((self.seed, step))
         size = SizeSettings(int(random.choice(self.settings.short_sides)), self.settings.long_side)
-        loaded = [self._load(index, size, bool(random.random() < 0.5)) for index in self._indices(step)]
-        images, boxes, identities = zip(*loaded, strict=True)
-        return Batch(pad_images(images), list(boxes), list(identities))
+        mirrored = (random.random(self.settings.scenes) < 0.5).tolist()
+        seeds = random.integers(2**62, size=self.settings.scenes).tolist()
+        everything = list(zip(self._indices(step), mirrored, seeds, strict=True))
+        rank, processes = self.share
+        own = len(everything) // processes
+        drawn = everything[rank * own : (rank + 1) * own]
+        images, boxes, identities = zip(*(self._load(index, size, m) for index, m, _ in drawn), strict=True)
+        return Batch(pad_images(images), list(boxes), list(identities), [seed for _, _, seed in drawn])
 
     def _indices(self, step: int) -> list[int]:
         """Every scene once an epoch, in a new order each time; epochs follow each other without a gap."""

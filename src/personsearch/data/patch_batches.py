@@ -58,7 +58,7 @@ class PatchBatches(Dataset[Batch]):
             identities += [identity] * self.settings.sights
         patches = torch.stack([_vary(self.patches[row], random) for row in rows])
         whole = torch.tensor([[0.0, 0.0, PATCH_SIZE[1], PATCH_SIZE[0]]])
-        return Batch(patches, [whole] * len(rows), list(torch.tensor(identities)[:, None]))
+        return Batch(patches, [whole] * len(rows), list(torch.tensor(identities)[:, None]), [step] * len(rows))
 
 
 def _cut(scene: Scene, min_visible: float) -> tuple[Tensor, Tensor]:

@@ -47,14 +47,14 @@ class Sampler:
     count: int
     positive_fraction: float
 
-    def __call__(self, matches: Tensor) -> tuple[Tensor, Tensor]:
-        """Matches [N] to the indices of the kept (positives, negatives), drawn by torch's generator."""
+    def __call__(self, matches: Tensor, random: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Matches [N] to the indices of the kept (positives, negatives), drawn by `random`, or torch's generator."""
         positives = torch.nonzero(matches >= 0).flatten()
         negatives = torch.nonzero(matches == NEGATIVE).flatten()
         n_positive = min(len(positives), int(self.count * self.positive_fraction))
-        return _draw(positives, n_positive), _draw(negatives, self.count - n_positive)
+        return _draw(positives, n_positive, random), _draw(negatives, self.count - n_positive, random)
 
 
-def _draw(indices: Tensor, count: int) -> Tensor:
-    chosen = torch.randperm(len(indices), device=indices.device)[:count]
-    return indices[chosen]
+def _draw(indices: Tensor, count: int, random: torch.Generator | None) -> Tensor:
+    chosen = torch.randperm(len(indices), generator=random)[:count]  # on the CPU: the same on every device
+    return indices[chosen.to(indices.device)]

@@ -1,11 +1,12 @@
 """The named sums of losses that training minimises, and the memory that only training needs.
 
 A criterion maps a network's output to a dictionary of weighted losses; the loop adds them up. After the backward
-pass `remember` moves the memory on, once a step.
+pass `remember` moves the memory on, once a step, by the outputs of all parts of the step.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +44,7 @@ class LossSettings:
 
 def detection_losses(output: SearchOutput, settings: LossSettings) -> dict[str, Tensor]:
     """L_det: the four losses of Faster R-CNN."""
-    rpn_score, rpn_box = rpn_losses(output.rpn, [t.boxes for t in output.targets], settings.rpn_positive_iou)
+    rpn_score, rpn_box = rpn_losses(output.rpn, output.targets, settings.rpn_positive_iou)
     roi_score, roi_box = roi_losses(output)
     return {"rpn_score": rpn_score, "rpn_box": rpn_box, "roi_score": roi_score, "roi_box": roi_box}
 
@@ -63,8 +64,11 @@ class OIMCriterion(nn.Module):
             "oim_search": oim_loss(logits, self.memory.targets(output.regions.identities)),
         }
 
-    def remember(self, output: SearchOutput) -> None:
-        self.memory.update(output.search.embeddings, output.regions.identities)
+    def remember(self, outputs: Sequence[SearchOutput]) -> None:
+        self.memory.update(
+            torch.cat([output.search.embeddings for output in outputs]),
+            torch.cat([output.regions.identities for output in outputs]),
+        )
 
 
 class PatchCriterion(nn.Module):
@@ -78,7 +82,7 @@ class PatchCriterion(nn.Module):
         embeddings = output.instance.embeddings
         return {"contrastive": supervised_contrastive(embeddings, output.identities, self.settings.patch_temperature)}
 
-    def remember(self, output: PatchOutput) -> None:
+    def remember(self, outputs: Sequence[PatchOutput]) -> None:
         """Has no memory."""
 
 
@@ -146,10 +150,11 @@ class BINetCriterion(nn.Module):
             "prediction": weights.prediction_weight * prediction,
         }
 
-    def remember(self, output: BINetOutput) -> None:
-        identities = output.scene.regions.identities
-        embeddings = torch.cat([output.scene.search.embeddings, output.instance.embeddings])
-        self.memory.update(embeddings, torch.cat([identities, identities]))
+    def remember(self, outputs: Sequence[BINetOutput]) -> None:
+        """The search branch's embeddings first, then those of the instance-aware branch."""
+        identities = torch.cat([output.scene.regions.identities for output in outputs])
+        self.memory.update(torch.cat([output.scene.search.embeddings for output in outputs]), identities)
+        self.memory.update(torch.cat([output.instance.embeddings for output in outputs]), identities)
 
     def _known(self, logits: Tensor) -> Tensor:
         """The p of Eq. 4 for the look-up table alone: C of Eq. 3 leaves the queue out."""

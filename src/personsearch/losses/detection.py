@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -9,22 +11,23 @@ from torch.nn import functional as F
 from personsearch.geometry.assignment import Matcher, Sampler
 from personsearch.geometry.deltas import encode_boxes
 from personsearch.models.rpn import RPN_STD, RPNOutput
-from personsearch.models.search_network import ROI_STD, SearchOutput
+from personsearch.models.search_network import ROI_STD, SearchOutput, Targets
 
 _RPN_SAMPLER = Sampler(count=256, positive_fraction=0.5)
 
 
-def rpn_losses(rpn: RPNOutput, boxes: list[Tensor], positive_iou: float = 0.7) -> tuple[Tensor, Tensor]:
-    """Score and box loss of the proposal network, means over pictures; boxes: one [P, 4] a picture.
+def rpn_losses(rpn: RPNOutput, targets: Sequence[Targets], positive_iou: float = 0.7) -> tuple[Tensor, Tensor]:
+    """Score and box loss of the proposal network, means over pictures, of which each has its targets.
 
     Anchors that overlap a person by `positive_iou` are positive, those under 0.3 negative.
     A picture without people trains the score alone.
     """
     matcher = Matcher(positive=positive_iou, negative=0.3, best_is_positive=True)
     score_losses, box_losses = [], []
-    for logits, deltas, persons in zip(rpn.logits, rpn.deltas, boxes, strict=True):
+    for logits, deltas, target in zip(rpn.logits, rpn.deltas, targets, strict=True):
+        persons = target.boxes
         match = matcher(rpn.anchors, persons)
-        positive, negative = _RPN_SAMPLER(match)
+        positive, negative = _RPN_SAMPLER(match, target.random)
         kept = torch.cat([positive, negative])
         truth = (match[kept] >= 0).float()
         score_losses.append(F.binary_cross_entropy_with_logits(logits[kept], truth))

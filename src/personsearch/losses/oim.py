@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from personsearch.data.records import UNLABELED
+from personsearch.losses.gather import gather_rows
 
 EMPTY = -1e4
 """Logit of an empty row: its share in a softmax is zero, and differences stay finite."""
@@ -61,8 +62,12 @@ class OIMMemory(nn.Module):
 
     @torch.no_grad()
     def update(self, embeddings: Tensor, identities: Tensor) -> None:
-        """Remembers unit embeddings [N, D] with their identities [N], one after the other, as OIM does."""
-        for embedding, identity in zip(embeddings.detach(), identities.tolist(), strict=True):
+        """Remembers unit embeddings [N, D] with their identities [N], one after the other, as OIM does.
+
+        With several processes, what all of them give, in the order of their ranks: each ends with the same memory.
+        """
+        embeddings, identities = gather_rows(embeddings.detach().float()), gather_rows(identities)
+        for embedding, identity in zip(embeddings, identities.tolist(), strict=True):
             if identity != UNLABELED:
                 momentum = self.settings.momentum
                 mixed = momentum * self.lookup_table[identity] + (1 - momentum) * embedding

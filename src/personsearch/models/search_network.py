@@ -56,6 +56,8 @@ class Targets:
     """[P, 4] float32 xyxy"""
     identities: Tensor
     """[P] int64, UNLABELED where unknown"""
+    random: torch.Generator | None = None
+    """Draws which of this picture's regions and anchors train; torch's own when None."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ class SearchNetwork(nn.Module):
             # the annotated boxes are candidates too, so that a young RPN cannot starve the head
             candidates = torch.cat([proposals, target.boxes])
             match = self._matcher(candidates, target.boxes)
-            kept_positive, kept_negative = self._sampler(match)
+            kept_positive, kept_negative = self._sampler(match, target.random)
             boxes.append(candidates[torch.cat([kept_positive, kept_negative])])
             positive += [True] * len(kept_positive) + [False] * len(kept_negative)
             matched.append(target.boxes[match[kept_positive]])

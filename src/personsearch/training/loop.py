@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from personsearch.errors import PersonSearchError, SettingError
 from personsearch.models.runtime import mixed_precision
 from personsearch.models.search_network import Targets
 from personsearch.training.checkpoints import load_checkpoint, save_checkpoint
+from personsearch.training.processes import average_gradients, is_first
 from personsearch.training.recipes import OptimizerSettings
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -68,7 +70,6 @@ class Training:
     criterion: nn.Module
     batches: Dataset[Batch]
     settings: OptimizerSettings
-    seed: int
     facts: Mapping[str, Any]
     """Stored with each checkpoint."""
 
@@ -101,35 +102,54 @@ class Training:
         on_step: Callable[[int], None] = _nothing,
         on_checkpoint: Callable[[int], None] = _nothing,
     ) -> None:
-        """Trains to the last step; checkpoints each `every` steps and at the end, logs every 10 steps to log.jsonl."""
+        """Trains to the last step; checkpoints each `every` steps and at the end, logs every 10 steps to log.jsonl.
+
+        Of several processes the first writes and is heard.
+        """
         start = self._resume(out) if resume else 0
-        log = _Log(out / LOG, start)
+        log = _Log(out / LOG, start) if is_first() else None
         for step, batch in self._from(start, workers):
-            log.add(step, learning_rate(step, self.settings), self._step(step, batch))
+            losses = self._step(step, batch)
+            if log is None:
+                continue
+            log.add(step, learning_rate(step, self.settings), losses)
             if (step + 1) % every == 0 or step + 1 == self.settings.steps:
                 self._save(out, step + 1)
                 on_checkpoint(step + 1)
             on_step(step + 1)
 
     def _step(self, step: int, batch: Batch) -> dict[str, float]:
-        torch.manual_seed(self.seed * 1_000_003 + step)  # region sampling: a function of seed and step, too
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(step, self.settings) * group["factor"]
-        device = next(self.model.parameters()).device
-        pairs = zip(batch.boxes, batch.identities, strict=True)
-        targets = [Targets(boxes.to(device), identities.to(device)) for boxes, identities in pairs]
-        with mixed_precision(device):
-            output = self.model(batch.images.to(device), targets)
-        losses: dict[str, Tensor] = self.criterion(output)
-        total = torch.stack(list(losses.values())).sum()
-        if not total.isfinite():
-            raise PersonSearchError(f"the loss is {total.item()} at step {step}: lower optimizer.rate and use --resume")
         self.optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]
+        parts = batch.parts(self.settings.accumulate)
+        outputs, means = [], Counter[str]()
+        for part in parts:
+            output = self._forward(part)
+            losses: dict[str, Tensor] = self.criterion(output)
+            total = torch.stack(list(losses.values())).sum()
+            if not total.isfinite():
+                raise PersonSearchError(
+                    f"the loss is {total.item()} at step {step}: lower optimizer.rate and use --resume"
+                )
+            (total / len(parts)).backward()  # type: ignore[no-untyped-call]
+            outputs.append(output)
+            means.update({name: loss.item() / len(parts) for name, loss in losses.items()})
+        average_gradients(self._trained)
         nn.utils.clip_grad_norm_(self._trained, self.settings.clip)
         self.optimizer.step()
-        self.criterion.remember(output)  # type: ignore[operator]
-        return {name: loss.item() for name, loss in losses.items()}
+        self.criterion.remember(outputs)  # type: ignore[operator]
+        return dict(means)
+
+    def _forward(self, batch: Batch) -> Any:
+        device = next(self.model.parameters()).device
+        # what is drawn at random is a function of seed, step and scene, not of who trains which scene when
+        targets = [
+            Targets(boxes.to(device), identities.to(device), torch.Generator().manual_seed(seed))
+            for boxes, identities, seed in zip(batch.boxes, batch.identities, batch.seeds, strict=True)
+        ]
+        with mixed_precision(device):
+            return self.model(batch.images.to(device), targets)
 
     def _from(self, start: int, workers: int) -> Iterator[tuple[int, Batch]]:
         steps = range(start, self.settings.steps)

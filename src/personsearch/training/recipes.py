@@ -35,6 +35,8 @@ class OptimizerSettings:
     """"drops": the rate falls to a tenth at each of `drops`; "cosine": it falls to zero at the last step."""
     drops: tuple[int, ...] = (40_000,)
     warmup: int = 500
+    accumulate: int = 1
+    """In how many parts a step's scenes go through the network, one after the other: less memory, the same step."""
     clip: float = 10.0
     """Largest norm of the gradient."""
     frozen_stages: int = 2
