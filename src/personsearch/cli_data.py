@@ -27,6 +27,7 @@ def synthesize(
     test_scenes: Annotated[int | None, typer.Option(min=0, help="Pictures for testing; one in five.")] = None,
     width: Annotated[int, typer.Option(min=64, help="Of a picture, in pixels.")] = 1000,
     height: Annotated[int, typer.Option(min=64, help="Of a picture, in pixels.")] = 600,
+    home: Annotated[float, typer.Option(min=0, max=1, help="Part of training sights at the person's own place.")] = 0.0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
 ) -> None:
     """Render people in places: a benchmark in COCO style. The same command goes on after a stop.
@@ -49,6 +50,7 @@ def synthesize(
         test_scenes=test_scenes,
         width=width,
         height=height,
+        home=home,
         workers=workers,
     )
     if layout != "coco":

@@ -46,9 +46,11 @@ class Settings:
     test_scenes: int
     width: int
     height: int
+    home: float = 0.0
+    """Part of the people with an identity in a training picture who are at their home place; see `residents`."""
     format: int = 1  # raised when the same settings would give other pictures
 
-    def as_dict(self) -> dict[str, int]:
+    def as_dict(self) -> dict[str, float]:
         return asdict(self)
 
 
@@ -95,7 +97,7 @@ def pool(settings: Settings, split: str) -> range:
 @functools.lru_cache(maxsize=4)
 def casting(settings: Settings, split: str) -> dict[int, tuple[int, ...]]:
     """Which identities are in which picture: each split's people are dealt out in shuffled rounds, so that all are
-    seen equally often and nobody belongs to a place."""
+    seen equally often and nobody belongs to a place. With `home`, part of a training picture's people live there."""
     rng = np.random.default_rng([settings.seed, 5, int(split == "test")])
     deck: list[int] = []
     cast: dict[int, tuple[int, ...]] = {}
@@ -103,7 +105,7 @@ def casting(settings: Settings, split: str) -> dict[int, tuple[int, ...]]:
     for index in range(settings.scenes):
         if split_of(settings, index) != split:
             continue
-        chosen: list[int] = []
+        chosen: list[int] = _at_home(settings, index) if split == "train" else []
         while len(chosen) < crowd_size(settings, index)[1]:
             fresh = [k for k, person in enumerate(deck) if person not in chosen]
             if not fresh:
@@ -112,6 +114,22 @@ def casting(settings: Settings, split: str) -> dict[int, tuple[int, ...]]:
             chosen.append(deck.pop(fresh[0]))
         cast[index] = tuple(chosen)
     return cast
+
+
+def residents(settings: Settings, place: int) -> range:
+    """The training identities whose home is a place: a background then tells who is there, in training alone."""
+    return pool(settings, "train")[place % train_places(settings) :: train_places(settings)]
+
+
+def _at_home(settings: Settings, index: int) -> list[int]:
+    """The people of a training picture who are there because they live there."""
+    if not settings.home:
+        return []
+    rng = np.random.default_rng([settings.seed, 7, index])
+    place, _ = place_of(settings, index)
+    _, named = crowd_size(settings, index)
+    at_home: list[int] = rng.permutation(np.asarray(residents(settings, place))).tolist()
+    return at_home[: rng.binomial(named, settings.home)]
 
 
 @functools.lru_cache(maxsize=24)
@@ -132,11 +150,25 @@ def place_and_mesh(seed: int, number: int, device: str) -> tuple[Place, Any, dic
 
 def choose_place(settings: Settings, index: int, rng: Rng) -> tuple[int, int]:
     """Numbers of the place and the camera. Test pictures have places of their own."""
-    test = split_of(settings, index) == "test"
-    train_places = max(len(KINDS), (settings.scenes - settings.test_scenes) // 10)
+    test, first = split_of(settings, index) == "test", train_places(settings)
     test_places = max(len(KINDS), settings.test_scenes // 10)
-    place = train_places + int(rng.integers(test_places)) if test else int(rng.integers(train_places))
+    place = first + int(rng.integers(test_places)) if test else int(rng.integers(first))
     return place, place * CAMERAS_PER_PLACE + int(rng.integers(CAMERAS_PER_PLACE))
+
+
+def train_places(settings: Settings) -> int:
+    """How many places training pictures have."""
+    return max(len(KINDS), (settings.scenes - settings.test_scenes) // 10)
+
+
+def scene_rng(settings: Settings, index: int) -> Rng:
+    """All that is drawn for one picture comes from here, the place first."""
+    return np.random.default_rng([settings.seed, 6, index])
+
+
+def place_of(settings: Settings, index: int) -> tuple[int, int]:
+    """Numbers of a picture's place and camera."""
+    return choose_place(settings, index, scene_rng(settings, index))
 
 
 def people_of(settings: Settings, index: int, rng: Rng) -> list[tuple[int, Identity]]:
@@ -311,7 +343,7 @@ def annotate(owner: NDArray[np.int32], alone: NDArray[np.float64], numbers: list
 
 def render_scene(settings: Settings, index: int, device: str = "cpu") -> RenderedScene:
     """Renders one picture with its annotations."""
-    rng = np.random.default_rng([settings.seed, 6, index])
+    rng = scene_rng(settings, index)
     place_number, camera_number = choose_place(settings, index, rng)
     place = place_and_mesh(settings.seed, place_number, device)[0]
     camera = build_camera(settings.seed, camera_number, place, rng)

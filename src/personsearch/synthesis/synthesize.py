@@ -35,20 +35,23 @@ def synthesize(
     test_scenes: int | None = None,
     width: int = 1000,
     height: int = 600,
+    home: float = 0.0,
     workers: int | None = None,
 ) -> Path:
     """Renders `scenes` pictures of `identities` people into the folder `out` and returns its annotation file.
 
     `identities` and `scenes` count train and test together; of both, one in five is test unless said otherwise: the
     last `test_identities` people appear only in the last `test_scenes` pictures, at places of their own. Each
-    identity of a split is cast equally often. A picture depends on the settings and its index alone, so a stopped
-    run continues where it was, with any number of `workers` (processes; all cores by default). Progress goes to
-    stderr.
+    identity of a split is cast equally often, at any place; with `home`, this part of the named people of a training
+    picture are there because it is their home, so that places tell identities in training and not in test.
+
+    A picture depends on the settings and its index alone, so a stopped run continues where it was, with any number
+    of `workers` (processes; all cores by default). Progress goes to stderr.
 
     Raises SettingError for impossible numbers, or when the folder holds scenes of other settings.
     """
     quiet()
-    settings = checked(identities, scenes, seed, test_identities, test_scenes, width, height)
+    settings = checked(identities, scenes, seed, test_identities, test_scenes, width, height, home)
     out = Path(out)
     claim(out, settings.as_dict())
     missing = [i for i in range(scenes) if not done(out, i)]
@@ -71,6 +74,7 @@ def checked(
     test_scenes: int | None,
     width: int,
     height: int,
+    home: float = 0.0,
 ) -> Settings:
     """The settings with their defaults filled in. Raises SettingError."""
     held_out = max(1, identities // 5) if test_identities is None else test_identities
@@ -83,6 +87,7 @@ def checked(
         ("test_scenes", held_scenes, 0, scenes),
         ("width", width, 96, 4096),
         ("height", height, 64, 4096),
+        ("home", home, 0, 1),
     ):
         if not low <= value <= high:
             raise SettingError(f"{name} is {value}: give a number from {low} to {high}")
@@ -96,7 +101,7 @@ def checked(
         )
     from personsearch.synthesis.scenes import Settings
 
-    return Settings(identities, scenes, seed, held_out, held_scenes, width, height)
+    return Settings(identities, scenes, seed, held_out, held_scenes, width, height, home)
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -109,11 +114,11 @@ def write_atomic(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def claim(out: Path, settings: dict[str, int]) -> None:
+def claim(out: Path, settings: dict[str, float]) -> None:
     """Marks the folder with its settings, or checks that they are the same. Raises SettingError."""
     mark = out / "settings.json"
     if mark.exists():
-        held = json.loads(mark.read_text())
+        held = {"home": 0.0} | json.loads(mark.read_text())  # older folders do not say
         differ = [k for k in sorted({*held, *settings}) if held.get(k) != settings.get(k)]
         if differ:
             name = differ[0]

@@ -96,7 +96,7 @@ def binet_rendered() -> Recipe:
         loss=LossSettings(oim=OIMSettings(queue=500, scalar=20.0), temperature=2.0, rpn_positive_iou=0.5),
         batches=BatchSettings(short_sides=(480, 600, 720), long_side=1200),
         optimizer=OptimizerSettings(
-            "adamw", rate=0.00005, fresh_factor=8.0, steps=1400, schedule="cosine", warmup=40, frozen_stages=3
+            "adamw", rate=0.000025, fresh_factor=16.0, steps=1400, schedule="cosine", warmup=40, frozen_stages=3
         ),
     )
 
