@@ -11,13 +11,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from personsearch.errors import SettingError
-from personsearch.losses.detection import roi_losses, rpn_losses
+from personsearch.losses.detection import AnchorRule, related_losses, roi_losses, rpn_losses
 from personsearch.losses.interaction import feature_interaction, prediction_interaction
 from personsearch.losses.metric import supervised_contrastive
 from personsearch.losses.oim import OIMMemory, OIMSettings, oim_loss
 from personsearch.models.binet import BINetOutput, PatchOutput
+from personsearch.models.igpn import IGPNOutput
 from personsearch.models.search_network import SearchOutput
 
 
@@ -44,7 +46,7 @@ class LossSettings:
 
 def detection_losses(output: SearchOutput, settings: LossSettings) -> dict[str, Tensor]:
     """L_det: the four losses of Faster R-CNN."""
-    rpn_score, rpn_box = rpn_losses(output.rpn, output.targets, settings.rpn_positive_iou)
+    rpn_score, rpn_box = rpn_losses(output.rpn, output.targets, AnchorRule(settings.rpn_positive_iou))
     roi_score, roi_box = roi_losses(output)
     return {"rpn_score": rpn_score, "rpn_box": rpn_box, "roi_score": roi_score, "roi_box": roi_box}
 
@@ -159,3 +161,36 @@ class BINetCriterion(nn.Module):
     def _known(self, logits: Tensor) -> Tensor:
         """The p of Eq. 4 for the look-up table alone: C of Eq. 3 leaves the queue out."""
         return self._soften(logits)[:, : len(self.memory.lookup_table)]
+
+
+@dataclass(frozen=True)
+class IGPNLossSettings:
+    """Numbers of IGPN's Eq. 7; anchors as in section 3.5, at most 16 positive ones of 64 in a picture."""
+
+    anchors: AnchorRule = AnchorRule(0.6, 0.3, best_is_positive=False, count=64, positive_fraction=0.25)
+    search_weight: float = 1.0
+    """Of L_search: zero is "w/o G" of Table 2."""
+
+
+class IGPNCriterion(nn.Module):
+    """L = L_sim^1 + L_reg^1 + L_sim^2 + L_reg^2 + L_search, Eq. 7."""
+
+    def __init__(self, settings: IGPNLossSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, output: IGPNOutput) -> dict[str, Tensor]:
+        first_similarity, first_box = rpn_losses(output.rpn, output.targets, self.settings.anchors)
+        second_similarity, second_box = related_losses(output)
+        held = [int(len(target.boxes) > 0) for target in output.targets]
+        truth = torch.tensor(held, device=output.related.search.device)
+        return {
+            "similarity1": first_similarity,
+            "box1": first_box,
+            "similarity2": second_similarity,
+            "box2": second_box,
+            "search": self.settings.search_weight * F.cross_entropy(output.related.search, truth),
+        }
+
+    def remember(self, outputs: Sequence[IGPNOutput]) -> None:
+        """Has no memory."""

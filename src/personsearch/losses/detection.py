@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,24 +11,39 @@ from torch.nn import functional as F
 
 from personsearch.geometry.assignment import Matcher, Sampler
 from personsearch.geometry.deltas import encode_boxes
+from personsearch.models.igpn import IGPNOutput
 from personsearch.models.rpn import RPN_STD, RPNOutput
 from personsearch.models.search_network import ROI_STD, SearchOutput, Targets
 
-_RPN_SAMPLER = Sampler(count=256, positive_fraction=0.5)
+
+@dataclass(frozen=True)
+class AnchorRule:
+    """Which anchors of a picture train a proposal network, and how. The defaults are Faster R-CNN's."""
+
+    positive_iou: float = 0.7
+    """What an anchor must overlap a person to count as one."""
+    negative_iou: float = 0.3
+    """Under it an anchor counts as background; between the two it does not count."""
+    best_is_positive: bool = True
+    """Whether the anchors that overlap a person most count as one, however little that is."""
+    count: int = 256
+    """Anchors that train, of each picture."""
+    positive_fraction: float = 0.5
+    """At most, of them."""
 
 
-def rpn_losses(rpn: RPNOutput, targets: Sequence[Targets], positive_iou: float = 0.7) -> tuple[Tensor, Tensor]:
-    """Score and box loss of the proposal network, means over pictures, of which each has its targets.
+def rpn_losses(rpn: RPNOutput, targets: Sequence[Targets], rule: AnchorRule = AnchorRule()) -> tuple[Tensor, Tensor]:
+    """Score and box loss of a proposal network, means over pictures, of which each has its targets.
 
-    Anchors that overlap a person by `positive_iou` are positive, those under 0.3 negative.
     A picture without people trains the score alone.
     """
-    matcher = Matcher(positive=positive_iou, negative=0.3, best_is_positive=True)
+    matcher = Matcher(rule.positive_iou, rule.negative_iou, rule.best_is_positive)
+    sampler = Sampler(rule.count, rule.positive_fraction)
     score_losses, box_losses = [], []
     for logits, deltas, target in zip(rpn.logits, rpn.deltas, targets, strict=True):
         persons = target.boxes
         match = matcher(rpn.anchors, persons)
-        positive, negative = _RPN_SAMPLER(match, target.random)
+        positive, negative = sampler(match, target.random)
         kept = torch.cat([positive, negative])
         truth = (match[kept] >= 0).float()
         score_losses.append(F.binary_cross_entropy_with_logits(logits[kept], truth))
@@ -48,3 +64,18 @@ def roi_losses(output: SearchOutput) -> tuple[Tensor, Tensor]:
 def _box_loss(predicted: Tensor, aims: Tensor, beta: float, count: int) -> Tensor:
     """Smooth L1, summed, over `count` samples, negatives included: so a box weighs like a score."""
     return F.smooth_l1_loss(predicted, aims, beta=beta, reduction="sum") / max(count, 1)
+
+
+def related_losses(output: IGPNOutput) -> tuple[Tensor, Tensor]:
+    """IGPN's second similarity and box loss, over the proposals of all pairs. Zero where there are none."""
+    related, matches = output.related, output.matches
+    truth = (matches >= 0)[related.present]
+    logits = related.logits[related.present]
+    if not len(logits):
+        return related.logits.sum() * 0, related.deltas.sum() * 0
+    pairs, places = torch.nonzero(related.present & (matches >= 0), as_tuple=True)
+    persons = [output.targets[pair].boxes[matches[pair, place]] for pair, place in zip(pairs, places, strict=True)]
+    aimed = torch.stack(persons) if persons else related.boxes.new_zeros((0, 4))
+    aims = encode_boxes(aimed, related.boxes[pairs, places], ROI_STD)
+    box_loss = _box_loss(related.deltas[pairs, places], aims, beta=1.0, count=len(logits))
+    return F.cross_entropy(logits, truth.long()), box_loss

@@ -1,0 +1,136 @@
+"""Pairs of a query person and a scene to search, for training IGPN (section 3.5)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from personsearch.data.batches import Batch, pad_images
+from personsearch.data.patches import query_patch
+from personsearch.data.records import UNLABELED, Person, Scene
+from personsearch.data.transforms import SizeSettings, flip, resize
+from personsearch.errors import DataError
+
+KINDS = ("cross", "self", "negative")
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """What a step of IGPN's training sees."""
+
+    pairs: int = 16
+    shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Of cross-scene positive, self-scene positive and negative pairs."""
+    short_sides: tuple[int, ...] = (600,)
+    """A batch's scenes are resized to one of these, drawn for each step."""
+    long_side: int = 1000
+    flip: bool = True
+    """Mirrors a scene, and by itself a query patch, in half of the cases."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Whom to search for, and where."""
+
+    query: Scene
+    person: Person
+    scene: Scene
+    kind: str
+    """One of KINDS"""
+
+
+@dataclass(frozen=True)
+class PairBatch(Batch):
+    """Scenes, of which each has the box of its query person or none; and the queries."""
+
+    patches: Tensor
+    """[B, 3, 224, 96] uint8 RGB"""
+
+    def parts(self, count: int) -> list[Batch]:
+        """The same pairs in `count` batches, or in as many as there are pairs if these are fewer."""
+        whole = super().parts(count)
+        patches = torch.split(self.patches, [len(part.images) for part in whole])
+        return [
+            PairBatch(part.images, part.boxes, part.identities, part.seeds, some)
+            for part, some in zip(whole, patches, strict=True)
+        ]
+
+
+class TrainingPairs(Dataset[Batch]):
+    """The pairs of a training run, indexed by step: a pure function of seed and step."""
+
+    def __init__(self, scenes: Sequence[Scene], settings: PairSettings, seed: int) -> None:
+        """Raises DataError when the scenes do not allow a kind of pair that has a share."""
+        self.scenes, self.settings, self.seed = scenes, settings, seed
+        self._sights: dict[int, list[tuple[int, Person]]] = defaultdict(list)
+        for index, scene in enumerate(scenes):
+            for person in scene.persons:
+                if person.identity != UNLABELED:
+                    self._sights[person.identity].append((index, person))
+        self._known = sorted(self._sights)
+        self._twice = [i for i in self._known if len({index for index, _ in self._sights[i]}) > 1]
+        self._check()
+
+    def _check(self) -> None:
+        shares = dict(zip(KINDS, self.settings.shares, strict=True))
+        if min(shares.values()) < 0 or not any(shares.values()):
+            raise DataError(f"pairs.shares {self.settings.shares}: give three numbers from 0 on, not all of them 0")
+        if not self._known:
+            raise DataError("nobody in the training scenes has an identity: there is nobody to search for")
+        if shares["cross"] and not self._twice:
+            raise DataError("no identity is in two training scenes: there are no cross-scene pairs")
+        if shares["negative"] and not any(self._absent(identity) for identity in self._known):
+            raise DataError("everybody is in every training scene: there are no negative pairs")
+
+    def _absent(self, identity: int) -> bool:
+        """Whether some scene lacks the identity."""
+        return len({index for index, _ in self._sights[identity]}) < len(self.scenes)
+
+    def pairs(self, step: int) -> list[Pair]:
+        """The pairs of a step."""
+        random = np.random.default_rng((self.seed, 3, step))
+        shares = np.array(self.settings.shares, dtype=float)
+        kinds = random.choice(KINDS, self.settings.pairs, p=shares / shares.sum())
+        return [self._pair(str(kind), random) for kind in kinds]
+
+    def _pair(self, kind: str, random: np.random.Generator) -> Pair:
+        identity = int(random.choice(self._twice if kind == "cross" else self._known))
+        sights = self._sights[identity]
+        index, person = sights[random.integers(len(sights))]
+        query, holding = self.scenes[index], {other for other, _ in sights}
+        if kind == "self":
+            return Pair(query, person, query, kind)
+        if kind == "cross":
+            others = sorted(holding - {index})
+            return Pair(query, person, self.scenes[others[random.integers(len(others))]], kind)
+        while True:  # most scenes lack most people
+            if len(holding) == len(self.scenes):
+                return self._pair(kind, random)
+            drawn = int(random.integers(len(self.scenes)))
+            if drawn not in holding:
+                return Pair(query, person, self.scenes[drawn], kind)
+
+    def __getitem__(self, step: int) -> PairBatch:
+        random = np.random.default_rng((self.seed, 4, step))
+        size = SizeSettings(int(random.choice(self.settings.short_sides)), self.settings.long_side)
+        images, boxes, patches = [], [], []
+        for pair in self.pairs(step):
+            mirrored, patch_mirrored = (random.random(2) < 0.5) & self.settings.flip
+            image, scale = resize(pair.scene.read(), size)
+            found = [p.box for p in pair.scene.persons if p.identity == pair.person.identity]
+            box = torch.tensor(found[:1], dtype=torch.float32).reshape(-1, 4) * scale
+            if mirrored:
+                image, box = flip(image, box)
+            patch = query_patch(pair.query.read(), pair.person.box)
+            images.append(image)
+            boxes.append(box)
+            patches.append(patch.flip(2) if patch_mirrored else patch)
+        seeds = random.integers(2**62, size=len(images)).tolist()
+        identities = [torch.zeros(len(box), dtype=torch.int64) for box in boxes]  # the one asked for
+        return PairBatch(pad_images(images), boxes, identities, seeds, torch.stack(patches))

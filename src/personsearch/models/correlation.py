@@ -1,0 +1,157 @@
+"""Cross-correlation layers: a query's features become the kernel that reads a scene (IGPN, section 3.2.2).
+
+Both layers split their work in three, so that what depends on one side alone is computed once: `encode_scene`,
+`encode_query`, and `correlate`, which is all that a pair costs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class CorrelatedScene:
+    """The scene's side of a correlation."""
+
+    adjusted: Tensor
+    """[B, c', H, W]: phi(x) of Eq. 1"""
+    shared: Tensor
+    """[B, outputs, H, W]: what the kernel that all queries share says of the scene; zero without it"""
+
+
+@dataclass(frozen=True)
+class CorrelationKernel:
+    """The query's side: its kernel is the outer product of the two, cell by cell."""
+
+    first: Tensor
+    """[P, c', h, w]"""
+    second: Tensor
+    """[P, outputs, h, w]"""
+
+
+def pad_same(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """Zeros around maps [..., H, W], so that a kernel of `size` keeps H and W; an even one gets more at the end."""
+    (height, width) = size
+    top, left = (height - 1) // 2, (width - 1) // 2
+    return F.pad(maps, (left, width - 1 - left, top, height - 1 - top))
+
+
+class ImprovedCrossCorrelation(nn.Module):
+    """Eq. 2: the kernel is phi1(z) x phi2(z) + B, with B shared by all queries. Never built, only applied."""
+
+    def __init__(self, inputs: int, channels: int, outputs: int, kernel: tuple[int, int], shared: bool = True) -> None:
+        super().__init__()
+        self.adjust = nn.Conv2d(inputs, channels, 3, padding=1)
+        self.first = nn.Conv2d(inputs, channels, 3, padding=1)
+        self.second = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.shared: nn.Module = _SharedKernel(channels, outputs, kernel) if shared else _NoKernel(outputs)
+        for layer in (self.adjust, self.first, self.second):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def encode_scene(self, maps: Tensor) -> CorrelatedScene:
+        """Stem maps [B, inputs, H, W] to all that does not depend on a query."""
+        adjusted = self.adjust(maps)
+        return CorrelatedScene(adjusted, self.shared(adjusted))
+
+    def encode_query(self, maps: Tensor) -> CorrelationKernel:
+        """Stem maps [P, inputs, h, w] of queries to the two factors of their kernels."""
+        return CorrelationKernel(self.first(maps), self.second(maps))
+
+    def correlate(self, scene: CorrelatedScene, kernel: CorrelationKernel) -> Tensor:
+        """Eq. 1: [P, outputs, H, W] for P pairs. One scene (B = 1) is shared by all queries.
+
+        Each cell of the kernel is an inner product with `first`, shifted to its place and weighted by `second`:
+        for a 7x3 kernel 21 numbers a position instead of 21 x c', so a pair costs a 26th of the dense form.
+        """
+        cells = kernel.first.flatten(2).transpose(1, 2)  # [P, h w, c']
+        height, width = scene.adjusted.shape[2:]
+        products = cells @ scene.adjusted.flatten(2)  # [P, h w, H W]
+        h, w = kernel.first.shape[2:]
+        padded = pad_same(products.view(len(products), h * w, height, width), (h, w))
+        shifted = [
+            padded[:, row * w + column, row : row + height, column : column + width]
+            for row in range(h)
+            for column in range(w)
+        ]
+        read = torch.stack(shifted, dim=1).flatten(2)  # [P, h w, H W]
+        own = kernel.second.flatten(2) @ read
+        return own.view(len(own), -1, height, width) + scene.shared
+
+    def paper_count(self) -> int:
+        """Parameters as the paper counts them: both convolutions of the query's side and B, without biases."""
+        parts = [self.first.weight, self.second.weight]
+        return sum(part.numel() for part in parts) + sum(
+            p.numel() for n, p in self.shared.named_parameters() if "bias" not in n
+        )
+
+
+class _SharedKernel(nn.Module):
+    """B of Eq. 2, and the bias of the outputs."""
+
+    def __init__(self, channels: int, outputs: int, kernel: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = kernel
+        self.weight = nn.Parameter(torch.empty(outputs, channels, *kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        nn.init.normal_(self.weight, std=0.01)
+
+    def forward(self, adjusted: Tensor) -> Tensor:
+        return F.conv2d(pad_same(adjusted, self.size), self.weight, self.bias)
+
+
+class _NoKernel(nn.Module):
+    """Without B there is still the bias of the outputs."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, adjusted: Tensor) -> Tensor:
+        batch, _, height, width = adjusted.shape
+        return self.bias[None, :, None, None].expand(batch, -1, height, width)
+
+
+class VanillaCrossCorrelation(nn.Module):
+    """Eq. 1 as SiamRPN has it: one convolution makes the whole kernel. 254.80 M parameters for both of IGPN's."""
+
+    def __init__(self, inputs: int, channels: int, outputs: int, _kernel: tuple[int, int]) -> None:
+        super().__init__()
+        self.channels = channels
+        self.adjust = nn.Conv2d(inputs, channels, 3, padding=1)
+        self.up = nn.Conv2d(inputs, channels * outputs, 3, padding=1)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        for layer in (self.adjust, self.up):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    def encode_scene(self, maps: Tensor) -> CorrelatedScene:
+        """Stem maps [B, inputs, H, W] to all that does not depend on a query."""
+        adjusted = self.adjust(maps)
+        batch, _, height, width = adjusted.shape
+        return CorrelatedScene(adjusted, self.bias[None, :, None, None].expand(batch, -1, height, width))
+
+    def encode_query(self, maps: Tensor) -> Tensor:
+        """Stem maps [P, inputs, h, w] of queries to their kernels [P, outputs, c', h, w]."""
+        kernels: Tensor = self.up(maps)
+        return kernels.view(len(maps), -1, self.channels, *maps.shape[2:])
+
+    def correlate(self, scene: CorrelatedScene, kernel: Tensor) -> Tensor:
+        """[P, outputs, H, W] for P pairs. One scene (B = 1) is shared by all queries."""
+        return dense_correlation(scene.adjusted, kernel) + scene.shared
+
+    def paper_count(self) -> int:
+        """Parameters as the paper counts them: those of the convolution that makes the kernel, without its bias."""
+        return self.up.weight.numel()
+
+
+def dense_correlation(adjusted: Tensor, kernels: Tensor) -> Tensor:
+    """Correlates maps [B, c', H, W] with kernels [P, outputs, c', h, w], B = P or 1, to [P, outputs, H, W]."""
+    pairs, outputs = kernels.shape[:2]
+    padded = pad_same(adjusted.expand(pairs, -1, -1, -1), (kernels.shape[3], kernels.shape[4]))
+    read = F.conv2d(padded.flatten(0, 1)[None], kernels.flatten(0, 1), groups=pairs)
+    return read[0].view(pairs, outputs, *read.shape[2:])

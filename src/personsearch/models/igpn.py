@@ -1,0 +1,279 @@
+"""IGPN: a detector that is asked for one person (Figure 2). Its proposals come with their likeness to the query.
+
+Reading a pair has three steps: `encode_scenes` and `encode_queries`, which know nothing of each other, and `relate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import clip_boxes_to_image, nms, roi_pool
+
+from personsearch.data.patches import query_patch
+from personsearch.data.records import Box
+from personsearch.data.transforms import SizeSettings, resize
+from personsearch.errors import SettingError
+from personsearch.geometry.assignment import Matcher
+from personsearch.geometry.deltas import decode_boxes
+from personsearch.models.correlation import CorrelatedScene, ImprovedCrossCorrelation, VanillaCrossCorrelation
+from personsearch.models.relation import LocalRelationBlock, NoLocalRelation, QueryRelation, mean_relation
+from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, STEM_CHANNELS, Head, Stem
+from personsearch.models.rpn import STRIDE, AnchorSettings, ProposalSettings, RPNOutput, make_anchors
+from personsearch.models.runtime import mixed_precision
+from personsearch.models.search_network import ROI_STD, Targets
+
+KERNEL = (7, 3)
+"""Height and width of the correlation kernel: a query's 14x6 stem map, pooled 2x2."""
+_ROI = (7, 7)
+
+
+@dataclass(frozen=True)
+class IGPNSettings:
+    """Numbers of IGPN; the defaults are those of sections 3.5 and 4.3."""
+
+    layout: str = "torchvision"
+    """Layout of the ImageNet weights that the backbone starts from: see `resnet.LAYOUTS`."""
+    correlation: str = "improved"
+    """"improved" (Eq. 2), "unshared" (without B), or "vanilla" (Eq. 1 as in SiamRPN)."""
+    channels: int = 512
+    """c' of section 3.2.2."""
+    local_relation: str = "block"
+    """"block", or "none" ("w/o L" of Table 2)."""
+    anchors: AnchorSettings = AnchorSettings((64.0, 128.0, 256.0), (1.0, 2.0, 3.0))
+    proposals: ProposalSettings = ProposalSettings(6000, 32)
+    nms_iou: float = 0.5
+    test_size: SizeSettings = SizeSettings(600, 1000)
+
+
+@dataclass(frozen=True)
+class SceneCode:
+    """All that is known of B scenes before anybody is asked for."""
+
+    maps: Tensor
+    """[B, 1024, H, W] of the stem"""
+    similarity: CorrelatedScene
+    regression: CorrelatedScene
+    size: tuple[int, int]
+    """Height and width of the network's input"""
+
+
+@dataclass(frozen=True)
+class QueryCode:
+    """All that is known of P queries before a scene is looked at."""
+
+    similarity: Any
+    """Kernel of the first similarity, as its correlation layer makes it"""
+    regression: Any
+    """Kernel of the first box"""
+    features: Tensor
+    """[P, 2048], f^q"""
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """What a scene answers to one query, most alike first."""
+
+    boxes: Tensor
+    """[N, 4] float32 xyxy in pixels of the original picture"""
+    similarities: Tensor
+    """[N] in [0, 1]"""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+@dataclass(frozen=True)
+class Related:
+    """The second reading of N proposals for each of P pairs; rows that are not present fill up."""
+
+    boxes: Tensor
+    """[P, N, 4] the proposals, in pixels of the network's input"""
+    present: Tensor
+    """[P, N] bool"""
+    logits: Tensor
+    """[P, N, 2]: another person or background, the query person"""
+    deltas: Tensor
+    """[P, N, 4]"""
+    search: Tensor
+    """[P, 2]: the query person is not in the scene, is in it"""
+
+
+@dataclass(frozen=True)
+class IGPNOutput:
+    """All that a training pass predicts, and what it should have."""
+
+    rpn: RPNOutput
+    related: Related
+    matches: Tensor
+    """[P, N]: index of the matched person of the pair, negative for none"""
+    targets: list[Targets] = field(repr=False)
+
+
+class IGPN(nn.Module):
+    """Instance guided proposal network."""
+
+    def __init__(
+        self,
+        stem: Stem,
+        similarity: nn.Module,
+        regression: nn.Module,
+        head: Head,
+        local: nn.Module,
+        settings: IGPNSettings,
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.similarity = similarity
+        self.regression = regression
+        self.head = head
+        self.relation = QueryRelation(HEAD_CHANNELS)
+        self.local = local
+        self.score = nn.Linear(HEAD_CHANNELS, 2)
+        self.delta = nn.Linear(HEAD_CHANNELS, 4)
+        self.search = nn.Linear(HEAD_CHANNELS, 2)
+        self.settings = settings
+        for layer, std in ((self.score, 0.01), (self.delta, 0.001), (self.search, 0.01)):
+            nn.init.normal_(layer.weight, std=std)
+            nn.init.zeros_(layer.bias)
+        self._matcher = Matcher(positive=0.5, negative=0.5)
+
+    def forward(self, images: Tensor, patches: Tensor, targets: Sequence[Targets]) -> IGPNOutput:
+        """One training pass over P pairs: pictures [P, 3, H, W] and query patches [P, 3, 224, 96], RGB in [0, 255].
+
+        The boxes of a pair's targets are the query person's alone: one, or none in a negative pair.
+        """
+        scene, query = self.encode_scenes(images), self.encode_queries(patches)
+        rpn = self.propose(scene, query)
+        boxes = []
+        for index, target in enumerate(targets):
+            found = rpn.proposals(index, scene.size, self.settings.proposals)
+            # the query person's box is a candidate, too, so that a young first stage cannot starve the second
+            boxes.append(torch.cat([target.boxes, found])[: self.settings.proposals.after_nms])
+        related = self.relate(scene, query, boxes)
+        matches = torch.full(related.present.shape, -1, device=images.device)
+        for index, (some, target) in enumerate(zip(boxes, targets, strict=True)):
+            matches[index, : len(some)] = self._matcher(some, target.boxes)
+        return IGPNOutput(rpn, related, matches, list(targets))
+
+    def encode_scenes(self, images: Tensor) -> SceneCode:
+        """Pictures [B, 3, H, W], RGB in [0, 255]."""
+        maps = self.stem(images)
+        size = (images.shape[2], images.shape[3])
+        return SceneCode(maps, self.similarity.encode_scene(maps), self.regression.encode_scene(maps), size)  # type: ignore[operator]
+
+    def encode_queries(self, patches: Tensor) -> QueryCode:
+        """Patches [P, 3, 224, 96], RGB in [0, 255]."""
+        maps = self.stem(patches)  # [P, 1024, 14, 6]
+        pooled = F.max_pool2d(maps, 2)
+        return QueryCode(self.similarity.encode_query(pooled), self.regression.encode_query(pooled), self.head(maps))  # type: ignore[operator]
+
+    def propose(self, scene: SceneCode, query: QueryCode) -> RPNOutput:
+        """The Siamese proposal network: similarity and box of each anchor, for P pairs or P queries of one scene."""
+        height, width = scene.maps.shape[2:]
+        scores = self.similarity.correlate(scene.similarity, query.similarity).float()  # type: ignore[operator]
+        deltas = self.regression.correlate(scene.regression, query.regression).float()  # type: ignore[operator]
+        pairs = len(scores)
+        # two numbers an anchor, whose difference is the logit of a softmax over them
+        both = scores.permute(0, 2, 3, 1).reshape(pairs, -1, 2)
+        anchors = make_anchors(height, width, self.settings.anchors).to(scores.device)
+        return RPNOutput(anchors, both[..., 1] - both[..., 0], deltas.permute(0, 2, 3, 1).reshape(pairs, -1, 4))
+
+    def relate(self, scene: SceneCode, query: QueryCode, boxes: Sequence[Tensor]) -> Related:
+        """The second reading: P lists of proposals [N_i, 4], of as many scenes as lists or of one scene for all."""
+        maps, lists = scene.maps.float(), list(boxes)
+        if len(maps) == 1 and len(lists) > 1:
+            pooled = roi_pool(maps, [torch.cat(lists)], _ROI, 1 / STRIDE)
+        else:
+            pooled = roi_pool(maps, lists, _ROI, 1 / STRIDE)
+        counts = [len(some) for some in lists]
+        features = nn.utils.rnn.pad_sequence(list(self.head(pooled).split(counts)), batch_first=True)
+        padded = nn.utils.rnn.pad_sequence(lists, batch_first=True)
+        longest = torch.arange(padded.shape[1], device=maps.device)
+        present = longest[None] < torch.tensor(counts, device=maps.device)[:, None]
+        relations = self.local(self.relation(features, query.features), features, present).float()
+        search = self.search(mean_relation(relations, present)).float()
+        return Related(padded, present, self.score(relations).float(), self.delta(relations).float(), search)
+
+    @torch.inference_mode()
+    def encode_scene(self, image: Image.Image) -> tuple[SceneCode, Tensor]:
+        """An RGB picture, and the scale [4] that took its boxes to the network's input."""
+        pixels, scale = resize(image, self.settings.test_size)
+        device = self.stem.mean.device
+        with mixed_precision(device):
+            return self.encode_scenes(pixels[None].to(device)), scale.to(device)
+
+    @torch.inference_mode()
+    def encode_query(self, image: Image.Image, boxes: Sequence[Box]) -> QueryCode:
+        """The people in some boxes of an RGB picture, each padded to 3:7."""
+        device = self.stem.mean.device
+        patches = torch.stack([query_patch(image, box) for box in boxes])
+        with mixed_precision(device):
+            return self.encode_queries(patches.to(device))
+
+    @torch.inference_mode()
+    def answer(self, scene: SceneCode, scale: Tensor, query: QueryCode) -> list[Proposals]:
+        """What one scene answers to each of P queries."""
+        with mixed_precision(scene.maps.device):
+            rpn = self.propose(scene, query)
+            lists = [rpn.proposals(i, scene.size, self.settings.proposals) for i in range(len(query.features))]
+            related = self.relate(scene, query, lists)
+        answers = []
+        for index, proposals in enumerate(lists):
+            count = len(proposals)
+            boxes = clip_boxes_to_image(decode_boxes(related.deltas[index, :count], proposals, ROI_STD), scene.size)
+            similarities = related.logits[index, :count].softmax(dim=1)[:, 1]
+            sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
+            large = torch.nonzero(sides > 1).flatten()
+            kept = large[nms(boxes[large], similarities[large], self.settings.nms_iou)]
+            answers.append(Proposals((boxes[kept] / scale).cpu(), similarities[kept].cpu()))
+        return answers
+
+
+def _improved(outputs: int, channels: int) -> nn.Module:
+    return ImprovedCrossCorrelation(STEM_CHANNELS, channels, outputs, KERNEL)
+
+
+def _unshared(outputs: int, channels: int) -> nn.Module:
+    return ImprovedCrossCorrelation(STEM_CHANNELS, channels, outputs, KERNEL, shared=False)
+
+
+def _vanilla(outputs: int, channels: int) -> nn.Module:
+    return VanillaCrossCorrelation(STEM_CHANNELS, channels, outputs, KERNEL)
+
+
+_CORRELATIONS = {"improved": _improved, "unshared": _unshared, "vanilla": _vanilla}
+
+
+def _block() -> nn.Module:
+    return LocalRelationBlock(HEAD_CHANNELS)
+
+
+_LOCAL: dict[str, Callable[[], nn.Module]] = {"block": _block, "none": NoLocalRelation}
+
+
+def build_igpn(settings: IGPNSettings) -> IGPN:
+    """IGPN with random weights. Raises SettingError for an unknown layout, correlation or local relation."""
+    for name, value, known in (
+        ("layout", settings.layout, LAYOUTS),
+        ("correlation", settings.correlation, _CORRELATIONS),
+        ("local_relation", settings.local_relation, _LOCAL),
+    ):
+        if value not in known:
+            raise SettingError(f"network.{name} {value}: choose one of {', '.join(known)}")
+    layout = LAYOUTS[settings.layout]
+    anchors = len(settings.anchors.sizes) * len(settings.anchors.ratios)
+    correlation = _CORRELATIONS[settings.correlation]
+    return IGPN(
+        Stem(layout),
+        correlation(2 * anchors, settings.channels),
+        correlation(4 * anchors, settings.channels),
+        Head(layout, stride=1),
+        _LOCAL[settings.local_relation](),
+        settings,
+    )

@@ -1,0 +1,75 @@
+"""Pairs are what their kind says, and pure functions of seed and step."""
+
+from collections import Counter
+
+import pytest
+import torch
+from layout_fixtures import TRAIN, make_benchmark
+
+from personsearch.data.pairs import PairSettings, TrainingPairs
+from personsearch.data.patches import query_patch
+from personsearch.data.records import Scene
+from personsearch.errors import DataError
+
+
+@pytest.fixture
+def scenes(tmp_path):
+    return make_benchmark(tmp_path / "pictures").train
+
+
+def test_each_kind_is_what_it_says(scenes):
+    pairs = TrainingPairs(scenes, PairSettings(pairs=64), seed=0).pairs(5)
+    for pair in pairs:
+        assert pair.person in pair.query.persons
+        held = any(p.identity == pair.person.identity for p in pair.scene.persons)
+        assert held == (pair.kind != "negative")
+        assert (pair.scene is pair.query) == (pair.kind == "self")
+    assert set(Counter(pair.kind for pair in pairs)) == {"cross", "self", "negative"}
+
+
+def test_shares(scenes):
+    pairs = TrainingPairs(scenes, PairSettings(pairs=1000, shares=(2, 1, 1)), seed=0).pairs(0)
+    counts = Counter(pair.kind for pair in pairs)
+    assert counts["cross"] == pytest.approx(500, abs=60)
+    only = TrainingPairs(scenes, PairSettings(pairs=20, shares=(0, 0, 1)), seed=0).pairs(0)
+    assert {pair.kind for pair in only} == {"negative"}
+
+
+def test_a_batch_depends_on_seed_and_step_alone(scenes):
+    settings = PairSettings(pairs=3, short_sides=(60, 90))
+    one, two = (TrainingPairs(scenes, settings, seed=3) for _ in range(2))
+    two[0], two[4]
+    for step in (7, 0):
+        a, b = one[step], two[step]
+        assert torch.equal(a.images, b.images)
+        assert torch.equal(a.patches, b.patches)
+        assert a.seeds == b.seeds
+    assert not torch.equal(one[0].patches, TrainingPairs(scenes, settings, seed=4)[0].patches)
+
+
+def test_boxes_are_those_of_the_query_person_alone(scenes):
+    trainer = TrainingPairs(scenes, PairSettings(pairs=24, short_sides=(480,), long_side=640, flip=False), seed=1)
+    batch = trainer[2]
+    assert batch.patches.shape == (24, 3, 224, 96)
+    for pair, boxes, patch in zip(trainer.pairs(2), batch.boxes, batch.patches, strict=True):
+        expected = [list(p.box) for p in pair.scene.persons if p.identity == pair.person.identity]
+        assert boxes.tolist() == expected
+        assert torch.equal(patch, query_patch(pair.query.read(), pair.person.box))
+    parts = batch.parts(5)
+    assert torch.equal(torch.cat([part.patches for part in parts]), batch.patches)
+
+
+@pytest.mark.parametrize(
+    ("keep", "shares", "reason"),
+    [
+        ("c", (1, 1, 1), "nobody in the training scenes has an identity"),
+        ("d", (1, 1, 1), "no identity is in two training scenes"),
+        ("d", (0, 0, 1), "everybody is in every training scene"),
+        ("ab", (0, 0, 0), "not all of them 0"),
+        ("ab", (1, -1, 1), "numbers from 0 on"),
+    ],
+)
+def test_impossible_pairs_are_one_line(scenes, keep, shares, reason):
+    chosen: list[Scene] = [scene for name, scene in zip(TRAIN, scenes, strict=True) if name in keep]
+    with pytest.raises(DataError, match=reason):
+        TrainingPairs(chosen, PairSettings(shares=shares), seed=0)
