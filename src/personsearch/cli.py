@@ -327,21 +327,10 @@ def describe(
 
     Example: personsearch describe binet-rendered
     """
-    from personsearch.models.weights import load_weights
-    from personsearch.settings import settings_to_dict
+    from personsearch.describe import describe_recipe, describe_weights
     from personsearch.training.recipes import RECIPES
 
-    if name in RECIPES:
-        facts = settings_to_dict(RECIPES[name]())
-    else:
-        loaded = load_weights(name)
-        parts = {part: _parameters(module) for part, module in loaded.model.named_children()}
-        facts = {
-            "name": name,
-            "fingerprint": loaded.fingerprint,
-            "parameters": {**parts, "total": _parameters(loaded.model)},
-            **loaded.config,
-        }
+    facts = describe_recipe(name) if name in RECIPES else describe_weights(name)
     if as_json:
         print_json(facts)
     else:
@@ -410,10 +399,6 @@ def _moment(image: Path, moment: float | None) -> str:
 
 def _holding(gallery: Gallery) -> str:
     return f"asked: {gallery.people:,} people in {len(gallery):,} scenes, by {Path(gallery.about.model).name}"
-
-
-def _parameters(module: Any) -> int:
-    return sum(p.numel() for p in module.parameters())
 
 
 def main() -> None:

@@ -11,33 +11,27 @@ from typing import Any, Protocol
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch import Tensor
 from torchvision.ops import box_iou
 
 import personsearch
-from personsearch.data.batches import Batch, TrainingBatches
-from personsearch.data.patch_batches import PatchBatches
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
 from personsearch.errors import DataError, SettingError
 from personsearch.evaluation.cbgm import CBGM
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, evaluate_search, labeled_boxes
 from personsearch.geometry.detections import Detections
-from personsearch.losses.criteria import BINetCriterion, OIMCriterion, PatchCriterion
-from personsearch.losses.oim import OIMMemory
-from personsearch.models.binet import BINet, InstanceBranch, InstanceReader, encode_patches, original_patches
-from personsearch.models.resnet import load_imagenet
-from personsearch.models.runtime import best_device, keep_memory, mixed_precision, prepare_for_inference
-from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork, build_search_network
-from personsearch.models.weights import read_imagenet, save_weights, warm_network
-from personsearch.models.whitening import whiten
+from personsearch.methods import Backbone, check_method, prepare
+from personsearch.models.binet import InstanceReader
+from personsearch.models.runtime import best_device, keep_memory, prepare_for_inference
+from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
+from personsearch.models.weights import save_weights
 from personsearch.settings import change_settings, settings_to_dict
 from personsearch.training.checkpoints import read_facts
 from personsearch.training.curves import draw_losses
 from personsearch.training.loop import CHECKPOINT, LOG, Training
 from personsearch.training.processes import joined
-from personsearch.training.recipes import Recipe, get_recipe
+from personsearch.training.recipes import AnyRecipe, get_recipe
 
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 """Wraps an iterable with a description and a total, to show how far a long operation is."""
@@ -54,7 +48,7 @@ def train(
     out: Path,
     *,
     settings: Sequence[str] = (),
-    backbone: Path | str | None = None,
+    backbone: Backbone = None,
     resume: bool = False,
     device: str | None = None,
     checkpoint_every: int = 200,
@@ -73,8 +67,9 @@ def train(
     or WeightsError before anything is written.
     """
     chosen = change_settings(get_recipe(recipe), settings)
-    if chosen.method not in _METHODS:
-        raise SettingError(f"unknown method {chosen.method}: choose one of {', '.join(_METHODS)}")
+    check_method(chosen)
+    if evaluate_on is not None and chosen.method == "igpn":
+        raise SettingError("IGPN is asked with queries, and not evaluated while it is trained: leave evaluate_on out")
     if (out / CHECKPOINT).exists() and not resume:
         raise SettingError(f"{out} holds a run already: go on with --resume, or give another --out")
     benchmark = load_benchmark(data)
@@ -83,25 +78,20 @@ def train(
     judged = None if evaluate_on is None else load_benchmark(evaluate_on)
     with joined() as share:
         torch.manual_seed(chosen.seed)
-        network = build_network(chosen, backbone)
-        chosen = replace(chosen, network=network.settings)
+        made = prepare(chosen, benchmark, backbone, share, device or best_device())
         if (out / CHECKPOINT).exists():
-            refuse_other_settings(read_facts(out / CHECKPOINT)["recipe"], chosen, out)
-        method = _METHODS[chosen.method]
-        model, criterion = method.build(network, chosen, benchmark.identities)
-        model.to(device or best_device())
-        criterion.to(device or best_device())
-        batches = method.batches(benchmark, chosen, share)
+            refuse_other_settings(read_facts(out / CHECKPOINT)["recipe"], made.recipe, out)
         keep_memory()
-        method.start(network, batches)
-        training = Training(model, criterion, batches, chosen.optimizer, {"recipe": settings_to_dict(chosen)})
+        made.start()
+        stored = {"recipe": settings_to_dict(made.recipe)}
+        training = Training(made.model, made.criterion, made.batches, chosen.optimizer, stored)
         out.mkdir(parents=True, exist_ok=True)
-        total, facts = chosen.optimizer.steps, describe_run(chosen, benchmark)
+        total, facts = chosen.optimizer.steps, describe_run(made.recipe, benchmark)
 
         def keep(step: int) -> None:
-            save_weights(out, network, {**facts, "steps_done": step})
-            if judged is not None:
-                note_evaluation(out / EVALUATIONS, step, network, judged)
+            save_weights(out, made.network, {**facts, "steps_done": step})
+            if judged is not None and isinstance(made.network, SearchNetwork):
+                note_evaluation(out / EVALUATIONS, step, made.network, judged)
 
         training.run(
             out,
@@ -127,84 +117,7 @@ def note_evaluation(path: Path, step: int, network: SearchNetwork, benchmark: Be
     path.write_text("".join(line + "\n" for line in [*kept, json.dumps({"step": step, **figures})]))
 
 
-def build_network(recipe: Recipe, backbone: Path | str | None) -> SearchNetwork:
-    """The recipe's search network on ImageNet weights (see `train`), its first stages frozen."""
-    if backbone == "random":
-        network = build_search_network(recipe.network)
-    elif backbone is not None and Path(backbone).is_dir():
-        network = warm_network(Path(backbone), recipe.network)
-    else:
-        weights, layout = read_imagenet(None if backbone is None else Path(backbone))
-        network = build_search_network(replace(recipe.network, layout=layout.name))
-        load_imagenet(network.stem, network.head.backbone, weights)
-    network.stem.freeze(recipe.optimizer.frozen_stages)
-    return network.to(memory_format=torch.channels_last)
-
-
-def _binet(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, nn.Module]:
-    memory = OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim)
-    return BINet(network), BINetCriterion(memory, recipe.loss)
-
-
-def _binet_original(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, nn.Module]:
-    memory = OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim)
-    return BINet(network, original_patches), BINetCriterion(memory, recipe.loss)
-
-
-def _oim(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, nn.Module]:
-    return network, OIMCriterion(OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim), recipe.loss)
-
-
-def _patches(network: SearchNetwork, recipe: Recipe, _identities: int) -> tuple[nn.Module, nn.Module]:
-    return InstanceBranch(network), PatchCriterion(recipe.loss)
-
-
-def _scene_batches(benchmark: Benchmark, recipe: Recipe, share: tuple[int, int]) -> Dataset[Batch]:
-    return TrainingBatches(benchmark.train, recipe.batches, recipe.seed, share)
-
-
-def _patch_batches(benchmark: Benchmark, recipe: Recipe, share: tuple[int, int]) -> Dataset[Batch]:
-    if share[1] > 1:
-        raise SettingError(f"{recipe.name} compares people within a batch: train it in one process")
-    return PatchBatches(benchmark.train, recipe.patches, recipe.seed)
-
-
-def _as_built(_network: SearchNetwork, _batches: Dataset[Batch]) -> None:
-    """The papers' start: a random embedding layer."""
-
-
-@torch.no_grad()
-def _whitened(network: SearchNetwork, batches: Dataset[Batch]) -> None:
-    """Sets the embedding layer by the features of some thousand patches, if there are so many."""
-    device = network.stem.mean.device
-    images = [batches[step].images.to(device) for step in range(_WHITENING_BATCHES)]
-    with mixed_precision(device):
-        features = torch.cat([encode_patches(network, patches).features for patches in images])
-    if len(features) > EMBEDDING_DIM:
-        whiten(network.head.embedding, features)
-
-
-_WHITENING_BATCHES = 24
-
-
-@dataclass(frozen=True)
-class _Method:
-    """How a recipe's `method` trains: what the network is wrapped in and judged by, and what it sees."""
-
-    build: Callable[[SearchNetwork, Recipe, int], tuple[nn.Module, nn.Module]]
-    batches: Callable[[Benchmark, Recipe, tuple[int, int]], Dataset[Batch]]
-    start: Callable[[SearchNetwork, Dataset[Batch]], None]
-
-
-_METHODS = {
-    "binet": _Method(_binet, _scene_batches, _as_built),
-    "binet_original_patches": _Method(_binet_original, _scene_batches, _as_built),
-    "oim": _Method(_oim, _scene_batches, _as_built),
-    "patches": _Method(_patches, _patch_batches, _whitened),
-}
-
-
-def refuse_other_settings(stored: dict[str, Any], recipe: Recipe, out: Path) -> None:
+def refuse_other_settings(stored: dict[str, Any], recipe: AnyRecipe, out: Path) -> None:
     """Raises SettingError if a run would go on with other settings. Its length and its drops may change."""
     old, new = _flat(stored), _flat(settings_to_dict(recipe))
     changed = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k)]
@@ -220,7 +133,7 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def describe_run(recipe: Recipe, benchmark: Benchmark) -> dict[str, Any]:
+def describe_run(recipe: AnyRecipe, benchmark: Benchmark) -> dict[str, Any]:
     """What weights should say of themselves."""
     return {
         "recipe": settings_to_dict(recipe),

@@ -23,7 +23,9 @@ ALLOWED = {
     "training": {"geometry", "data", "models", "losses"},
     "search": {"geometry", "data", "models"},
     "evaluation": {"geometry", "data"},
-    "experiment": {"geometry", "data", "models", "losses", "training", "evaluation"},
+    "methods": {"data", "models", "losses", "training"},
+    "experiment": {"geometry", "data", "models", "training", "evaluation", "methods"},
+    "describe": {"models", "training"},
     "report": {"geometry", "data", "search", "evaluation", "experiment"},
     "demo": {"geometry", "data", "models", "search", "evaluation", "console"},
     "console": {"search"},
@@ -31,7 +33,7 @@ ALLOWED = {
     "cli": {
         "cli_data",
         *("geometry", "data", "synthesis", "models", "losses", "training", "search", "evaluation"),
-        *("experiment", "report", "demo", "console"),
+        *("experiment", "report", "describe", "demo", "console"),
     },
 }
 EVERYBODYS = {"errors", "settings", ""}

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from personsearch import experiment
 from personsearch.data.records import UNLABELED, Benchmark, Person, Scene
 from personsearch.errors import DataError, PersonSearchError, SettingError, WeightsError
+from personsearch.methods import build_network
 from personsearch.models.weights import load_weights
 from personsearch.training.loop import learning_rate
 from personsearch.training.recipes import OptimizerSettings, get_recipe
@@ -119,7 +120,7 @@ def test_a_warm_up_on_patches_hands_backbone_and_embedding_on(tmp_path: Path) ->
     warm = _train(
         tmp_path / "warm", "patches.identities=2", "patches.sights=2", "optimizer.steps=2", recipe="patches_rendered"
     )
-    network = experiment.build_network(get_recipe("oim_rendered"), warm).state_dict()
+    network = build_network(get_recipe("oim_rendered"), warm).state_dict()
     stored = load_file(warm / "model.safetensors")
     for key in ("stem.layer3.0.conv1.weight", "head.backbone.layer4.0.conv1.weight", "head.embedding.weight"):
         assert torch.equal(network[key].half(), stored[key])

@@ -10,7 +10,7 @@ import pytest
 import personsearch
 from personsearch.errors import SettingError
 from personsearch.settings import change_settings, settings_from_dict, settings_to_dict
-from personsearch.training.recipes import RECIPES, Recipe, get_recipe
+from personsearch.training.recipes import RECIPES, get_recipe
 
 
 def test_binet_cuhk_sysu_is_section_4_3() -> None:
@@ -34,7 +34,7 @@ def test_binet_prw_is_section_4_3() -> None:
 def test_every_recipe_survives_json(name: str) -> None:
     recipe = get_recipe(name)
     assert recipe.name == name
-    assert settings_from_dict(Recipe, json.loads(json.dumps(settings_to_dict(recipe)))) == recipe
+    assert settings_from_dict(type(recipe), json.loads(json.dumps(settings_to_dict(recipe)))) == recipe
 
 
 def test_baselines_differ_in_method_alone() -> None:

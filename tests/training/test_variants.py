@@ -26,7 +26,8 @@ from personsearch.models.search_network import (
     Targets,
     build_search_network,
 )
-from personsearch.training.recipes import RECIPES, VARIANTS, get_recipe
+from personsearch.settings import settings_to_dict
+from personsearch.training.recipes import IGPN_VARIANTS, RECIPES, VARIANTS, get_recipe
 
 IDENTITIES = torch.tensor([2, 0, -1])
 
@@ -113,9 +114,30 @@ def test_variants_differ_in_what_they_are_named_for(data: str) -> None:
         assert same == full, "batches, optimizer and seed are shared by all"
         if variant != "oim_original":
             assert recipe.network == full.network
-    assert set(RECIPES) == {f"{v}_{d}" for v in VARIANTS for d in ("cuhk_sysu", "prw", "rendered")} | {
-        "patches_rendered"
+    made = {f"{v}_{d}" for v in (*VARIANTS, *IGPN_VARIANTS) for d in ("cuhk_sysu", "prw", "rendered")}
+    assert set(RECIPES) == made | {"patches_rendered"}
+
+
+@pytest.mark.parametrize("data", ["cuhk_sysu", "prw", "rendered"])
+def test_igpn_variants_differ_in_what_they_are_named_for(data: str) -> None:
+    full = settings_to_dict(get_recipe(f"igpn_{data}"))
+    changed = {
+        "igpn_vccl": {"network.correlation": "vanilla"},
+        "igpn_unshared": {"network.correlation": "unshared"},
+        "igpn_no_local": {"network.local_relation": "none"},
+        "igpn_no_global": {"loss.search_weight": 0.0},
+        "igpn_no_relation": {"network.local_relation": "none", "loss.search_weight": 0.0},
     }
+    assert {"igpn", *changed} == set(IGPN_VARIANTS)
+    for variant, settings in changed.items():
+        recipe = settings_to_dict(get_recipe(f"{variant}_{data}"))
+        different = {
+            f"{group}.{key}": value
+            for group in ("network", "loss", "pairs", "optimizer")
+            for key, value in recipe[group].items()
+            if value != full[group][key]
+        }
+        assert different == settings
 
 
 def test_oim_s_own_split() -> None:

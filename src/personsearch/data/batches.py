@@ -40,6 +40,10 @@ class Batch:
     seeds: list[int]
     """One a scene, for all that a training step draws at random in it"""
 
+    def inputs(self) -> tuple[Tensor, ...]:
+        """What a model is given beside the targets."""
+        return (self.images,)
+
     def parts(self, count: int) -> list[Batch]:
         """The same scenes in `count` batches, or in as many as there are scenes if these are fewer."""
         bounds = np.linspace(0, len(self.images), min(count, len(self.images)) + 1).astype(int).tolist()

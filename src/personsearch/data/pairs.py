@@ -52,6 +52,10 @@ class PairBatch(Batch):
     patches: Tensor
     """[B, 3, 224, 96] uint8 RGB"""
 
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Scenes and patches."""
+        return self.images, self.patches
+
     def parts(self, count: int) -> list[Batch]:
         """The same pairs in `count` batches, or in as many as there are pairs if these are fewer."""
         whole = super().parts(count)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from personsearch.errors import SettingError, WeightsError
+from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
 from personsearch.models.resnet import HE2015, TORCHVISION, Layout
 from personsearch.models.runtime import keep_memory, prepare_for_inference
 from personsearch.models.search_network import NetworkSettings, SearchNetwork, build_search_network
@@ -23,6 +24,10 @@ from personsearch.settings import settings_from_dict, settings_to_dict
 MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 SHIPPED = Path(__file__).parent.parent / "weights"
+
+
+Trainable = SearchNetwork | IGPN
+"""What has weights of its own in a folder; config.json names the class."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +40,24 @@ class LoadedModel:
     """Of the weights themselves: galleries remember it."""
 
 
-def save_weights(folder: Path, network: SearchNetwork, facts: Mapping[str, Any]) -> None:
+@dataclass(frozen=True)
+class LoadedProposer:
+    """An IGPN ready to be asked, and what is known of it."""
+
+    model: IGPN
+    config: dict[str, Any]
+    fingerprint: str
+    """Of the weights themselves."""
+
+
+def save_weights(folder: Path, network: Trainable, facts: Mapping[str, Any]) -> None:
     """Writes float16 weights and a config.json that holds the network's settings and `facts`."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: t.detach().half().contiguous().cpu() for k, t in network.state_dict().items()}
     part = folder / (MODEL_FILE + ".part")
     save_file(tensors, part, metadata={"format": "pt"})
     part.replace(folder / MODEL_FILE)
-    config = {"class": "SearchNetwork", "network": settings_to_dict(network.settings), **facts}
+    config = {"class": type(network).__name__, "network": settings_to_dict(network.settings), **facts}
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
 
 
@@ -57,33 +72,80 @@ def find_weights(name_or_folder: str | Path) -> Path:
 
 
 def load_weights(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedModel:
-    """A network for inference. Raises WeightsError when files are missing, damaged, or of another shape."""
+    """A search network for inference. Raises WeightsError when files are missing, damaged, or of something else."""
+    folder, config = read_config(name_or_folder, SearchNetwork)
+    network = build_search_network(_settings(NetworkSettings, config, folder))
+    _fill(network, _tensors(folder), folder / MODEL_FILE)
+    keep_memory()
+    return LoadedModel(prepare_for_inference(network.to(device)), config, fingerprint(folder / MODEL_FILE))
+
+
+def load_proposer(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedProposer:
+    """An IGPN for inference. Raises WeightsError when files are missing, damaged, or of something else."""
+    folder, config = read_config(name_or_folder, IGPN)
+    network = build_igpn(_settings(IGPNSettings, config, folder))
+    _fill(network, _tensors(folder), folder / MODEL_FILE)
+    keep_memory()
+    return LoadedProposer(prepare_for_inference(network.to(device)), config, fingerprint(folder / MODEL_FILE))
+
+
+def read_config(name_or_folder: str | Path, wanted: type[Trainable] | None = None) -> tuple[Path, dict[str, Any]]:
+    """The folder of some weights and their config.json. Raises WeightsError, also when they are not of `wanted`."""
     folder = find_weights(name_or_folder)
+    path = folder / CONFIG_FILE
+    try:
+        config: dict[str, Any] = json.loads(path.read_text())
+        held = str(config["class"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(f"{path}: damaged ({error}); copy it again") from None
+    if wanted is not None and held != wanted.__name__:
+        raise WeightsError(f"{folder}: holds an {held}, where a {wanted.__name__} is needed; give other weights")
+    return folder, config
+
+
+S = TypeVar("S")
+
+
+def _settings(kind: type[S], config: dict[str, Any], folder: Path) -> S:
+    try:
+        return settings_from_dict(kind, config["network"])
+    except (KeyError, TypeError, AttributeError, SettingError) as error:
+        raise WeightsError(f"{folder / CONFIG_FILE}: damaged ({error}); copy it again") from None
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
     path = folder / MODEL_FILE
     try:
-        config: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text())
-        settings = settings_from_dict(NetworkSettings, config["network"])
-    except (OSError, ValueError, KeyError, TypeError, SettingError) as error:
-        raise WeightsError(f"{folder / CONFIG_FILE}: damaged ({error}); copy it again") from None
-    try:
-        tensors = load_file(path)
+        return load_file(path)
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{path}: damaged ({error}); copy or train the weights again") from None
-    network = build_search_network(settings)
-    _fill(network, tensors, path)
-    keep_memory()
-    return LoadedModel(prepare_for_inference(network.to(device)), config, fingerprint(path))
 
 
 def warm_network(folder: Path, settings: NetworkSettings) -> SearchNetwork:
     """A network to train whose backbone and embedding come from a run's folder; the rest is random."""
-    path = find_weights(folder) / MODEL_FILE
-    config = json.loads((folder / CONFIG_FILE).read_text())
+    folder, config = read_config(folder, SearchNetwork)
     network = build_search_network(replace(settings, layout=config["network"]["layout"]))
-    wanted = ("stem.", "head.backbone.", "head.embedding.")
-    taken = {key: tensor for key, tensor in load_file(path).items() if key.startswith(wanted)}
-    _fill(network, {**network.state_dict(), **taken}, path)
+    _take(network, folder, {"stem.": "stem.", "head.backbone.": "head.backbone.", "head.embedding.": "head.embedding."})
     return network
+
+
+def warm_igpn(folder: Path, settings: IGPNSettings) -> IGPN:
+    """An IGPN to train whose backbone comes from the run's folder of a search network; the rest is random."""
+    folder, config = read_config(folder, SearchNetwork)
+    network = build_igpn(replace(settings, layout=config["network"]["layout"]))
+    _take(network, folder, {"stem.": "stem.", "head.backbone.": "head."})
+    return network
+
+
+def _take(network: Trainable, folder: Path, parts: Mapping[str, str]) -> None:
+    """Fills parts of a network: each prefix of the stored names with the prefix that it has here."""
+    taken = {
+        here + key.removeprefix(there): tensor
+        for key, tensor in _tensors(folder).items()
+        for there, here in parts.items()
+        if key.startswith(there)
+    }
+    _fill(network, {**network.state_dict(), **taken}, folder / MODEL_FILE)
 
 
 def fingerprint(path: Path) -> str:
@@ -92,7 +154,7 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def _fill(network: SearchNetwork, tensors: Mapping[str, Tensor], path: Path) -> None:
+def _fill(network: Trainable, tensors: Mapping[str, Tensor], path: Path) -> None:
     try:
         network.load_state_dict({k: t.float() for k, t in tensors.items()})
     except RuntimeError as error:

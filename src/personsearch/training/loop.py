@@ -55,7 +55,8 @@ def learning_rate(step: int, settings: OptimizerSettings) -> float:
     return settings.rate * warm * _SCHEDULES[settings.schedule](step, settings)
 
 
-_FRESH = ("rpn.", "head.score.", "head.delta.")
+_FRESH = ("rpn.", "score.", "delta.", "similarity.", "regression.", "relation.", "local.", "search.")
+"""Parts that start at random, in either network."""
 
 
 def _nothing(_step: int) -> None:
@@ -64,7 +65,7 @@ def _nothing(_step: int) -> None:
 
 @dataclass
 class Training:
-    """What a run is made of. `model(images, targets)` gives what `criterion` judges and remembers."""
+    """What a run is made of. `model(*inputs of a batch, targets)` gives what `criterion` judges and remembers."""
 
     model: nn.Module
     criterion: nn.Module
@@ -149,7 +150,7 @@ class Training:
             for boxes, identities, seed in zip(batch.boxes, batch.identities, batch.seeds, strict=True)
         ]
         with mixed_precision(device):
-            return self.model(batch.images.to(device), targets)
+            return self.model(*(tensor.to(device) for tensor in batch.inputs()), targets)
 
     def _from(self, start: int, workers: int) -> Iterator[tuple[int, Batch]]:
         steps = range(start, self.settings.steps)

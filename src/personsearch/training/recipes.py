@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 
 from personsearch.data.batches import BatchSettings
+from personsearch.data.pairs import PairSettings
 from personsearch.data.patch_batches import PatchSettings
 from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError
-from personsearch.losses.criteria import LossSettings
+from personsearch.losses.criteria import IGPNLossSettings, LossSettings
 from personsearch.losses.oim import OIMSettings
+from personsearch.models.igpn import IGPNSettings
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.models.search_network import NetworkSettings
 
@@ -56,6 +58,22 @@ class Recipe:
     batches: BatchSettings = BatchSettings()
     patches: PatchSettings = PatchSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
+
+
+@dataclass(frozen=True)
+class IGPNRecipe:
+    """All that a training run of IGPN depends on, beside its data and the ImageNet weights."""
+
+    name: str
+    method: str = "igpn"
+    seed: int = 0
+    network: IGPNSettings = IGPNSettings()
+    loss: IGPNLossSettings = IGPNLossSettings()
+    pairs: PairSettings = PairSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+
+
+AnyRecipe = Recipe | IGPNRecipe
 
 
 def binet_cuhk_sysu() -> Recipe:
@@ -158,13 +176,67 @@ def _variant(variant: str, data: str) -> Recipe:
     return replace(VARIANTS[variant](_DATA[data]()), name=f"{variant}_{data}")
 
 
-RECIPES: dict[str, Callable[[], Recipe]] = {
+def igpn_cuhk_sysu() -> IGPNRecipe:
+    """IGPN, section 4.3, for CUHK-SYSU: 25 epochs of 16 pairs, an epoch being as many pairs as training scenes.
+
+    Momentum and weight decay are not given; 0.9 and 5e-4 are usual.
+    """
+    optimizer = OptimizerSettings(rate=0.001, weight_decay=0.0005, steps=17_500, drops=(11_200,))
+    return IGPNRecipe("igpn_cuhk_sysu", optimizer=optimizer)
+
+
+def igpn_prw() -> IGPNRecipe:
+    """IGPN, section 4.3, for PRW: the same sizes and epochs."""
+    optimizer = OptimizerSettings(rate=0.001, weight_decay=0.0005, steps=8_900, drops=(5_700,))
+    return IGPNRecipe("igpn_prw", optimizer=optimizer)
+
+
+def igpn_rendered() -> IGPNRecipe:
+    """IGPN on rendered people, sized for two CPU cores: four pairs of small scenes, half the proposals."""
+    network = IGPNSettings(
+        anchors=AnchorSettings((40.0, 80.0, 160.0), (1.0, 2.0, 3.0)), proposals=ProposalSettings(2000, 16)
+    )
+    optimizer = OptimizerSettings(
+        "adamw", rate=0.00003, fresh_factor=8.0, steps=1000, schedule="cosine", warmup=40, frozen_stages=3
+    )
+    return IGPNRecipe(
+        "igpn_rendered", network=network, pairs=PairSettings(pairs=4, short_sides=(400, 480, 600)), optimizer=optimizer
+    )
+
+
+def _with_network(**changes: Any) -> Callable[[IGPNRecipe], IGPNRecipe]:
+    return lambda recipe: replace(recipe, network=replace(recipe.network, **changes))
+
+
+def _no_search(recipe: IGPNRecipe) -> IGPNRecipe:
+    return replace(recipe, loss=replace(recipe.loss, search_weight=0.0))
+
+
+IGPN_VARIANTS: dict[str, Callable[[IGPNRecipe], IGPNRecipe]] = {
+    "igpn": lambda recipe: recipe,
+    "igpn_vccl": _with_network(correlation="vanilla"),
+    "igpn_unshared": _with_network(correlation="unshared"),
+    "igpn_no_local": _with_network(local_relation="none"),
+    "igpn_no_global": _no_search,
+    "igpn_no_relation": lambda recipe: _no_search(_with_network(local_relation="none")(recipe)),
+}
+"""Rows of IGPN's Tables 1 and 2: VCCL, without B, w/o L, w/o G, w/o L&G."""
+
+_IGPN_DATA = {"cuhk_sysu": igpn_cuhk_sysu, "prw": igpn_prw, "rendered": igpn_rendered}
+
+
+def _igpn_variant(variant: str, data: str) -> IGPNRecipe:
+    return replace(IGPN_VARIANTS[variant](_IGPN_DATA[data]()), name=f"{variant}_{data}")
+
+
+RECIPES: dict[str, Callable[[], AnyRecipe]] = {
     **{f"{variant}_{data}": partial(_variant, variant, data) for variant in VARIANTS for data in _DATA},
     "patches_rendered": patches_rendered,
+    **{f"{variant}_{data}": partial(_igpn_variant, variant, data) for variant in IGPN_VARIANTS for data in _IGPN_DATA},
 }
 
 
-def get_recipe(name: str) -> Recipe:
+def get_recipe(name: str) -> AnyRecipe:
     """A recipe by name. Raises SettingError with the nearest name."""
     if name in RECIPES:
         return RECIPES[name]()
