@@ -51,8 +51,7 @@ def random_case(queries: int, size: int, people: int) -> tuple[Benchmark, dict[s
     test, found, sights = [], {}, [[] for _ in range(queries)]
     for index in range(scenes):
         name = f"s{index}.jpg"
-        ids = dict.fromkeys(identities[index].tolist())  # an identity is once in a scene
-        persons = tuple(Person(tuple(boxes[index, place]), i) for place, i in enumerate(ids))
+        persons = tuple(Person(tuple(boxes[index, place]), i) for place, i in enumerate(identities[index].tolist()))
         test.append(Scene(name, NoPicture(), 700, 700, persons))
         for person in persons:
             if person.identity >= 0:

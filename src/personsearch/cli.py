@@ -295,6 +295,9 @@ def evaluate(
     from personsearch.report import draw_worst, per_query
 
     _refuse_overwriting([path for path in (save, worst) if path is not None], force)
+    for path in (save, worst):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
     rules = rules_of(profile, min_score, cbgm)
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
     benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
@@ -311,7 +314,7 @@ def evaluate(
     if save is not None:
         save.write_text(json.dumps({"figures": figures, "queries": per_query(evaluation)}, indent=1) + "\n", "utf-8")
     if worst is not None:
-        draw_worst(evaluation, WORST, worst, rules.score_threshold)
+        draw_worst(evaluation, WORST, worst)
     if as_json:
         print_json(figures)
     else:
@@ -388,7 +391,7 @@ def _own(image: Path, moment: float | None, min_gap: float) -> Callable[[Gallery
 def _refuse_overwriting(files: list[Path], force: bool) -> None:
     for file in files:
         if file.exists() and not force:
-            raise SettingError(f"{file}: is there already; give another --out, or replace it with --force")
+            raise SettingError(f"{file}: is there already; give another name, or replace it with --force")
 
 
 def _moment(image: Path, moment: float | None) -> str:

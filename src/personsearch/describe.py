@@ -10,8 +10,8 @@ from torch import nn
 from personsearch.models.correlation import ImprovedCrossCorrelation, VanillaCrossCorrelation
 from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
 from personsearch.models.search_network import NetworkSettings, build_search_network
-from personsearch.models.weights import MODEL_FILE, Trainable, fingerprint, read_config
-from personsearch.settings import settings_from_dict, settings_to_dict
+from personsearch.models.weights import MODEL_FILE, Trainable, fingerprint, read_config, read_settings
+from personsearch.settings import settings_to_dict
 from personsearch.training.recipes import get_recipe
 
 
@@ -27,7 +27,7 @@ def describe_weights(name: str) -> dict[str, Any]:
     kind: type[IGPNSettings] | type[NetworkSettings] = IGPNSettings
     if config["class"] != IGPN.__name__:
         kind = NetworkSettings
-    network = _empty(settings_from_dict(kind, config["network"]))
+    network = _empty(read_settings(kind, config, folder))
     return {
         "name": name,
         "fingerprint": fingerprint(folder / MODEL_FILE),

@@ -31,7 +31,7 @@ from personsearch.training.checkpoints import read_facts
 from personsearch.training.curves import draw_losses
 from personsearch.training.loop import CHECKPOINT, LOG, Training
 from personsearch.training.processes import joined
-from personsearch.training.recipes import AnyRecipe, get_recipe
+from personsearch.training.recipes import AnyRecipe, Recipe, get_recipe
 
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 """Wraps an iterable with a description and a total, to show how far a long operation is."""
@@ -76,20 +76,23 @@ def train(
     if not benchmark.train or not benchmark.identities:
         raise DataError(f"{data}: no training scenes with identities in it; give a benchmark with a train split")
     judged = None if evaluate_on is None else load_benchmark(evaluate_on)
-    with joined() as share:
+    if judged is not None and not judged.queries:
+        raise DataError(f"{evaluate_on} has no queries to evaluate checkpoints with: give a benchmark with test scenes")
+    device = device or best_device()
+    with joined(device) as share:
         torch.manual_seed(chosen.seed)
-        made = prepare(chosen, benchmark, backbone, share, device or best_device())
+        made = prepare(chosen, benchmark, backbone, share, device)
+        stored = describe_run(made.recipe, benchmark)
         if (out / CHECKPOINT).exists():
-            refuse_other_settings(read_facts(out / CHECKPOINT)["recipe"], made.recipe, out)
+            refuse_other_settings(read_facts(out / CHECKPOINT), stored, out)
         keep_memory()
         made.start()
-        stored = {"recipe": settings_to_dict(made.recipe)}
         training = Training(made.model, made.criterion, made.batches, chosen.optimizer, stored)
         out.mkdir(parents=True, exist_ok=True)
-        total, facts = chosen.optimizer.steps, describe_run(made.recipe, benchmark)
+        total = chosen.optimizer.steps
 
         def keep(step: int) -> None:
-            save_weights(out, made.network, {**facts, "steps_done": step})
+            save_weights(out, made.network, {**stored, "steps_done": step})
             if judged is not None and isinstance(made.network, SearchNetwork):
                 note_evaluation(out / EVALUATIONS, step, made.network, judged)
 
@@ -117,12 +120,20 @@ def note_evaluation(path: Path, step: int, network: SearchNetwork, benchmark: Be
     path.write_text("".join(line + "\n" for line in [*kept, json.dumps({"step": step, **figures})]))
 
 
-def refuse_other_settings(stored: dict[str, Any], recipe: AnyRecipe, out: Path) -> None:
-    """Raises SettingError if a run would go on with other settings. Its length and its drops may change."""
-    old, new = _flat(stored), _flat(settings_to_dict(recipe))
-    changed = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k)]
-    for key in sorted(set(changed) - {"optimizer.steps", "optimizer.drops"}):
-        raise SettingError(f"{out} was begun with {key}={old.get(key)}, not {new.get(key)}: the same, or another --out")
+def refuse_other_settings(stored: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
+    """Raises SettingError if a run would go on with other settings or data than the `stored` ones.
+
+    A run with drops of the rate may become longer; one along a cosine has its length in every step.
+    """
+    free = {"optimizer.steps", "optimizer.drops"}
+    if wanted["recipe"]["optimizer"]["schedule"] != "drops":
+        free = set()
+    for part in ("recipe", "training_data"):
+        old, new = _flat(stored[part]), _flat(wanted[part])
+        changed = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k)]
+        for key in sorted(set(changed) - free):
+            began = f"{out} was begun with {key}={old.get(key)}, not {new.get(key)}"
+            raise SettingError(f"{began}: give the same, or another --out")
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -142,7 +153,7 @@ def describe_run(recipe: AnyRecipe, benchmark: Benchmark) -> dict[str, Any]:
             "scenes": len(benchmark.train),
             "identities": benchmark.identities,
         },
-        "embedding": EMBEDDING_DIM,
+        **({"embedding": EMBEDDING_DIM} if isinstance(recipe, Recipe) else {}),
         "personsearch": personsearch.__version__,
     }
 
@@ -169,6 +180,7 @@ class Evaluation:
     """Of each test scene."""
     query_embeddings: Tensor
     """[Q, D] in the order of the benchmark's queries."""
+    rules: Rules
 
 
 def read_with(network: SearchNetwork, branch: str) -> Reader:
@@ -216,24 +228,26 @@ def evaluate_model(
     wanted: dict[str, list[int]] = {}
     for index, one in enumerate(benchmark.queries):
         wanted.setdefault(one.scene, []).append(index)
+    # detection AP looks at faint detections, too; below 0.05 there are far too many
+    least = min(0.05, rules.score_threshold)
     asked: dict[int, Tensor] = {}
     gallery: dict[str, Detections] = {}
     for scene in progress(benchmark.test, "embedding scenes", len(benchmark.test)):
         image = scene.read()
-        gallery[scene.name] = encode[boxes](model, image, labeled_boxes(scene))
+        gallery[scene.name] = encode[boxes](model, image, labeled_boxes(scene), least)
         if scene.name in wanted:
             places = torch.tensor([benchmark.queries[i].box for i in wanted[scene.name]])
             asked |= zip(wanted[scene.name], ask[query](model, image, places, gallery[scene.name]), strict=True)
     embeddings = torch.stack([asked[i] for i in range(len(asked))]) if asked else torch.zeros(0, EMBEDDING_DIM)
-    return Evaluation(benchmark, evaluate_search(benchmark, gallery, embeddings, rules=rules), gallery, embeddings)
+    result = evaluate_search(benchmark, gallery, embeddings, rules=rules)
+    return Evaluation(benchmark, result, gallery, embeddings, rules)
 
 
-def _detected(model: Reader, image: Image.Image, _boxes: Tensor) -> Detections:
-    # below the threshold of search: detection AP looks at faint detections, too
-    return model.detect(image, score_threshold=0.05)
+def _detected(model: Reader, image: Image.Image, _boxes: Tensor, least: float) -> Detections:
+    return model.detect(image, score_threshold=least)
 
 
-def _labeled(model: Reader, image: Image.Image, boxes: Tensor) -> Detections:
+def _labeled(model: Reader, image: Image.Image, boxes: Tensor, _least: float) -> Detections:
     return Detections(boxes, torch.ones(len(boxes)), model.embed(image, boxes))
 
 

@@ -106,8 +106,8 @@ def _scene_batches(benchmark: Benchmark, recipe: Recipe, share: Share) -> Datase
 
 
 def _patch_batches(benchmark: Benchmark, recipe: Recipe, share: Share) -> Dataset[Batch]:
-    if share[1] > 1:
-        raise SettingError(f"{recipe.name} compares people within a batch: train it in one process")
+    if share[1] > 1 or recipe.optimizer.accumulate > 1:
+        raise SettingError(f"{recipe.name} compares people within a batch: train it in one process and one part")
     return PatchBatches(benchmark.train, recipe.patches, recipe.seed)
 
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-from torchvision.ops import box_iou
-
 from personsearch.data.pictures import ImageFile
-from personsearch.data.records import Query, Scene
+from personsearch.data.records import Scene
 from personsearch.data.video import VideoFrame
+from personsearch.evaluation.protocols import Answer, best_answers
 from personsearch.experiment import Evaluation
 from personsearch.search.drawing import contact_sheet
 from personsearch.search.rows import GalleryHit
 
 _SHOWN = 12
-_OVERLAP = 0.5
 
 
 def per_query(evaluation: Evaluation) -> list[dict[str, Any]]:
@@ -30,43 +26,39 @@ def per_query(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def draw_worst(evaluation: Evaluation, count: int, folder: Path, score_threshold: float = 0.5) -> list[Path]:
-    """Contact sheets of the `count` queries with the lowest average precision, worst first; right answers are green."""
+def draw_worst(evaluation: Evaluation, count: int, folder: Path) -> list[Path]:
+    """Contact sheets of the `count` queries with the lowest average precision, worst first.
+
+    Answers are ranked and judged as in the evaluation; the right ones are green.
+    """
     precisions = evaluation.result.average_precisions
-    judged = [i for i, ap in enumerate(precisions) if ap is not None]
-    worst = sorted(judged, key=lambda i: (precisions[i], i))[:count]
+    worst = sorted((ap, i) for i, ap in enumerate(precisions) if ap is not None)[:count]
     folder.mkdir(parents=True, exist_ok=True)
     scenes = {scene.name: scene for scene in evaluation.benchmark.test}
+    ranked = best_answers(
+        evaluation.benchmark,
+        evaluation.detections,
+        evaluation.query_embeddings,
+        [index for _, index in worst],
+        rules=evaluation.rules,
+        top=_SHOWN,
+    )
     files = []
-    for place, index in enumerate(worst, start=1):
+    for place, ((precision, index), answers) in enumerate(zip(worst, ranked, strict=True), start=1):
         query = evaluation.benchmark.queries[index]
-        ranked = sorted(_answers(evaluation, index, score_threshold), key=lambda hit: -hit[1].similarity)[:_SHOWN]
-        notes = [f"identity {query.identity}", f"average precision {precisions[index]:.3f}", f"from {query.scene}"]
         sheet = contact_sheet(
             scenes[query.scene].read(),
             query.box,
-            [hit for _, hit in ranked],
-            notes=notes,
-            correct=[_right(scenes[name], query, hit) for name, hit in ranked],
+            [_hit(scenes[answer.scene], answer) for answer in answers],
+            notes=[f"identity {query.identity}", f"average precision {precision:.3f}", f"from {query.scene}"],
+            correct=[answer.right for answer in answers],
         )
         files.append(folder / f"worst{place:02}.jpg")
         sheet.save(files[-1], quality=90)
     return files
 
 
-def _answers(evaluation: Evaluation, index: int, score_threshold: float) -> Iterator[tuple[str, GalleryHit]]:
-    """Everybody in the query's gallery, with the name of the scene."""
-    query = evaluation.benchmark.queries[index]
-    scenes = {scene.name: scene for scene in evaluation.benchmark.test}
-    for name in dict.fromkeys(query.gallery):
-        found = evaluation.detections[name]
-        similarities = found.embeddings.float() @ evaluation.query_embeddings[index].float()
-        for box, score, similarity in zip(found.boxes, found.scores, similarities, strict=True):
-            if score >= score_threshold and name != query.scene:
-                yield name, _hit(scenes[name], box.tolist(), float(similarity), float(score))
-
-
-def _hit(scene: Scene, box: list[float], similarity: float, score: float) -> GalleryHit:
+def _hit(scene: Scene, answer: Answer) -> GalleryHit:
     picture = scene.picture
     if isinstance(picture, ImageFile):
         source, frame = picture.path, None
@@ -74,13 +66,6 @@ def _hit(scene: Scene, box: list[float], similarity: float, score: float) -> Gal
         source, frame = picture.path, picture.index
     else:
         raise TypeError(f"{scene.name} is neither a file nor a frame of a video")
-    x1, y1, x2, y2 = box
     return GalleryHit(
-        scene.name, (x1, y1, x2, y2), similarity, score, source, frame, scene.time, scene.width, scene.height
+        scene.name, answer.box, answer.similarity, answer.score, source, frame, scene.time, scene.width, scene.height
     )
-
-
-def _right(scene: Scene, query: Query, hit: GalleryHit) -> bool:
-    """Whether the hit shows the person asked for."""
-    same = [person.box for person in scene.persons if person.identity == query.identity]
-    return bool(same) and bool((box_iou(torch.tensor(same), torch.tensor([hit.box])) >= _OVERLAP).any())

@@ -1,6 +1,7 @@
 """CUHK-SYSU's layout: what is written comes back, and each trap of the published files is stepped over."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -79,6 +80,23 @@ def test_boxes_without_area_are_left_out(folder):
 
     change(folder / "annotation" / "Images.mat", "Img", flatten)
     assert len(load_cuhk_sysu(folder).train[1].persons) == 1
+
+
+def test_many_sights_fit_their_count(tmp_path):
+    made = make_benchmark(tmp_path / "pictures")
+    many = replace(made, train=tuple(replace(made.train[0], name=f"a{n}") for n in range(300)))
+    save_cuhk_sysu(many, tmp_path / "data")
+    train = loadmat(tmp_path / "data" / TRAIN)["Train"]
+    assert train[0, 0][0, 0]["nAppear"].item() == 300
+
+
+def test_identities_without_a_box_keep_their_number(folder):
+    def flatten(cells):
+        for entry in cells[2, 0][0, 0]["scene"][0]:
+            entry["idlocate"] = np.array([[1, 1, 0, 5]], dtype=np.uint8)
+
+    change(folder / TRAIN, "Train", flatten)
+    assert load_cuhk_sysu(folder).identities == 3
 
 
 def test_identities_come_by_exactly_equal_boxes(folder):

@@ -53,7 +53,7 @@ def test_factorised_is_dense_with_its_gradients(shared, size, scenes, dtype, tol
     layer = improved(shared, size).to(dtype)
     x = torch.randn(scenes, 6, 9, 8, dtype=dtype, requires_grad=True)
     z = torch.randn(3, 6, *size, dtype=dtype, requires_grad=True)
-    scene, kernel = layer.encode_scene(x), layer.encode_query(z)
+    scene, kernel = layer.read_scene(x), layer.read_query(z)
     fast = layer.correlate(scene, kernel)
     whole = outer(kernel) + (layer.shared.weight if shared else 0)
     dense = dense_correlation(scene.adjusted, whole) + layer.shared.bias[None, :, None, None]
@@ -69,10 +69,10 @@ def test_factorised_is_dense_with_its_gradients(shared, size, scenes, dtype, tol
 def test_one_scene_answers_all_queries_like_each():
     layer = improved()
     x, z = torch.randn(1, 6, 9, 8), torch.randn(4, 6, 7, 3)
-    scene = layer.encode_scene(x)
-    together = layer.correlate(scene, layer.encode_query(z))
+    scene = layer.read_scene(x)
+    together = layer.correlate(scene, layer.read_query(z))
     for index in range(4):
-        alone = layer.correlate(scene, layer.encode_query(z[index : index + 1]))
+        alone = layer.correlate(scene, layer.read_query(z[index : index + 1]))
         torch.testing.assert_close(together[index : index + 1], alone, atol=1e-5, rtol=1e-5)
 
 
@@ -80,10 +80,10 @@ def test_vanilla_reads_with_its_own_kernel():
     layer = VanillaCrossCorrelation(6, 4, 5, (7, 3))
     nn.init.normal_(layer.bias)
     x, z = torch.randn(2, 6, 9, 8), torch.randn(2, 6, 7, 3)
-    kernel = layer.encode_query(z)
+    kernel = layer.read_query(z)
     assert kernel.shape == (2, 5, 4, 7, 3)
     expected = torch.stack([slow_correlation(a, k) for a, k in zip(layer.adjust(x), kernel, strict=True)])
-    out = layer.correlate(layer.encode_scene(x), kernel)
+    out = layer.correlate(layer.read_scene(x), kernel)
     torch.testing.assert_close(out, expected + layer.bias[None, :, None, None], atol=1e-5, rtol=1e-5)
 
 

@@ -71,12 +71,12 @@ def code(query: QueryCode, index: int) -> QueryCode:
 def test_many_queries_of_a_scene_are_each_alone(network: IGPN) -> None:
     image = Image.fromarray(pictures(1)[0].permute(1, 2, 0).numpy())
     boxes = [(10.0, 5.0, 40.0, 90.0), (50.0, 10.0, 90.0, 90.0), (100.0, 0.0, 128.0, 60.0)]
-    scene, scale = network.encode_scene(image)
+    scene = network.encode_scene(image)
     query = network.encode_query(image, boxes)
-    together = network.answer(scene, scale, query)
+    together = network.answer(scene, query)
     assert len(together) == 3
     for index, proposals in enumerate(together):
-        (alone,) = network.answer(scene, scale, code(query, index))
+        (alone,) = network.answer(scene, code(query, index))
         assert len(alone) == len(proposals) > 0
         torch.testing.assert_close(alone.boxes, proposals.boxes, atol=1.0, rtol=0.02)
         torch.testing.assert_close(alone.similarities, proposals.similarities, atol=0.02, rtol=0)

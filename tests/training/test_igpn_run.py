@@ -56,8 +56,8 @@ def test_a_run_leaves_a_proposer_that_answers(finished: Path) -> None:
     assert isinstance(loaded.model, IGPN)
     assert loaded.config["recipe"]["name"] == "igpn_rendered"
     picture = Image.effect_noise((160, 120), 60).convert("RGB")
-    scene, scale = loaded.model.encode_scene(picture)
-    (proposals,) = loaded.model.answer(scene, scale, loaded.model.encode_query(picture, [(10.0, 10.0, 50.0, 110.0)]))
+    scene = loaded.model.encode_scene(picture)
+    (proposals,) = loaded.model.answer(scene, loaded.model.encode_query(picture, [(10.0, 10.0, 50.0, 110.0)]))
     assert ((proposals.similarities >= 0) & (proposals.similarities <= 1)).all()
 
 

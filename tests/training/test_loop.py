@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,8 +15,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from personsearch import experiment
-from personsearch.data.records import UNLABELED, Benchmark, Person, Scene
-from personsearch.errors import DataError, PersonSearchError, SettingError, WeightsError
+from personsearch.data.pictures import ImageFile
+from personsearch.data.records import UNLABELED, Benchmark, Person, Query, Scene
+from personsearch.errors import DataError, ImageError, PersonSearchError, SettingError, WeightsError
 from personsearch.methods import build_network
 from personsearch.models.weights import load_weights
 from personsearch.training.loop import learning_rate
@@ -139,6 +140,9 @@ def test_parts_of_a_step_are_the_step(tmp_path: Path) -> None:
 
 def test_checkpoints_are_evaluated_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, finished: Path) -> None:
     judged = []
+    made = experiment.load_benchmark("coco:x")
+    asked = replace(made, name="asked", queries=(Query("1.jpg", (10, 10, 40, 80), 0, ("2.jpg",)),))
+    monkeypatch.setattr(experiment, "load_benchmark", lambda spec: asked if spec == "coco:y" else made)
     figures = SimpleNamespace(result=SimpleNamespace(as_dict=lambda: {"mAP": 0.5}))
     monkeypatch.setattr(experiment, "evaluate_model", lambda network, data: judged.append((network, data)) or figures)
     out = experiment.train(
@@ -147,8 +151,10 @@ def test_checkpoints_are_evaluated_on_request(tmp_path: Path, monkeypatch: pytes
     )  # fmt: skip
     lines = [json.loads(line) for line in (out / "evaluations.jsonl").read_text().splitlines()]
     assert lines == [{"step": 2, "mAP": 0.5}, {"step": 4, "mAP": 0.5}]
-    assert [data.name for _, data in judged] == ["noise", "noise"]
+    assert [data.name for _, data in judged] == ["asked", "asked"]
     assert _same(out, finished), "evaluation changes nothing"
+    with pytest.raises(DataError, match="coco:x has no queries"):
+        experiment.train("binet_rendered", "coco:y", tmp_path / "other", backbone="random", evaluate_on="coco:x")
 
 
 def test_log_has_a_line_per_ten_steps(tmp_path: Path) -> None:
@@ -177,6 +183,38 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(finished: Path
     with pytest.raises(SettingError, match=r"optimizer\.rate"):
         _train(out, "optimizer.rate=0.1", resume=True)
     assert (out / "checkpoint.safetensors").stat() == before
+
+
+def test_a_run_along_a_cosine_keeps_its_length_and_every_run_its_data(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SettingError, match=r"optimizer\.steps=4, not 9"):
+        _train(finished, "optimizer.steps=9", resume=True)
+    other = experiment.load_benchmark("coco:x")
+    monkeypatch.setattr(experiment, "load_benchmark", lambda _spec: replace(other, name="other"))
+    with pytest.raises(SettingError, match="begun with name=noise, not other"):
+        _train(finished, resume=True)
+
+
+def test_a_broken_picture_is_one_line_also_from_another_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = Person((10, 10, 40, 80), 0)
+    broken = tuple(Scene(f"{i}.jpg", ImageFile(tmp_path / f"{i}.jpg"), 160, 96, (person,)) for i in range(2))
+    monkeypatch.setattr(experiment, "load_benchmark", lambda _spec: Benchmark("broken", broken, 1, (), ()))
+    for workers in (0, 1):
+        with pytest.raises(ImageError, match=r"^\S+\.jpg") as caught:
+            experiment.train(
+                "binet_rendered", "coco:x", tmp_path / "run", settings=TINY, backbone="random", workers=workers
+            )
+        assert "\n" not in str(caught.value)
+
+
+def test_parts_are_whole_and_positive(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"optimizer\.accumulate 0"):
+        _train(tmp_path / "run", "optimizer.accumulate=0")
+    with pytest.raises(SettingError, match="in one process and one part"):
+        _train(tmp_path / "run", "optimizer.accumulate=2", recipe="patches_rendered")
 
 
 def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -26,6 +27,7 @@ from personsearch.models.search_network import (
     Targets,
     build_search_network,
 )
+from personsearch.models.weights import save_weights, warm_network
 from personsearch.settings import settings_to_dict
 from personsearch.training.recipes import IGPN_VARIANTS, RECIPES, VARIANTS, get_recipe
 
@@ -161,6 +163,19 @@ def test_oim_s_own_split() -> None:
         torch.testing.assert_close(maps, whole.stem(picture), rtol=1e-4, atol=1e-4)
     with pytest.raises(SettingError, match="conv4_blocks 7"):
         build_search_network(NetworkSettings(conv4_blocks=7))
+
+
+def test_every_split_starts_from_the_same_run(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    whole = build_search_network(NetworkSettings())
+    save_weights(tmp_path / "whole", whole, {})
+    split = warm_network(tmp_path / "whole", NetworkSettings(conv4_blocks=3))
+    save_weights(tmp_path / "split", split, {})
+    again = warm_network(tmp_path / "split", NetworkSettings())
+    for name in ("stem.layer3.5.conv1.weight", "head.backbone.layer4.0.conv2.weight", "head.embedding.bias"):
+        torch.testing.assert_close(again.state_dict()[name], whole.state_dict()[name], atol=2e-3, rtol=1e-2)
+    tail = split.head.backbone.layer3.state_dict()["5.conv1.weight"]
+    torch.testing.assert_close(tail, whole.stem.layer3[5].conv1.weight, atol=2e-3, rtol=1e-2)
 
 
 def test_patches_resized_or_in_their_own_size(small_network: SearchNetwork) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from personsearch.data.records import Scene
-from personsearch.data.transforms import SizeSettings, flip, resize
+from personsearch.data.transforms import SizeSettings, fitted, flip, resize
 from personsearch.errors import SettingError
 
 
@@ -87,7 +87,10 @@ class TrainingBatches(Dataset[Batch]):
         own = len(everything) // processes
         drawn = everything[rank * own : (rank + 1) * own]
         images, boxes, identities = zip(*(self._load(index, size, m) for index, m, _ in drawn), strict=True)
-        return Batch(pad_images(images), list(boxes), list(identities), [seed for _, _, seed in drawn])
+        # as large as the whole step needs, so that anchors do not depend on who trains what
+        sizes = [fitted(self.scenes[i].width, self.scenes[i].height, size) for i, _, _ in everything]
+        canvas = max(height for _, height in sizes), max(width for width, _ in sizes)
+        return Batch(pad_images(images, canvas), list(boxes), list(identities), [seed for _, _, seed in drawn])
 
     def _indices(self, step: int) -> list[int]:
         """Every scene once an epoch, in a new order each time; epochs follow each other without a gap."""
@@ -107,9 +110,9 @@ class TrainingBatches(Dataset[Batch]):
         return image, boxes, identities
 
 
-def pad_images(images: Sequence[Tensor]) -> Tensor:
-    """Pictures [3, H_i, W_i] to [B, 3, max H, max W], grey at the right and bottom."""
-    height, width = max(i.shape[1] for i in images), max(i.shape[2] for i in images)
+def pad_images(images: Sequence[Tensor], least: tuple[int, int] = (0, 0)) -> Tensor:
+    """Pictures [3, H_i, W_i] to [B, 3, max H, max W], grey at the right and bottom; at `least` H and W."""
+    height, width = max(least[0], *(i.shape[1] for i in images)), max(least[1], *(i.shape[2] for i in images))
     padded = images[0].new_full((len(images), 3, height, width), _PADDING)
     for canvas, image in zip(padded, images, strict=True):
         canvas[:, : image.shape[1], : image.shape[2]] = image

@@ -35,6 +35,9 @@ PUBLISHED = {
 """Counts of the published folders. PRW's papers say 482 identities; the files hold 483."""
 
 
+_MISSING = " is missing"
+
+
 @dataclass(frozen=True)
 class Report:
     """What `check_data` found."""
@@ -58,29 +61,38 @@ def check_data(spec: str, progress: Callable[[Iterable[Path], int], Iterable[Pat
     `progress` wraps the files and their number. Raises DataError only for a `spec` that is none.
     """
     layout, folder = split_spec(spec)
-    problems, counts, remarks = [], {}, []
+    if not folder.is_dir():
+        return Report((f"{folder} is not a folder: give the one that holds the benchmark",), (), {}, {})
+    files: list[Path] = []
+    stuck = ""
     try:
-        files = list(LAYOUTS[layout].files(folder))
+        for path in LAYOUTS[layout].files(folder):
+            files.append(path)
     except PersonSearchError as error:
-        return Report((str(error),), (), {}, PUBLISHED.get(layout, {}))
-    for path in files if progress is None else progress(files, len(files)):
-        problem = _problem(path)
-        if problem is not None:
-            problems.append(problem)
-    try:
-        benchmark = load_benchmark(spec)
-    except PersonSearchError as error:
-        if not problems:
-            problems.append(str(error))
-    else:
-        counts, remarks = count(benchmark), list(_remarks(benchmark))
+        stuck = str(error)
+    found = (_problem(path) for path in (files if progress is None else progress(files, len(files))))
+    problems = [problem for problem in found if problem is not None]
+    counts: dict[str, int] = {}
+    remarks: list[str] = []
+    for options in LAYOUTS[layout].options(folder):
+        named = "".join(f" ({key} {value})" for key, value in options.items())
+        try:
+            benchmark = load_benchmark(spec, **options)
+        except PersonSearchError as error:
+            stuck = stuck or str(error)
+        else:
+            counts = counts or count(benchmark)
+            remarks += [line + named for line in _remarks(benchmark)]
+    # loaders stop at the first missing file, and those are all named above
+    if stuck and stuck not in problems and not any(problem.endswith(_MISSING) for problem in problems):
+        problems.append(stuck)
     return Report(tuple(problems), tuple(remarks), counts, PUBLISHED.get(layout, {}))
 
 
 def _problem(path: Path) -> str | None:
     """What is wrong with a file, in one line."""
     if not path.is_file():
-        return f"{path} is missing"
+        return f"{path}{_MISSING}"
     try:
         if path.suffix.lower() in IMAGE_SUFFIXES:
             ImageFile(path).read()

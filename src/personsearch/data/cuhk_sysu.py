@@ -7,7 +7,7 @@ type that holds the four numbers, so they are widened before any arithmetic: x +
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def load_cuhk_sysu(folder: Path, *, gallery_size: int | None = None, subset: str
         raise DataError(f"{folder} is not a folder: give the one that holds Image and annotation")
     boxes = read_boxes(folder)
     pool = set(_read_pool(folder, boxes))
-    train_names = _read_training(folder, boxes)
+    train_names, identities = _read_training(folder, boxes)
     asks = _read_protocol(path, variable, pool)
     test_names = {sight: ask.identity for ask in asks for sight in (ask.sight, *ask.positives)}
     for name, box in test_names:
@@ -76,15 +76,28 @@ def load_cuhk_sysu(folder: Path, *, gallery_size: int | None = None, subset: str
     test = tuple(_scene(folder, name, boxes[name], test_names) for name in boxes if name in pool)
     scenes = {scene.name: scene for scene in test}
     queries = tuple(_query(ask, scenes, path) for ask in asks)
-    return Benchmark(folder.resolve().name, train, len(set(train_names.values())), test, queries)
+    return Benchmark(folder.resolve().name, train, identities, test, queries)
 
 
-def list_files(folder: Path) -> list[Path]:
+def gallery_sizes(scenes: int) -> list[int]:
+    """The published sizes up to the first that takes in every test scene but the query's; 50 and 100 always."""
+    before = (0, 0, *GALLERY_SIZES[1:])
+    return [size for last, size in zip(before, GALLERY_SIZES, strict=False) if last < max(2, scenes) - 1]
+
+
+def list_files(folder: Path) -> Iterator[Path]:
     """What a complete folder holds: all annotation files, and the pictures that Images.mat names."""
-    files = [folder / ANNOTATIONS / name for name in ("Images.mat", "pool.mat", "Person.mat")]
-    files += [folder / TRAIN, *(folder / protocol_file(size) for size in GALLERY_SIZES)]
-    files += [folder / subset_file(subset) for subset in SUBSETS]
-    return files + [folder / PICTURES / name for name in read_boxes(folder)]
+    yield from (folder / ANNOTATIONS / name for name in ("Images.mat", "pool.mat", "Person.mat"))
+    yield from (folder / TRAIN, *(folder / subset_file(subset) for subset in SUBSETS))
+    boxes = read_boxes(folder)
+    yield from (folder / PICTURES / name for name in boxes)
+    yield from (folder / protocol_file(size) for size in gallery_sizes(len(_read_pool(folder, boxes))))
+
+
+def list_options(folder: Path) -> list[dict[str, Any]]:
+    """The options of `load_cuhk_sysu` for each protocol and subset that is there."""
+    sizes = [{"gallery_size": size} for size in GALLERY_SIZES if (folder / protocol_file(size)).is_file()]
+    return [*sizes, *({"subset": subset} for subset in SUBSETS if (folder / subset_file(subset)).is_file())]
 
 
 def _protocol(folder: Path, size: int | None, subset: str | None) -> tuple[Path, str]:
@@ -127,8 +140,8 @@ def _read_pool(folder: Path, known: Mapping[str, Any]) -> list[str]:
     return names
 
 
-def _read_training(folder: Path, known: Mapping[str, Any]) -> dict[Sight, int]:
-    """Train.mat: the identity of each sight that has one."""
+def _read_training(folder: Path, known: Mapping[str, Any]) -> tuple[dict[Sight, int], int]:
+    """Train.mat: the identity of each sight that has one, and how many identities there are."""
     path = folder / TRAIN
     cells = read_variable(path, "Train")
     identities: dict[Sight, int] = {}
@@ -137,13 +150,14 @@ def _read_training(folder: Path, known: Mapping[str, Any]) -> dict[Sight, int]:
             for sight in _sights(cell.reshape(-1)[0]["scene"]):
                 identities[sight] = identity
     _check_known((name for name, _ in identities), known, path)
-    return identities
+    return identities, cells.size
 
 
 def _read_protocol(path: Path, variable: str, pool: set[str]) -> list[_Ask]:
     """The queries of TestG*.mat or of a subset."""
     records = read_variable(path, variable)
     asks = []
+    same = {name: name for name in pool}  # one string for each name: a protocol lists millions
     with as_published(path):
         for place, record in enumerate(records.reshape(-1)):
             query = record["Query"].reshape(-1)[0]
@@ -151,7 +165,7 @@ def _read_protocol(path: Path, variable: str, pool: set[str]) -> list[_Ask]:
             if box is None:
                 raise DataError(f"{path} has no box for query {place + 1}: copy it again")
             gallery = record["Gallery"].reshape(-1)
-            listed = tuple(text(entry["imname"]) for entry in gallery)
+            listed = tuple(same.get(name := text(entry["imname"]), name) for entry in gallery)
             sight = (text(query["imname"]), box)
             asks.append(_Ask(sight, _number(query, place), tuple(_sights(gallery)), listed))
     _check_known((name for ask in asks for name in (ask.sight[0], *ask.gallery)), pool, path)
@@ -217,4 +231,8 @@ def _query(ask: _Ask, scenes: Mapping[str, Scene], path: Path) -> Query:
     scene = scenes[name]
     if not ask.positives:
         raise DataError(f"{path} asks for person {ask.identity} of {name}, whom no gallery entry holds: copy it again")
-    return Query(name, check_box(box, scene.width, scene.height), ask.identity, ask.gallery)
+    try:
+        inside = check_box(box, scene.width, scene.height)
+    except BoxError as error:
+        raise DataError(f"{path} asks for person {ask.identity} of {name}: {error}") from None
+    return Query(name, inside, ask.identity, ask.gallery)

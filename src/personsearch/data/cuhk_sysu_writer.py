@@ -12,10 +12,10 @@ from scipy.io import savemat
 
 from personsearch.data.cuhk_sysu import (
     ANNOTATIONS,
-    GALLERY_SIZES,
     PICTURES,
     SUBSETS,
     TRAIN,
+    gallery_sizes,
     protocol_file,
     subset_file,
 )
@@ -38,7 +38,8 @@ def save_cuhk_sysu(benchmark: Benchmark, folder: Path) -> None:
 
     Scenes that are not called s1.jpg, s2.jpg and so on are called so, training scenes first. The benchmark's own
     galleries go into the protocol file of their size; the other files hold them cut or filled up, as far as there
-    are scenes. Both subsets are written from what the test scenes offer. Boxes are rounded to whole pixels.
+    are scenes. Both subsets are written from what the test scenes offer. Boxes are rounded to whole pixels. Test
+    identities live in the protocols alone, so one that nobody asks for comes back UNLABELED.
 
     Raises DataError when the folder holds annotations already.
     """
@@ -53,7 +54,7 @@ def save_cuhk_sysu(benchmark: Benchmark, folder: Path) -> None:
     _save(folder / TRAIN, "Train", _cells([_identity(i, trained[i]) for i in sorted(trained)], (-1, 1)))
     everybody = [_identity(number, sights) for part in (trained, tested) for number, sights in sorted(part.items())]
     _save(folder / ANNOTATIONS / "Person.mat", "Person", np.concatenate([one[0] for one in everybody])[None])
-    for size in _sizes(len(benchmark.test)):
+    for size in gallery_sizes(len(benchmark.test)):
         queries = _resized(benchmark.queries, benchmark.test, size)
         _save(folder / protocol_file(size), f"TestG{size}", _protocol(queries, benchmark.test, names))
     for subset, hard in (("occlusion", _occluded), ("resolution", _small)):
@@ -72,11 +73,6 @@ def _write_pictures(benchmark: Benchmark, folder: Path) -> dict[str, str]:
         names[scene.name] = scene.name if keeps else f"s{number}.jpg"
         save_jpeg(scene.picture, folder / names[scene.name])
     return names
-
-
-def _sizes(scenes: int) -> list[int]:
-    """The published gallery sizes up to the first that takes in every scene but the query's; 50 and 100 always."""
-    return [s for last, s in zip((0, 0, *GALLERY_SIZES[1:]), GALLERY_SIZES, strict=False) if last < scenes - 1]
 
 
 # ------------------------------------------------------------------------------------------------- queries
@@ -147,8 +143,12 @@ def _text(value: str) -> Array:
 def _located(box: Box) -> Array:
     """x, y, width, height in the smallest unsigned type that holds them, as MATLAB stores them."""
     x1, y1, x2, y2 = (round(value) for value in box)
-    values = [x1, y1, max(1, x2 - x1), max(1, y2 - y1)]
-    return np.array([values], dtype=np.uint8 if max(values) < 256 else np.uint16)
+    return _smallest([x1, y1, max(1, x2 - x1), max(1, y2 - y1)])
+
+
+def _smallest(values: Sequence[int]) -> Array:
+    """Whole numbers [1, N] in the smallest unsigned type that holds them all."""
+    return np.array([values], dtype=np.min_scalar_type(max(values)))
 
 
 def _hard(person: Person) -> Array:
@@ -159,7 +159,7 @@ def _pictures(scenes: Sequence[Scene], names: Mapping[str, str]) -> Array:
     rows = []
     for scene in scenes:
         boxes = _struct(("idlocate", "ishard"), [(_located(p.box), _hard(p)) for p in scene.persons])
-        rows.append((_text(names[scene.name]), np.array([[len(scene.persons)]], dtype=np.uint8), boxes))
+        rows.append((_text(names[scene.name]), _smallest([len(scene.persons)]), boxes))
     return _struct(("imname", "nAppear", "box"), rows)
 
 
@@ -179,7 +179,7 @@ def _sights(scenes: Sequence[Scene], names: Mapping[str, str]) -> Sights:
 def _identity(number: int, sights: Sequence[tuple[str, Person]]) -> Array:
     """One person as Train.mat and Person.mat hold it."""
     scene = _struct(("imname", "idlocate", "ishard"), [(_text(n), _located(p.box), _hard(p)) for n, p in sights])
-    count = np.array([[len(sights)]], dtype=np.uint8)
+    count = _smallest([len(sights)])
     return _struct(("idname", "nAppear", "scene"), [(_text(f"p{number}"), count, scene)])
 
 
@@ -188,11 +188,13 @@ def _protocol(queries: Sequence[Query], scenes: Sequence[Scene], names: Mapping[
     by_name = {scene.name: scene for scene in scenes}
     rows = []
     for query in queries:
-        asked = next(p for p in by_name[query.scene].persons if p.box == query.box and p.identity == query.identity)
+        same = [p for p in by_name[query.scene].persons if p.box == query.box and p.identity == query.identity]
+        if not same:
+            raise DataError(f"the query for {query.identity} in {query.scene} is of no annotated person")
         name = _text(names[query.scene])
         single = _struct(
             ("imname", "idlocate", "ishard", "idname"),
-            [(name, _located(query.box), _hard(asked), _text(f"p{query.identity}"))],
+            [(name, _located(query.box), _hard(same[0]), _text(f"p{query.identity}"))],
         )
         entries = [_entry(by_name[name], query, names) for name in query.gallery]
         entries.sort(key=lambda entry: entry[1].size == 0)

@@ -47,7 +47,7 @@ def as_published(path: Path) -> Iterator[None]:
     """Turns a stumble over the structure of what `path` held into one line of DataError."""
     try:
         yield
-    except (KeyError, ValueError, IndexError, TypeError, AttributeError):
+    except (KeyError, ValueError, IndexError, TypeError, AttributeError, OverflowError):
         raise DataError(f"{path} does not have the published structure: copy it again") from None
 
 

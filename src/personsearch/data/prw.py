@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,11 +59,13 @@ def load_prw(folder: Path, *, cross_camera: bool = False) -> Benchmark:
     return Benchmark(folder.resolve().name, tuple(_renumbered(scene, new) for scene in train), len(old), test, queries)
 
 
-def list_files(folder: Path) -> list[Path]:
+def list_files(folder: Path) -> Iterator[Path]:
     """What a complete folder holds: the lists, and a picture and its annotations for each frame that they name."""
-    files = [folder / name for name in ("frame_train.mat", "frame_test.mat", "ID_train.mat", "ID_test.mat", QUERIES)]
-    frames = [name for split in LISTS for name in read_list(folder, split)]
-    return files + [path for n in frames for path in (folder / FRAMES / n, folder / ANNOTATIONS / f"{n}.mat")]
+    yield from (folder / name for name in ("frame_train.mat", "frame_test.mat", "ID_train.mat", "ID_test.mat", QUERIES))
+    for split in LISTS:
+        for name in read_list(folder, split):
+            yield folder / FRAMES / name
+            yield folder / ANNOTATIONS / f"{name}.mat"
 
 
 def _renumbered(scene: Scene, new: Mapping[int, int]) -> Scene:
@@ -118,12 +120,11 @@ def read_people(path: Path) -> list[tuple[int, Box]]:
         return []
     if rows.ndim != 2 or rows.shape[1] != 5:
         raise DataError(f"{path} holds a matrix {rows.shape}, not people by 5 numbers: copy it again")
-    with as_published(path):
-        values = rows.astype(float).tolist()
     people = []
-    for identity, x, y, width, height in values:
-        label = UNLABELED if identity == UNLABELED_ID else int(identity)
-        people.append((label, (x, y, x + width, y + height)))
+    with as_published(path):
+        for identity, x, y, width, height in rows.astype(float).tolist():
+            label = UNLABELED if identity == UNLABELED_ID else int(identity)
+            people.append((label, (x, y, x + width, y + height)))
     return people
 
 

@@ -37,9 +37,9 @@ def save_prw(benchmark: Benchmark, folder: Path) -> None:
     first = max(tested, default=0) + 1
     _write_split(folder, "train", benchmark.train, names, first)
     _write_split(folder, "test", benchmark.test, names, 0)
-    _save(folder / "ID_train.mat", "ID_train", np.arange(first, first + benchmark.identities, dtype=np.uint16)[None])
+    _save(folder / "ID_train.mat", "ID_train", np.arange(first, first + benchmark.identities)[None])
     asked = sorted({query.identity for query in benchmark.queries})
-    _save(folder / "ID_test.mat", "ID_test2", np.array(asked, dtype=np.uint16)[None])
+    _save(folder / "ID_test.mat", "ID_test2", np.array(asked)[None])
     _write_queries(folder, benchmark, names)
 
 

@@ -12,6 +12,10 @@ from personsearch.data.records import Benchmark
 from personsearch.errors import DataError, SettingError
 
 
+def _one_way(_folder: Path) -> list[dict[str, Any]]:
+    return [{}]
+
+
 @dataclass(frozen=True)
 class Layout:
     """One way in which benchmarks are published."""
@@ -19,12 +23,14 @@ class Layout:
     load: Callable[..., Benchmark]
     """Takes a folder and options of its own."""
     files: Callable[[Path], Iterable[Path]]
-    """All files that a folder should hold; raises DataError where even that cannot be told."""
+    """All files that a folder should hold; raises DataError where it cannot be told any further."""
+    options: Callable[[Path], Iterable[dict[str, Any]]] = _one_way
+    """Options with which a folder can be loaded: one for each set of queries that it brings."""
 
 
 LAYOUTS = {
     "coco": Layout(coco.load_coco, coco.list_files),
-    "cuhk-sysu": Layout(cuhk_sysu.load_cuhk_sysu, cuhk_sysu.list_files),
+    "cuhk-sysu": Layout(cuhk_sysu.load_cuhk_sysu, cuhk_sysu.list_files, cuhk_sysu.list_options),
     "prw": Layout(prw.load_prw, prw.list_files),
     "mot": Layout(mot.load_mot, mot.list_files),
 }

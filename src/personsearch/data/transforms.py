@@ -19,14 +19,19 @@ class SizeSettings:
     long: int
 
 
+def fitted(width: int, height: int, size: SizeSettings) -> tuple[int, int]:
+    """Width and height in pixels that a picture is resized to."""
+    factor = min(size.short / min(width, height), size.long / max(width, height))
+    return max(1, round(width * factor)), max(1, round(height * factor))
+
+
 def resize(image: Image.Image, size: SizeSettings) -> tuple[Tensor, Tensor]:
     """An RGB picture as uint8 [3, H, W], and the scale [4] that takes its boxes (xyxy) along.
 
     The sides are rounded to whole pixels, so the scale may differ a little between x and y.
     """
     width, height = image.size
-    factor = min(size.short / min(width, height), size.long / max(width, height))
-    new_width, new_height = max(1, round(width * factor)), max(1, round(height * factor))
+    new_width, new_height = fitted(width, height, size)
     pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)
     resized: Tensor = TF.resize(pixels, [new_height, new_width], antialias=True)
     sx, sy = new_width / width, new_height / height

@@ -123,7 +123,7 @@ def evaluate_search(
     `detections` holds each test scene by its name; `query_embeddings` [Q, D], unit length, are in the order of
     `benchmark.queries`. Each scene of a gallery that holds the identity is something to find. Of its detections
     the most similar one among those that overlap the person enough is right; all others of the gallery are
-    wrong. A scene listed twice in a gallery counts once. A similarity that is not a number ranks last and is
+    wrong. A scene listed twice in a gallery is searched once. A similarity that is not a number ranks last and is
     never right.
 
     Raises DataError when there are no queries, when a query's gallery does not hold its identity or names an
@@ -136,17 +136,63 @@ def evaluate_search(
     if len(query_embeddings) != len(queries):
         raise ValueError(f"{len(query_embeddings)} embeddings for {len(queries)} queries")
     detection = evaluate_detection(benchmark, detections, rules=rules)
-    pool = _Pool(benchmark, detections, rules)
+    table = _Table(benchmark, detections, rules)
     judged = [
-        _judge(pool, query, embedding, similarities, benchmark.name)
+        _judge(table, query, embedding, similarities, benchmark.name)
         for query, embedding, similarities in zip(
-            queries, query_embeddings.detach().cpu(), pool.similarities(query_embeddings), strict=True
+            queries, query_embeddings.detach().cpu(), table.similarities(query_embeddings), strict=True
         )
     ]
     precisions, ranks = zip(*judged, strict=True)
     if all(ap is None for ap in precisions):
         raise DataError(f"{benchmark.name} has no query with anything to find but itself: give larger galleries")
     return SearchResult(tuple(precisions), tuple(ranks), detection.ap, detection.recall)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One detection as an answer to a query."""
+
+    scene: str
+    box: Box
+    score: float
+    similarity: float
+    right: bool
+
+
+def best_answers(
+    benchmark: Benchmark,
+    detections: Mapping[str, Detections],
+    query_embeddings: Tensor,
+    chosen: Sequence[int],
+    *,
+    rules: Rules = Rules(),
+    top: int = 10,
+) -> list[list[Answer]]:
+    """The `top` answers to some queries, best first, ranked and judged as by `evaluate_search`.
+
+    `chosen` are places in `benchmark.queries`. A query that the rules leave out has no answers.
+    """
+    table = _Table(benchmark, detections, rules)
+    names = [scene.name for scene in benchmark.test]
+    answers = []
+    for place, similarities in zip(chosen, table.similarities(query_embeddings[list(chosen)]), strict=True):
+        query = benchmark.queries[place]
+        ranking = _ranked(table, query, query_embeddings[place].detach().cpu(), similarities, benchmark.name)
+        answers.append([] if ranking is None else _best(table, names, ranking, top))
+    return answers
+
+
+def _best(table: _Table, names: Sequence[str], ranking: _Ranking, top: int) -> list[Answer]:
+    rows = np.flatnonzero(ranking.searched & np.isfinite(ranking.similarities))
+    best = rows[np.argsort(-ranking.similarities[rows], kind="stable")][:top].tolist()
+    right = set(ranking.right.tolist())
+    answers = []
+    for row in best:
+        x1, y1, x2, y2 = table.boxes[row].tolist()
+        score, similarity = float(table.scores[row]), float(ranking.similarities[row])
+        answers.append(Answer(names[table.scene_of[row]], (x1, y1, x2, y2), score, similarity, row in right))
+    return answers
 
 
 def evaluate_detection(
@@ -165,17 +211,17 @@ def evaluate_detection(
     scores, found = [np.zeros(0)], [np.zeros(0, dtype=bool)]
     people = 0
     for scene in benchmark.test:
-        boxes, confidences, _ = _kept(detections, scene.name, rules.detection_threshold)
+        boxes, found_scores, _ = _kept(detections, scene.name, rules.detection_threshold)
         truth = labeled_boxes(scene).double().numpy()
         people += len(truth)
-        scores.append(confidences)
-        found.append(match_one_to_one(truth, boxes, confidences, rules.detection_iou))
+        scores.append(found_scores)
+        found.append(match_one_to_one(truth, boxes, found_scores, rules.detection_iou))
     every, right = np.concatenate(scores), np.concatenate(found)
     ap = average_precision(every, every[right], people)
     return DetectionResult(ap, float(right.sum() / people) if people else 0.0)
 
 
-class _Pool:
+class _Table:
     """The detections of all test scenes in one table, scene after scene, and who is where."""
 
     def __init__(self, benchmark: Benchmark, detections: Mapping[str, Detections], rules: Rules) -> None:
@@ -186,7 +232,7 @@ class _Pool:
         self.boxes = np.concatenate([boxes for boxes, _, _ in kept])
         self.scores = np.concatenate([scores for _, scores, _ in kept])
         embeddings = torch.cat([embeddings for _, _, embeddings in kept if len(embeddings)] or [torch.zeros(0)])
-        self.table, self.valid = _finite(embeddings)
+        self.embeddings, self.valid = _finite(embeddings)
         self.scene_of = np.repeat(np.arange(len(kept)), counts)
         self.starts = np.concatenate([[0], np.cumsum(counts)])
         self.persons: dict[int, list[tuple[int, Box]]] = defaultdict(list)
@@ -197,7 +243,7 @@ class _Pool:
 
     def similarities(self, queries: Tensor) -> Iterator[Floats]:
         """For each query the cosine [M] to all detections; -inf where either embedding is not finite."""
-        table, valid = self.table, self.valid
+        table, valid = self.embeddings, self.valid
         queries, valid_queries = _finite(queries.detach().cpu())
         for start in range(0, len(queries), _BLOCK):
             block = slice(start, start + _BLOCK)
@@ -213,73 +259,97 @@ class _Pool:
         return slice(self.starts[scene], self.starts[scene + 1])
 
 
+@dataclass(frozen=True)
+class _Ranking:
+    """All that the rules make of one query's similarities."""
+
+    similarities: Floats
+    """[M] to all detections, re-ranked where the rules say so"""
+    searched: NDArray[np.bool_]
+    """[M] which of them lie in the gallery"""
+    right: NDArray[np.int64]
+    """The rows that are right"""
+    relevant: int
+    """How much there was to find"""
+
+
 def _judge(
-    pool: _Pool, query: Query, embedding: Tensor, similarities: Floats, name: str
+    table: _Table, query: Query, embedding: Tensor, similarities: Floats, name: str
 ) -> tuple[float | None, int | None]:
     """Average precision and rank of the first hit of one query; twice None when nothing is left to find."""
-    listed = _listed(pool, query.gallery, name)
-    present = _present(pool, query, listed)
+    ranking = _ranked(table, query, embedding, similarities, name)
+    if ranking is None:
+        return None, None
+    scores, hits = ranking.similarities[ranking.searched], ranking.similarities[ranking.right]
+    return average_precision(scores, hits, ranking.relevant), first_hit_rank(scores, hits)
+
+
+def _ranked(table: _Table, query: Query, embedding: Tensor, similarities: Floats, name: str) -> _Ranking | None:
+    """None when the rules leave nothing to find but the query itself."""
+    listed = _listed(table, query.gallery, name)
+    present = _present(table, query, listed)
     if not present:
         raise DataError(
             f"{name} asks for person {query.identity} of {query.scene} in a gallery without that person: "
             "repair its queries"
         )
-    own = pool.index.get(query.scene)
-    if own is not None and not pool.rules.own_scene:
+    own = table.index.get(query.scene)
+    if own is not None and not table.rules.own_scene:
         listed[own] = 0
         present = [(scene, box) for scene, box in present if scene != own]
         if not present:
-            return None, None
+            return None
     searched = listed > 0
-    if pool.rules.cbgm is not None:
-        similarities = _reranked(pool, query, embedding, similarities, searched, pool.rules.cbgm)
-    hits = np.array([hit for scene, box in present if (hit := _hit(pool, scene, box, similarities)) is not None])
-    scores = similarities[searched[pool.scene_of]]
-    relevant = sum(listed[scene] for scene, _ in present) if pool.rules.count_repeats else len(present)
-    return average_precision(scores, hits, int(relevant)), first_hit_rank(scores, hits)
+    if table.rules.cbgm is not None:
+        similarities = _reranked(table, query, embedding, similarities, searched, table.rules.cbgm)
+    # a set: two boxes of the person may have one detection
+    right = {row for scene, box in present if (row := _hit(table, scene, box, similarities)) is not None}
+    relevant = sum(listed[scene] for scene, _ in present) if table.rules.count_repeats else len(present)
+    return _Ranking(similarities, searched[table.scene_of], np.array(sorted(right), dtype=np.int64), int(relevant))
 
 
-def _listed(pool: _Pool, gallery: Sequence[str], name: str) -> NDArray[np.int64]:
+def _listed(table: _Table, gallery: Sequence[str], name: str) -> NDArray[np.int64]:
     """[S] how often the gallery lists each test scene."""
     try:
-        return np.bincount(list(map(pool.index.__getitem__, gallery)), minlength=len(pool.index))
+        return np.bincount(list(map(table.index.__getitem__, gallery)), minlength=len(table.index))
     except KeyError as missing:
         raise DataError(f"{name} searches in {missing}, which is not a test scene: repair its queries") from None
 
 
-def _present(pool: _Pool, query: Query, listed: NDArray[np.int64]) -> list[tuple[int, Box]]:
+def _present(table: _Table, query: Query, listed: NDArray[np.int64]) -> list[tuple[int, Box]]:
     """What there is to find: scene and box. In the query's own scene another box of the person, if there is one."""
-    present = [(scene, box) for scene, box in pool.persons.get(query.identity, ()) if listed[scene]]
-    own = pool.index.get(query.scene)
+    present = [(scene, box) for scene, box in table.persons.get(query.identity, ()) if listed[scene]]
+    own = table.index.get(query.scene)
     others = [(scene, box) for scene, box in present if scene != own or box != query.box]
     again = any(scene == own for scene, _ in others)
     return others if again else present
 
 
 def _reranked(
-    pool: _Pool, query: Query, embedding: Tensor, similarities: Floats, searched: NDArray[np.bool_], settings: CBGM
+    table: _Table, query: Query, embedding: Tensor, similarities: Floats, searched: NDArray[np.bool_], settings: CBGM
 ) -> Floats:
     """The similarities after context bipartite graph matching."""
-    if query.scene not in pool.index:
+    if query.scene not in table.index:
         return similarities
-    rows = pool.rows(pool.index[query.scene])
-    near = box_ious(np.array([query.box]), pool.boxes[rows])[0] >= pool.rules.iou
-    order = np.argsort(-pool.scores[rows][~near], kind="stable")
-    context = pool.table[rows][torch.from_numpy(~near)][torch.from_numpy(order)]
-    scenes = [pool.rows(int(scene)) for scene in np.flatnonzero(searched)]
-    return rerank(similarities, embedding.double(), context, pool.table, scenes, settings)
+    rows = table.rows(table.index[query.scene])
+    near = box_ious(np.array([query.box]), table.boxes[rows])[0] >= table.rules.iou
+    order = np.argsort(-table.scores[rows][~near], kind="stable")
+    context = table.embeddings[rows][torch.from_numpy(~near)][torch.from_numpy(order)]
+    scenes = [table.rows(int(scene)) for scene in np.flatnonzero(searched)]
+    return rerank(similarities, embedding.double(), context, table.embeddings, scenes, settings)
 
 
-def _hit(pool: _Pool, scene: int, box: Box, similarities: Floats) -> float | None:
-    """Similarity of the scene's best detection that overlaps the box enough; None without one."""
-    rows = pool.rows(scene)
+def _hit(table: _Table, scene: int, box: Box, similarities: Floats) -> int | None:
+    """Row of the scene's most similar detection that overlaps the box enough; None without one."""
+    rows = table.rows(scene)
     width, height = box[2] - box[0], box[3] - box[1]
-    margin = pool.rules.iou_margin
-    needed = min(pool.rules.iou, width * height / ((width + margin) * (height + margin)))
-    ious = box_ious(np.array([box]), pool.boxes[rows])[0]
-    values = similarities[rows][(ious >= needed) & (ious > 0)]
-    best = values.max(initial=-np.inf)
-    return float(best) if np.isfinite(best) else None
+    margin = table.rules.iou_margin
+    needed = min(table.rules.iou, width * height / ((width + margin) * (height + margin)))
+    ious = box_ious(np.array([box]), table.boxes[rows])[0]
+    values = np.where((ious >= needed) & (ious > 0), similarities[rows], -np.inf)
+    if not np.isfinite(values).any():
+        return None
+    return int(rows.start + values.argmax())
 
 
 def _finite(embeddings: Tensor) -> tuple[Tensor, NDArray[np.bool_]]:

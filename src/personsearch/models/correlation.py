@@ -1,7 +1,7 @@
 """Cross-correlation layers: a query's features become the kernel that reads a scene (IGPN, section 3.2.2).
 
-Both layers split their work in three, so that what depends on one side alone is computed once: `encode_scene`,
-`encode_query`, and `correlate`, which is all that a pair costs.
+Both layers split their work in three, so that what depends on one side alone is computed once: `read_scene`,
+`read_query`, and `correlate`, which is all that a pair costs.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ class ImprovedCrossCorrelation(nn.Module):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def encode_scene(self, maps: Tensor) -> CorrelatedScene:
+    def read_scene(self, maps: Tensor) -> CorrelatedScene:
         """Stem maps [B, inputs, H, W] to all that does not depend on a query."""
         adjusted = self.adjust(maps)
         return CorrelatedScene(adjusted, self.shared(adjusted))
 
-    def encode_query(self, maps: Tensor) -> CorrelationKernel:
+    def read_query(self, maps: Tensor) -> CorrelationKernel:
         """Stem maps [P, inputs, h, w] of queries to the two factors of their kernels."""
         return CorrelationKernel(self.first(maps), self.second(maps))
 
@@ -129,13 +129,13 @@ class VanillaCrossCorrelation(nn.Module):
             nn.init.normal_(layer.weight, std=0.01)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def encode_scene(self, maps: Tensor) -> CorrelatedScene:
+    def read_scene(self, maps: Tensor) -> CorrelatedScene:
         """Stem maps [B, inputs, H, W] to all that does not depend on a query."""
         adjusted = self.adjust(maps)
         batch, _, height, width = adjusted.shape
         return CorrelatedScene(adjusted, self.bias[None, :, None, None].expand(batch, -1, height, width))
 
-    def encode_query(self, maps: Tensor) -> Tensor:
+    def read_query(self, maps: Tensor) -> Tensor:
         """Stem maps [P, inputs, h, w] of queries to their kernels [P, outputs, c', h, w]."""
         kernels: Tensor = self.up(maps)
         return kernels.view(len(maps), -1, self.channels, *maps.shape[2:])

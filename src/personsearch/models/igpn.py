@@ -6,7 +6,7 @@ Reading a pair has three steps: `encode_scenes` and `encode_queries`, which know
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -61,6 +61,8 @@ class SceneCode:
     regression: CorrelatedScene
     size: tuple[int, int]
     """Height and width of the network's input"""
+    scale: Tensor
+    """[4] that takes boxes of the original picture to it; ones in training"""
 
 
 @dataclass(frozen=True)
@@ -165,13 +167,14 @@ class IGPN(nn.Module):
         """Pictures [B, 3, H, W], RGB in [0, 255]."""
         maps = self.stem(images)
         size = (images.shape[2], images.shape[3])
-        return SceneCode(maps, self.similarity.encode_scene(maps), self.regression.encode_scene(maps), size)  # type: ignore[operator]
+        similarity, regression = self.similarity.read_scene(maps), self.regression.read_scene(maps)  # type: ignore[operator]
+        return SceneCode(maps, similarity, regression, size, torch.ones(4, device=maps.device))
 
     def encode_queries(self, patches: Tensor) -> QueryCode:
         """Patches [P, 3, 224, 96], RGB in [0, 255]."""
         maps = self.stem(patches)  # [P, 1024, 14, 6]
         pooled = F.max_pool2d(maps, 2)
-        return QueryCode(self.similarity.encode_query(pooled), self.regression.encode_query(pooled), self.head(maps))  # type: ignore[operator]
+        return QueryCode(self.similarity.read_query(pooled), self.regression.read_query(pooled), self.head(maps))  # type: ignore[operator]
 
     def propose(self, scene: SceneCode, query: QueryCode) -> RPNOutput:
         """The Siamese proposal network: similarity and box of each anchor, for P pairs or P queries of one scene."""
@@ -201,12 +204,12 @@ class IGPN(nn.Module):
         return Related(padded, present, self.score(relations).float(), self.delta(relations).float(), search)
 
     @torch.inference_mode()
-    def encode_scene(self, image: Image.Image) -> tuple[SceneCode, Tensor]:
-        """An RGB picture, and the scale [4] that took its boxes to the network's input."""
+    def encode_scene(self, image: Image.Image) -> SceneCode:
+        """All that an RGB picture says before anybody is asked for."""
         pixels, scale = resize(image, self.settings.test_size)
         device = self.stem.mean.device
         with mixed_precision(device):
-            return self.encode_scenes(pixels[None].to(device)), scale.to(device)
+            return replace(self.encode_scenes(pixels[None].to(device)), scale=scale.to(device))
 
     @torch.inference_mode()
     def encode_query(self, image: Image.Image, boxes: Sequence[Box]) -> QueryCode:
@@ -217,7 +220,7 @@ class IGPN(nn.Module):
             return self.encode_queries(patches.to(device))
 
     @torch.inference_mode()
-    def answer(self, scene: SceneCode, scale: Tensor, query: QueryCode) -> list[Proposals]:
+    def answer(self, scene: SceneCode, query: QueryCode) -> list[Proposals]:
         """What one scene answers to each of P queries."""
         with mixed_precision(scene.maps.device):
             rpn = self.propose(scene, query)
@@ -231,7 +234,7 @@ class IGPN(nn.Module):
             sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
             large = torch.nonzero(sides > 1).flatten()
             kept = large[nms(boxes[large], similarities[large], self.settings.nms_iou)]
-            answers.append(Proposals((boxes[kept] / scale).cpu(), similarities[kept].cpu()))
+            answers.append(Proposals((boxes[kept] / scene.scale).cpu(), similarities[kept].cpu()))
         return answers
 
 

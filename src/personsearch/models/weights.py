@@ -74,7 +74,7 @@ def find_weights(name_or_folder: str | Path) -> Path:
 def load_weights(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedModel:
     """A search network for inference. Raises WeightsError when files are missing, damaged, or of something else."""
     folder, config = read_config(name_or_folder, SearchNetwork)
-    network = build_search_network(_settings(NetworkSettings, config, folder))
+    network = build_search_network(read_settings(NetworkSettings, config, folder))
     _fill(network, _tensors(folder), folder / MODEL_FILE)
     keep_memory()
     return LoadedModel(prepare_for_inference(network.to(device)), config, fingerprint(folder / MODEL_FILE))
@@ -83,7 +83,7 @@ def load_weights(name_or_folder: str | Path, device: str | torch.device = "cpu")
 def load_proposer(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedProposer:
     """An IGPN for inference. Raises WeightsError when files are missing, damaged, or of something else."""
     folder, config = read_config(name_or_folder, IGPN)
-    network = build_igpn(_settings(IGPNSettings, config, folder))
+    network = build_igpn(read_settings(IGPNSettings, config, folder))
     _fill(network, _tensors(folder), folder / MODEL_FILE)
     keep_memory()
     return LoadedProposer(prepare_for_inference(network.to(device)), config, fingerprint(folder / MODEL_FILE))
@@ -106,7 +106,8 @@ def read_config(name_or_folder: str | Path, wanted: type[Trainable] | None = Non
 S = TypeVar("S")
 
 
-def _settings(kind: type[S], config: dict[str, Any], folder: Path) -> S:
+def read_settings(kind: type[S], config: dict[str, Any], folder: Path) -> S:
+    """The network's settings of a config.json. Raises WeightsError."""
     try:
         return settings_from_dict(kind, config["network"])
     except (KeyError, TypeError, AttributeError, SettingError) as error:
@@ -125,7 +126,7 @@ def warm_network(folder: Path, settings: NetworkSettings) -> SearchNetwork:
     """A network to train whose backbone and embedding come from a run's folder; the rest is random."""
     folder, config = read_config(folder, SearchNetwork)
     network = build_search_network(replace(settings, layout=config["network"]["layout"]))
-    _take(network, folder, {"stem.": "stem.", "head.backbone.": "head.backbone.", "head.embedding.": "head.embedding."})
+    _take(network, folder)
     return network
 
 
@@ -133,19 +134,24 @@ def warm_igpn(folder: Path, settings: IGPNSettings) -> IGPN:
     """An IGPN to train whose backbone comes from the run's folder of a search network; the rest is random."""
     folder, config = read_config(folder, SearchNetwork)
     network = build_igpn(replace(settings, layout=config["network"]["layout"]))
-    _take(network, folder, {"stem.": "stem.", "head.backbone.": "head."})
+    _take(network, folder)
     return network
 
 
-def _take(network: Trainable, folder: Path, parts: Mapping[str, str]) -> None:
-    """Fills parts of a network: each prefix of the stored names with the prefix that it has here."""
-    taken = {
-        here + key.removeprefix(there): tensor
-        for key, tensor in _tensors(folder).items()
-        for there, here in parts.items()
-        if key.startswith(there)
-    }
-    _fill(network, {**network.state_dict(), **taken}, folder / MODEL_FILE)
+def _take(network: Trainable, folder: Path) -> None:
+    """Fills the backbone, and the embedding if there is one, wherever conv4 is cut in either network."""
+    stored = {_whole_name(key): tensor for key, tensor in _tensors(folder).items()}
+    own = network.state_dict()
+    taken = {key: stored[_whole_name(key)] for key in own if _whole_name(key).startswith(_TAKEN)}
+    _fill(network, {**own, **taken}, folder / MODEL_FILE)
+
+
+_TAKEN = ("conv1.", "layer", "mean", "std", "embedding.")
+
+
+def _whole_name(key: str) -> str:
+    """The name of a tensor in a ResNet that is not cut: without the part that it lies in."""
+    return key.removeprefix("stem.").removeprefix("head.").removeprefix("backbone.")
 
 
 def fingerprint(path: Path) -> str:

@@ -32,6 +32,9 @@ LEAST_HEIGHT = 24
 FINE_FROM = 230
 """Pixels; people higher than this are rendered with the fine body mesh."""
 
+_HOUSEHOLD = 10
+"""How many people a place is home to, at least: more than a picture mostly names."""
+
 Rng = np.random.Generator
 
 
@@ -157,8 +160,9 @@ def choose_place(settings: Settings, index: int, rng: Rng) -> tuple[int, int]:
 
 
 def train_places(settings: Settings) -> int:
-    """How many places training pictures have."""
-    return max(len(KINDS), (settings.scenes - settings.test_scenes) // 10)
+    """How many places training pictures have: with homes so few that a place has people enough."""
+    places = max(len(KINDS), (settings.scenes - settings.test_scenes) // 10)
+    return max(1, min(places, len(pool(settings, "train")) // _HOUSEHOLD)) if settings.home else places
 
 
 def scene_rng(settings: Settings, index: int) -> Rng:

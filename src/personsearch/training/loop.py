@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from personsearch.errors import PersonSearchError, SettingError
 from personsearch.models.runtime import mixed_precision
 from personsearch.models.search_network import Targets
 from personsearch.training.checkpoints import load_checkpoint, save_checkpoint
-from personsearch.training.processes import average_gradients, is_first
+from personsearch.training.processes import all_agree, average_gradients, is_first
 from personsearch.training.recipes import OptimizerSettings
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -81,6 +81,8 @@ class Training:
             raise SettingError(f"optimizer.kind {self.settings.kind}: choose one of {', '.join(_OPTIMIZERS)}")
         if self.settings.schedule not in _SCHEDULES:
             raise SettingError(f"optimizer.schedule {self.settings.schedule}: choose one of {', '.join(_SCHEDULES)}")
+        if self.settings.accumulate < 1:
+            raise SettingError(f"optimizer.accumulate {self.settings.accumulate}: give 1 or more parts")
         self.optimizer = _OPTIMIZERS[self.settings.kind](self._groups(), self.settings)
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -115,8 +117,8 @@ class Training:
                 continue
             log.add(step, learning_rate(step, self.settings), losses)
             if (step + 1) % every == 0 or step + 1 == self.settings.steps:
-                self._save(out, step + 1)
                 on_checkpoint(step + 1)
+                self._save(out, step + 1)  # last: what a kill leaves undone is then done again
             on_step(step + 1)
 
     def _step(self, step: int, batch: Batch) -> dict[str, float]:
@@ -129,13 +131,14 @@ class Training:
             output = self._forward(part)
             losses: dict[str, Tensor] = self.criterion(output)
             total = torch.stack(list(losses.values())).sum()
-            if not total.isfinite():
+            if not all_agree(bool(total.isfinite()), total.device):
                 raise PersonSearchError(
                     f"the loss is {total.item()} at step {step}: lower optimizer.rate and use --resume"
                 )
-            (total / len(parts)).backward()  # type: ignore[no-untyped-call]
+            share = len(part.images) / len(batch.images)
+            (total * share).backward()  # type: ignore[no-untyped-call]
             outputs.append(output)
-            means.update({name: loss.item() / len(parts) for name, loss in losses.items()})
+            means.update({name: loss.item() * share for name, loss in losses.items()})
         average_gradients(self._trained)
         nn.utils.clip_grad_norm_(self._trained, self.settings.clip)
         self.optimizer.step()
@@ -155,7 +158,7 @@ class Training:
     def _from(self, start: int, workers: int) -> Iterator[tuple[int, Batch]]:
         steps = range(start, self.settings.steps)
         loader = DataLoader(self.batches, batch_size=None, sampler=steps, num_workers=workers)
-        return zip(steps, loader, strict=True)
+        return zip(steps, _one_line_errors(loader), strict=True)
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"model": self.model, "criterion": self.criterion}
@@ -168,6 +171,15 @@ class Training:
 
     def _save(self, out: Path, step: int) -> None:
         save_checkpoint(out / CHECKPOINT, self._modules(), self.optimizer, {**self.facts, "step": step})
+
+
+def _one_line_errors(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """Errors of a loader's process come with its whole traceback as their message; the last line is the error's."""
+    try:
+        yield from batches
+    except PersonSearchError as error:
+        last = str(error).strip().splitlines()[-1]
+        raise type(error)(last.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from None
 
 
 class _Log:

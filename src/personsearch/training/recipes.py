@@ -38,7 +38,10 @@ class OptimizerSettings:
     drops: tuple[int, ...] = (40_000,)
     warmup: int = 500
     accumulate: int = 1
-    """In how many parts a step's scenes go through the network, one after the other: less memory, the same step."""
+    """In how many parts a step's scenes go through the network, one after the other: for less memory.
+
+    Losses are means over each part, weighted by its scenes; the OIM memory moves once, as without parts.
+    """
     clip: float = 10.0
     """Largest norm of the gradient."""
     frozen_stages: int = 2
@@ -51,7 +54,7 @@ class Recipe:
 
     name: str
     method: str
-    """What is trained (`experiment.py`): "binet", "binet_original_patches", "oim", or "patches", the warm-up."""
+    """What is trained (`methods.py`): "binet", "binet_original_patches", "oim", or "patches", the warm-up."""
     seed: int = 0
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()
@@ -109,7 +112,7 @@ def binet_rendered() -> Recipe:
             positive_fraction=0.5,
             train_proposals=ProposalSettings(4000, 1000),
             test_proposals=ProposalSettings(2000, 100),
-            test_size=SizeSettings(800, 1334),
+            test_size=SizeSettings(900, 1500),
         ),
         loss=LossSettings(oim=OIMSettings(queue=500, scalar=20.0), temperature=2.0, rpn_positive_iou=0.5),
         batches=BatchSettings(short_sides=(480, 600, 720), long_side=1200),
