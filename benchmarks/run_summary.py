@@ -26,7 +26,6 @@ def summarize(run: Path) -> dict[str, Any]:
         "seed": config["recipe"]["seed"],
         "training_data": config["training_data"],
         "steps": lines[-1]["step"],
-        "scenes_a_step": config["recipe"]["batches"]["scenes"],
         "minutes": round(sum(line["seconds"] for line in lines) / 60, 1),
         "cores": os.cpu_count(),
         "first_losses": mean(lines[:10]),

@@ -275,6 +275,7 @@ def evaluate(
     profile: Annotated[str, typer.Option(help="Rules in dispute: strict, or seqnet.")] = "strict",
     min_score: Annotated[float | None, typer.Option(help="Least confidence of what is searched (0.5).")] = None,
     cbgm: Annotated[tuple[int, int] | None, typer.Option(help="Re-rank by company: answers people.")] = None,
+    size: Annotated[tuple[int, int] | None, typer.Option(help="SHORT LONG sides that scenes are resized to.")] = None,
     gallery_size: Annotated[int | None, typer.Option(min=1, help="Scenes in the gallery of a query.")] = None,
     subset: Annotated[str | None, typer.Option(help="Of CUHK-SYSU: occlusion, or resolution.")] = None,
     cross_camera: Annotated[bool, typer.Option("--cross-camera", help="Of PRW: other cameras only.")] = False,
@@ -289,7 +290,7 @@ def evaluate(
     Example: personsearch evaluate binet-rendered --data coco:rendered --gallery-size 100 --json
     """
     from personsearch.data.sources import load_benchmark
-    from personsearch.experiment import evaluate_model, read_with, rules_of
+    from personsearch.experiment import evaluate_model, read_with, resized, rules_of
     from personsearch.models.runtime import best_device
     from personsearch.models.weights import load_weights
     from personsearch.report import draw_worst, per_query
@@ -301,7 +302,8 @@ def evaluate(
     rules = rules_of(profile, min_score, cbgm)
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
     benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
-    reader = read_with(load_weights(model, device or best_device()).model, branch)
+    network = load_weights(model, device or best_device()).model
+    reader = read_with(network if size is None else resized(network, *size), branch)
     with bar("evaluating") as tell:
 
         def shown(items: Iterable[Any], text: str, total: int) -> Iterable[Any]:

@@ -17,6 +17,7 @@ from torchvision.ops import box_iou
 import personsearch
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
+from personsearch.data.transforms import SizeSettings
 from personsearch.errors import DataError, SettingError
 from personsearch.evaluation.cbgm import CBGM
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, evaluate_search, labeled_boxes
@@ -194,6 +195,17 @@ _BRANCHES: dict[str, Callable[[SearchNetwork], Reader]] = {
     "search": lambda network: network,
     "instance": InstanceReader,
 }
+
+
+def resized(network: SearchNetwork, short: int, long: int) -> SearchNetwork:
+    """The network, which from now on resizes scenes to `short` pixels on their short side, at most `long` on the other.
+
+    Raises SettingError for an impossible size.
+    """
+    if not 32 <= short <= long:
+        raise SettingError(f"scenes of {short}x{long} pixels are impossible: give 32 or more, the short side first")
+    network.settings = replace(network.settings, test_size=SizeSettings(short, long))
+    return network
 
 
 def rules_of(profile: str, score_threshold: float | None = None, cbgm: tuple[int, int] | None = None) -> Rules:

@@ -18,7 +18,7 @@ from personsearch.data.records import Benchmark
 from personsearch.errors import SettingError
 from personsearch.evaluation.cbgm import CBGM
 from personsearch.evaluation.protocols import PROFILES
-from personsearch.experiment import evaluate_model, read_with, rules_of
+from personsearch.experiment import evaluate_model, read_with, resized, rules_of
 from personsearch.geometry.detections import Detections
 from personsearch.models.binet import encode_patches
 from personsearch.models.search_network import SearchNetwork
@@ -78,6 +78,14 @@ def test_unknown_choices_are_refused(benchmark: Benchmark, small_network: Search
         read_with(small_network, "both")
     with pytest.raises(SettingError, match="choose one of strict, seqnet"):
         rules_of("mild")
+
+
+def test_scenes_are_read_in_the_size_that_is_asked_for(small_network: SearchNetwork) -> None:
+    image = Image.new("RGB", (300, 200))
+    assert resized(small_network, 50, 70).prepare(image)[0].shape == (1, 3, 47, 70)
+    for short, long in ((20, 60), (80, 60)):
+        with pytest.raises(SettingError, match="the short side first"):
+            resized(small_network, short, long)
 
 
 def test_rules_of_a_profile() -> None:

@@ -26,6 +26,7 @@ ALLOWED = {
     "methods": {"data", "models", "losses", "training"},
     "experiment": {"geometry", "data", "models", "training", "evaluation", "methods"},
     "describe": {"models", "training"},
+    "guided": {"data", "models", "evaluation"},
     "report": {"geometry", "data", "search", "evaluation", "experiment"},
     "demo": {"geometry", "data", "models", "search", "evaluation", "console"},
     "console": {"search"},

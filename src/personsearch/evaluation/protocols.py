@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -193,6 +193,38 @@ def _best(table: _Table, names: Sequence[str], ranking: _Ranking, top: int) -> l
         score, similarity = float(table.scores[row]), float(ranking.similarities[row])
         answers.append(Answer(names[table.scene_of[row]], (x1, y1, x2, y2), score, similarity, row in right))
     return answers
+
+
+def evaluate_guided(
+    benchmark: Benchmark,
+    answers: Sequence[Mapping[str, tuple[Tensor, Tensor]]],
+    *,
+    rules: Rules = Rules(),
+) -> SearchResult:
+    """Judges a model that is asked with each query: by the same rule, on answers that are the query's own.
+
+    `answers` holds for each query the boxes [N, 4] and similarities [N] of each scene of its gallery; a scene that
+    is missing has none. There is no detection to judge, so its figures are zero. Raises DataError like
+    `evaluate_search`, and ValueError when there is not one mapping a query.
+    """
+    if not benchmark.queries:
+        raise DataError(f"{benchmark.name} has no queries: nobody is seen twice in its test scenes")
+    if len(answers) != len(benchmark.queries):
+        raise ValueError(f"{len(answers)} answers for {len(benchmark.queries)} queries")
+    one = torch.ones(1, 1)
+    scenes = {scene.name: scene for scene in benchmark.test}
+    judged = []
+    for query, found in zip(benchmark.queries, answers, strict=True):
+        # a similarity is the product with a query of one number, so that one rule serves both kinds of model
+        as_found = {name: Detections(boxes, torch.ones(len(boxes)), s[:, None]) for name, (boxes, s) in found.items()}
+        names = [name for name in dict.fromkeys((*query.gallery, query.scene)) if name in scenes]
+        own = replace(benchmark, test=tuple(scenes[name] for name in names))
+        table = _Table(own, {name: as_found.get(name, Detections.empty(1)) for name in names}, rules)
+        judged.append(_judge(table, query, one[0], next(table.similarities(one)), benchmark.name))
+    precisions, ranks = zip(*judged, strict=True)
+    if all(ap is None for ap in precisions):
+        raise DataError(f"{benchmark.name} has no query with anything to find but itself: give larger galleries")
+    return SearchResult(tuple(precisions), tuple(ranks), 0.0, 0.0)
 
 
 def evaluate_detection(

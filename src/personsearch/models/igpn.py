@@ -21,7 +21,12 @@ from personsearch.data.transforms import SizeSettings, resize
 from personsearch.errors import SettingError
 from personsearch.geometry.assignment import Matcher
 from personsearch.geometry.deltas import decode_boxes
-from personsearch.models.correlation import CorrelatedScene, ImprovedCrossCorrelation, VanillaCrossCorrelation
+from personsearch.models.correlation import (
+    CorrelatedScene,
+    CorrelationKernel,
+    ImprovedCrossCorrelation,
+    VanillaCrossCorrelation,
+)
 from personsearch.models.relation import LocalRelationBlock, NoLocalRelation, QueryRelation, mean_relation
 from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, STEM_CHANNELS, Head, Stem
 from personsearch.models.rpn import STRIDE, AnchorSettings, ProposalSettings, RPNOutput, make_anchors
@@ -115,6 +120,21 @@ class IGPNOutput:
     matches: Tensor
     """[P, N]: index of the matched person of the pair, negative for none"""
     targets: list[Targets] = field(repr=False)
+
+
+def cat_queries(codes: Sequence[QueryCode]) -> QueryCode:
+    """Several queries as one batch; at least one."""
+    return QueryCode(
+        _cat_kernels([code.similarity for code in codes]),
+        _cat_kernels([code.regression for code in codes]),
+        torch.cat([code.features for code in codes]),
+    )
+
+
+def _cat_kernels(kernels: Sequence[Any]) -> Any:
+    if isinstance(kernels[0], CorrelationKernel):
+        return CorrelationKernel(torch.cat([k.first for k in kernels]), torch.cat([k.second for k in kernels]))
+    return torch.cat(list(kernels))
 
 
 class IGPN(nn.Module):

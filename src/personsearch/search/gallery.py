@@ -111,7 +111,7 @@ class Gallery:
         return (folder / _ABOUT).is_file()
 
     def close(self) -> None:
-        """Merges the small files of this session and lets other writers in. Harmless when called twice."""
+        """Merges the small files written since it was opened and lets other writers in. Harmless when called twice."""
         if self._lock is None:
             return
         try:
