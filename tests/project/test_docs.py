@@ -21,7 +21,7 @@ SAMPLE = PACKAGE / "sample" / "images"
 
 # what the README does at full size, small enough to be run here
 SMALLER = {
-    "--identities 700 --scenes 2000": "--identities 10 --scenes 30 --width 500 --height 300",
+    "--identities 1000 --scenes 2300": "--identities 10 --scenes 30 --width 500 --height 300",
     "--out runs/warm": "--out runs/warm --backbone random --set optimizer.steps=1 --set patches.identities=3",
     "--out runs/binet": (
         "--out runs/binet --set optimizer.steps=1 --set network.rois=8 --set batches.short_sides=[96]"
