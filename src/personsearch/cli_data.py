@@ -14,7 +14,9 @@ from personsearch.errors import DataError, SettingError
 LAYOUTS = ("coco", "cuhk-sysu", "prw")
 """What `synthesize` can write."""
 
-data = typer.Typer(help="Look after benchmarks.", no_args_is_help=True)
+data = typer.Typer(
+    help="Look after benchmarks.\n\nExample: personsearch data check coco:rendered", no_args_is_help=True
+)
 
 
 def synthesize(
