@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from personsearch.data.batches import pad_images
 from personsearch.data.patches import crop_patches
 from personsearch.errors import SettingError
 from personsearch.losses.criteria import BINetCriterion, LossSettings
@@ -18,6 +19,7 @@ from personsearch.models.binet import BINetOutput, encode_patches, original_patc
 from personsearch.models.resnet import STEM_CHANNELS
 from personsearch.models.roi_align import roi_align
 from personsearch.models.rpn import RPNOutput
+from personsearch.models.runtime import mixed_precision
 from personsearch.models.search_network import (
     Branch,
     NetworkSettings,
@@ -191,13 +193,21 @@ def test_patches_resized_or_in_their_own_size(small_network: SearchNetwork) -> N
             (10, 4, 35, 60, (0.4, 0.2, 24.6, 56)),
             (70, 0, 101, 62, (0, -3, 31, 62)),
         ):
-            maps = small_network.stem(images[:1, :, top:bottom, left:right])
+            maps = small_network.stem(pad_images([images[0, :, top:bottom, left:right]], (64, 64)))
             expected.append(roi_align(maps, [torch.tensor([whole])], (14, 6), 16))
         features = small_network.head.backbone(torch.cat(expected))
     assert expected[0].shape == (1, STEM_CHANNELS, 14, 6)
     torch.testing.assert_close(original.features, features)
     nobody = original_patches(small_network, images, [boxes[1], boxes[1]])
     assert (nobody.features.shape, nobody.embeddings.shape) == ((0, 2048), (0, 256))
+
+
+def test_narrow_people_give_finite_numbers(small_network: SearchNetwork) -> None:
+    images = torch.randint(0, 255, (1, 3, 96, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    narrow = [torch.tensor([[30.0, 10, 34 + width, 60 + width]]) for width in range(9)]
+    with torch.no_grad(), mixed_precision(torch.device("cpu")):
+        for box in narrow:
+            assert original_patches(small_network, images, [box]).embeddings.isfinite().all()
 
 
 def test_context_outside_the_box_never_reaches_the_instance_branch(small_network: SearchNetwork) -> None:

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from personsearch.data.batches import pad_images
 from personsearch.data.patches import crop_patches
 from personsearch.geometry.detections import Detections
 from personsearch.models.runtime import mixed_precision
@@ -50,6 +51,11 @@ def resized_patches(network: SearchNetwork, images: Tensor, boxes: Sequence[Tens
     return encode_patches(network, patches)
 
 
+_LEAST_SIDE = 64
+"""Narrow patches are padded to it: on maps one cell wide, PyTorch 2.15's bfloat16 convolutions on a CPU now and then
+give numbers that are not finite."""
+
+
 def original_patches(network: SearchNetwork, images: Tensor, boxes: Sequence[Tensor]) -> Branch:
     """Every region in its own size, and RoIAlign after the stem, so at the search branch's scale: "-O" of Table 6."""
     pooled = []
@@ -57,6 +63,7 @@ def original_patches(network: SearchNetwork, images: Tensor, boxes: Sequence[Ten
         for x1, y1, x2, y2 in some.tolist():
             left, top, right, bottom = math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
             patch = image[None, :, max(top, 0) : bottom, max(left, 0) : right]
+            patch = pad_images([patch[0]], (_LEAST_SIDE, _LEAST_SIDE))
             whole = torch.tensor([[x1 - max(left, 0), y1 - max(top, 0), x2 - max(left, 0), y2 - max(top, 0)]])
             pooled.append(network.pool(network.stem(patch), [whole.to(image.device)]))
     if not pooled:
