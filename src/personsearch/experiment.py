@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision.ops import box_iou
 
 import personsearch
+from personsearch.data.galleries import queries_by_scene
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
 from personsearch.data.transforms import SizeSettings
@@ -69,16 +70,12 @@ def train(
     """
     chosen = change_settings(get_recipe(recipe), settings)
     check_method(chosen)
-    if evaluate_on is not None and chosen.method == "igpn":
-        raise SettingError("IGPN is asked with queries, and not evaluated while it is trained: leave evaluate_on out")
     if (out / CHECKPOINT).exists() and not resume:
         raise SettingError(f"{out} holds a run already: go on with --resume, or give another --out")
     benchmark = load_benchmark(data)
     if not benchmark.train or not benchmark.identities:
         raise DataError(f"{data}: no training scenes with identities in it; give a benchmark with a train split")
-    judged = None if evaluate_on is None else load_benchmark(evaluate_on)
-    if judged is not None and not judged.queries:
-        raise DataError(f"{evaluate_on} has no queries to evaluate checkpoints with: give a benchmark with test scenes")
+    judged = None if evaluate_on is None else load_judged(chosen, evaluate_on)
     device = device or best_device()
     with joined(device) as share:
         torch.manual_seed(chosen.seed)
@@ -113,6 +110,16 @@ def train(
 EVALUATIONS = "evaluations.jsonl"
 
 
+def load_judged(recipe: AnyRecipe, spec: str) -> Benchmark:
+    """What checkpoints are evaluated on. Raises SettingError for IGPN, DataError without queries."""
+    if recipe.method == "igpn":
+        raise SettingError("IGPN is asked with queries, and not evaluated while it is trained: leave evaluate_on out")
+    benchmark = load_benchmark(spec)
+    if not benchmark.queries:
+        raise DataError(f"{spec} has no queries to evaluate checkpoints with: give a benchmark with test scenes")
+    return benchmark
+
+
 def note_evaluation(path: Path, step: int, network: SearchNetwork, benchmark: Benchmark) -> None:
     """Adds a line with the figures of a network in training, which stays as it is."""
     figures = evaluate_model(prepare_for_inference(copy.deepcopy(network)), benchmark).result.as_dict()
@@ -130,7 +137,7 @@ def refuse_other_settings(stored: dict[str, Any], wanted: dict[str, Any], out: P
     if wanted["recipe"]["optimizer"]["schedule"] != "drops":
         free = set()
     for part in ("recipe", "training_data"):
-        old, new = _flat(stored[part]), _flat(wanted[part])
+        old, new = _flat(stored.get(part, {})), _flat(wanted[part])
         changed = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k)]
         for key in sorted(set(changed) - free):
             began = f"{out} was begun with {key}={old.get(key)}, not {new.get(key)}"
@@ -237,9 +244,7 @@ def evaluate_model(
     for name, value, known in (("boxes", boxes, encode), ("query", query, ask)):
         if value not in known:
             raise SettingError(f"{name} {value}: choose one of {', '.join(known)}")
-    wanted: dict[str, list[int]] = {}
-    for index, one in enumerate(benchmark.queries):
-        wanted.setdefault(one.scene, []).append(index)
+    wanted = queries_by_scene(benchmark.queries)
     # detection AP looks at faint detections, too; below 0.05 there are far too many
     least = min(0.05, rules.score_threshold)
     asked: dict[int, Tensor] = {}

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from personsearch.data.galleries import queries_by_scene
 from personsearch.data.records import Benchmark, Box
 from personsearch.evaluation.protocols import Rules, SearchResult, evaluate_guided
 from personsearch.models.igpn import IGPN, Proposals, QueryCode, cat_queries
@@ -72,9 +73,7 @@ def propose_all(proposer: IGPN, benchmark: Benchmark, progress: Callable[..., It
 
 def _query_codes(proposer: IGPN, benchmark: Benchmark, progress: Callable[..., Iterable[Any]]) -> list[QueryCode]:
     scenes = {scene.name: scene for scene in benchmark.test}
-    asked: dict[str, list[int]] = {}
-    for index, query in enumerate(benchmark.queries):
-        asked.setdefault(query.scene, []).append(index)
+    asked = queries_by_scene(benchmark.queries)
     codes: dict[int, QueryCode] = {}
     for name, indices in progress(asked.items(), "reading queries", len(asked)):
         image = scenes[name].read()
@@ -102,9 +101,7 @@ def embed_again(
 ) -> list[Answers]:
     """The same boxes with the cosines of an embedder; each scene is read once."""
     again: list[Answers] = [{} for _ in answers]
-    asked: dict[str, list[int]] = {}
-    for index, query in enumerate(benchmark.queries):
-        asked.setdefault(query.scene, []).append(index)
+    asked = queries_by_scene(benchmark.queries)
     queries: dict[int, Tensor] = {}
     read: dict[str, list[Tensor]] = {}
     for scene in progress(benchmark.test, "embedding proposals", len(benchmark.test)):

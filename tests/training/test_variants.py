@@ -19,7 +19,6 @@ from personsearch.models.binet import BINetOutput, encode_patches, original_patc
 from personsearch.models.resnet import STEM_CHANNELS
 from personsearch.models.roi_align import roi_align
 from personsearch.models.rpn import RPNOutput
-from personsearch.models.runtime import mixed_precision
 from personsearch.models.search_network import (
     Branch,
     NetworkSettings,
@@ -202,12 +201,15 @@ def test_patches_resized_or_in_their_own_size(small_network: SearchNetwork) -> N
     assert (nobody.features.shape, nobody.embeddings.shape) == ((0, 2048), (0, 256))
 
 
-def test_narrow_people_give_finite_numbers(small_network: SearchNetwork) -> None:
-    images = torch.randint(0, 255, (1, 3, 96, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    narrow = [torch.tensor([[30.0, 10, 34 + width, 60 + width]]) for width in range(9)]
-    with torch.no_grad(), mixed_precision(torch.device("cpu")):
-        for box in narrow:
-            assert original_patches(small_network, images, [box]).embeddings.isfinite().all()
+def test_the_stem_never_sees_a_narrow_patch(small_network: SearchNetwork) -> None:
+    sides = []
+    small_network.stem.register_forward_pre_hook(lambda _stem, inputs: sides.extend(inputs[0].shape[2:]))
+    images = torch.randint(0, 255, (1, 3, 96, 128), dtype=torch.uint8)
+    narrow = torch.tensor([[30.0, 10, 34, 60], [30, 10, 100, 14], [120, 2, 128, 9]])
+    with torch.no_grad():
+        assert original_patches(small_network, images, [narrow]).embeddings.isfinite().all()
+    assert len(sides) == 6
+    assert min(sides) >= 64
 
 
 def test_context_outside_the_box_never_reaches_the_instance_branch(small_network: SearchNetwork) -> None:

@@ -60,6 +60,14 @@ def draw_gallery(positives: set[str], pools: Iterable[Sequence[str]], size: int,
     return chosen
 
 
+def queries_by_scene(queries: Sequence[Query]) -> dict[str, list[int]]:
+    """The places in `queries` of those who are asked for in each scene, so that its picture is read once."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, query in enumerate(queries):
+        places[query.scene].append(place)
+    return dict(places)
+
+
 def scenes_holding(scenes: Iterable[Scene]) -> Mapping[int, set[str]]:
     """Names of the scenes that hold each identity; an empty set for any other."""
     holding: dict[int, set[str]] = defaultdict(set)

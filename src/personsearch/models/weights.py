@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -30,24 +30,18 @@ Trainable = SearchNetwork | IGPN
 """What has weights of its own in a folder; config.json names the class."""
 
 
-@dataclass(frozen=True)
-class LoadedModel:
-    """A network ready to search, and what is known of it."""
+N = TypeVar("N", SearchNetwork, IGPN)
+S = TypeVar("S", NetworkSettings, IGPNSettings)
 
-    model: SearchNetwork
+
+@dataclass(frozen=True)
+class LoadedModel(Generic[N]):
+    """A network ready for inference, and what is known of it."""
+
+    model: N
     config: dict[str, Any]
     fingerprint: str
     """Of the weights themselves: galleries remember it."""
-
-
-@dataclass(frozen=True)
-class LoadedProposer:
-    """An IGPN ready to be asked, and what is known of it."""
-
-    model: IGPN
-    config: dict[str, Any]
-    fingerprint: str
-    """Of the weights themselves."""
 
 
 def save_weights(folder: Path, network: Trainable, facts: Mapping[str, Any]) -> None:
@@ -71,22 +65,22 @@ def find_weights(name_or_folder: str | Path) -> Path:
     raise WeightsError(f"no weights {name_or_folder}: give a folder with {MODEL_FILE} and {CONFIG_FILE}; {known}")
 
 
-def load_weights(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedModel:
+def load_weights(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedModel[SearchNetwork]:
     """A search network for inference. Raises WeightsError when files are missing, damaged, or of something else."""
     folder, config = read_config(name_or_folder, SearchNetwork)
-    network = build_search_network(read_settings(NetworkSettings, config, folder))
+    return _loaded(build_search_network(read_settings(NetworkSettings, config, folder)), config, folder, device)
+
+
+def load_proposer(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedModel[IGPN]:
+    """An IGPN for inference. Raises WeightsError when files are missing, damaged, or of something else."""
+    folder, config = read_config(name_or_folder, IGPN)
+    return _loaded(build_igpn(read_settings(IGPNSettings, config, folder)), config, folder, device)
+
+
+def _loaded(network: N, config: dict[str, Any], folder: Path, device: str | torch.device) -> LoadedModel[N]:
     _fill(network, _tensors(folder), folder / MODEL_FILE)
     keep_memory()
     return LoadedModel(prepare_for_inference(network.to(device)), config, fingerprint(folder / MODEL_FILE))
-
-
-def load_proposer(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedProposer:
-    """An IGPN for inference. Raises WeightsError when files are missing, damaged, or of something else."""
-    folder, config = read_config(name_or_folder, IGPN)
-    network = build_igpn(read_settings(IGPNSettings, config, folder))
-    _fill(network, _tensors(folder), folder / MODEL_FILE)
-    keep_memory()
-    return LoadedProposer(prepare_for_inference(network.to(device)), config, fingerprint(folder / MODEL_FILE))
 
 
 def read_config(name_or_folder: str | Path, wanted: type[Trainable] | None = None) -> tuple[Path, dict[str, Any]]:
@@ -101,9 +95,6 @@ def read_config(name_or_folder: str | Path, wanted: type[Trainable] | None = Non
     if wanted is not None and held != wanted.__name__:
         raise WeightsError(f"{folder}: holds an {held}, where a {wanted.__name__} is needed; give other weights")
     return folder, config
-
-
-S = TypeVar("S")
 
 
 def read_settings(kind: type[S], config: dict[str, Any], folder: Path) -> S:
