@@ -239,6 +239,7 @@ def train(
     settings: Annotated[list[str] | None, typer.Option("--set", help="a.b=value; may be repeated.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
     backbone: Annotated[str | None, typer.Option(help="File of ImageNet weights, a run, or 'random'.")] = None,
+    start: Annotated[str | None, typer.Option(help="Weights to train further, by name or folder.")] = None,
     evaluate_on: Annotated[str | None, typer.Option(help="LAYOUT:DIR to evaluate each checkpoint on.")] = None,
     checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
     device: Device = None,
@@ -248,7 +249,10 @@ def train(
     Example: personsearch train binet_rendered --data coco:rendered --out runs/a --set optimizer.steps=500
     """
     from personsearch.experiment import train as run
+    from personsearch.methods import Whole
 
+    if start is not None and backbone is not None:
+        raise SettingError("--start brings a backbone with it: leave --backbone out")
     with bar("training") as tell:
         run(
             recipe,
@@ -256,7 +260,7 @@ def train(
             out,
             settings=settings or [],
             resume=resume,
-            backbone=backbone,
+            backbone=backbone if start is None else Whole(start),
             evaluate_on=evaluate_on,
             checkpoint_every=checkpoint_every,
             device=device,

@@ -65,8 +65,8 @@ def train(
     processes divide the scenes of each step, and the first one writes.
 
     `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
-    the embedding from, or "random". `on_step` hears the steps done and the total. Raises SettingError, DataError
-    or WeightsError before anything is written.
+    the embedding from, "random", or `Whole` weights to train further. `on_step` hears the steps done and the
+    total. Raises SettingError, DataError or WeightsError before anything is written.
     """
     chosen = change_settings(get_recipe(recipe), settings)
     check_method(chosen)

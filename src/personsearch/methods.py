@@ -22,12 +22,20 @@ from personsearch.models.igpn import IGPN, build_igpn
 from personsearch.models.resnet import load_imagenet
 from personsearch.models.runtime import mixed_precision
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork, build_search_network
-from personsearch.models.weights import Trainable, read_imagenet, warm_igpn, warm_network
+from personsearch.models.weights import Trainable, read_imagenet, warm_igpn, warm_network, whole_network
 from personsearch.models.whitening import whiten
 from personsearch.training.recipes import AnyRecipe, IGPNRecipe, Recipe
 
-Backbone = Path | str | None
-"""A file of ImageNet weights, None for torchvision's, the folder of a run, or "random"."""
+
+@dataclass(frozen=True)
+class Whole:
+    """Some weights that are trained further, all of them, and not the backbone alone."""
+
+    name_or_folder: str | Path
+
+
+Backbone = Path | str | Whole | None
+"""A file of ImageNet weights, None for torchvision's, the folder of a run, "random", or whole weights."""
 Share = tuple[int, int]
 """Rank of this process, and how many there are."""
 
@@ -66,12 +74,15 @@ def prepare(recipe: AnyRecipe, benchmark: Benchmark, backbone: Backbone, share: 
     batches = method.batches(benchmark, recipe, share)
     model.to(device)
     criterion.to(device)
-    return Prepared(recipe, network, model, criterion, batches, lambda: method.start(network, batches))
+    start = _as_built if isinstance(backbone, Whole) else method.start
+    return Prepared(recipe, network, model, criterion, batches, lambda: start(network, batches))
 
 
 def build_network(recipe: Recipe, backbone: Backbone) -> SearchNetwork:
-    """The recipe's search network on ImageNet weights , its first stages frozen."""
-    if backbone == "random":
+    """The recipe's search network on ImageNet weights, or on others, its first stages frozen."""
+    if isinstance(backbone, Whole):
+        network = whole_network(backbone.name_or_folder, recipe.network)
+    elif backbone == "random":
         network = build_search_network(recipe.network)
     elif backbone is not None and Path(backbone).is_dir():
         network = warm_network(Path(backbone), recipe.network)
@@ -112,7 +123,7 @@ def _patch_batches(benchmark: Benchmark, recipe: Recipe, share: Share) -> Datase
 
 
 def _as_built(_network: SearchNetwork, _batches: Dataset[Batch]) -> None:
-    """The papers' start: a random embedding layer."""
+    """The papers' start, a random embedding layer, or weights that are trained further."""
 
 
 @torch.no_grad()
@@ -165,6 +176,8 @@ def _nothing() -> None:
 
 def build_igpn_network(recipe: IGPNRecipe, backbone: Backbone) -> IGPN:
     """The recipe's IGPN on ImageNet weights, or on the backbone of a search network's run; first stages frozen."""
+    if isinstance(backbone, Whole):
+        raise SettingError(f"{recipe.name} starts from the backbone of other weights alone: give them by --backbone")
     if backbone == "random":
         network = build_igpn(recipe.network)
     elif backbone is not None and Path(backbone).is_dir():

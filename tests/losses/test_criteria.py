@@ -3,11 +3,14 @@
 import torch
 
 from personsearch.data.records import UNLABELED
+from personsearch.geometry.deltas import encode_boxes
 from personsearch.losses.criteria import BINetCriterion, LossSettings, OIMCriterion, detection_losses
+from personsearch.losses.detection import fit_loss
 from personsearch.losses.interaction import feature_interaction
 from personsearch.losses.oim import OIMMemory, OIMSettings, oim_loss
 from personsearch.models.binet import BINet
-from personsearch.models.search_network import SearchNetwork, Targets
+from personsearch.models.rpn import RPNOutput
+from personsearch.models.search_network import ROI_STD, Regions, SearchNetwork, SearchOutput, Targets
 
 # two labelled people and one without a name: two positives are sampled, so that one of them at least is labelled
 PEOPLE = Targets(
@@ -74,3 +77,28 @@ def test_baseline_is_detection_and_oim(small_network: SearchNetwork) -> None:
     memory = OIMMemory(5, 256, OIMSettings(queue=4))
     losses = OIMCriterion(memory, LossSettings())(small_network(IMAGES, [PEOPLE]))
     assert set(losses) == {"rpn_score", "rpn_box", "roi_score", "roi_box", "oim_search"}
+
+
+def _scene(fits: torch.Tensor) -> SearchOutput:
+    """Three regions, of which two are people; the first box will be right, the second is moved by half its width."""
+    truth = torch.tensor([[0.0, 0, 20, 60], [100.0, 0, 120, 60]])
+    regions = Regions([torch.tensor([[2.0, 1, 20, 58], [98.0, 0, 118, 60], [200.0, 0, 220, 60]])],
+                      torch.tensor([True, True, False]), truth, torch.tensor([0, 1]))  # fmt: skip
+    final = torch.stack([truth[0], truth[1] + torch.tensor([10.0, 0, 10, 0])])
+    deltas = torch.cat([encode_boxes(final, regions.boxes[0][:2], ROI_STD), torch.zeros(1, 4)]).requires_grad_()
+    rpn = RPNOutput(truth, torch.zeros(1, 2), torch.zeros(1, 2, 4))
+    return SearchOutput(rpn, regions, torch.zeros(3), fits, deltas, None, [PEOPLE])  # type: ignore[arg-type]
+
+
+def test_fit_is_the_overlap_of_the_final_box() -> None:
+    """The least loss of a cross-entropy is at its target: 1 for the box that is right, 1/3 for the moved one."""
+    best = torch.logit(torch.tensor([[1 - 1e-6], [1 / 3], [0.5]])).requires_grad_()
+    output = _scene(best)
+    fit_loss(output).backward()
+    assert best.grad is not None
+    torch.testing.assert_close(best.grad, torch.zeros(3, 1), atol=1e-5, rtol=0)
+    assert output.deltas.grad is None, "boxes are taught by the box loss alone"
+
+
+def test_a_head_that_says_nothing_of_fit_has_no_loss_for_it() -> None:
+    assert fit_loss(_scene(torch.zeros(3, 0))).item() == 0

@@ -6,7 +6,7 @@ from PIL import Image
 
 from personsearch.data.records import UNLABELED
 from personsearch.models.binet import BINet
-from personsearch.models.search_network import SearchNetwork, Targets
+from personsearch.models.search_network import SearchNetwork, Targets, box_scores
 
 PEOPLE = Targets(torch.tensor([[10.0, 5, 34, 60], [70.0, 8, 90, 62]]), torch.tensor([3, UNLABELED]))
 NOBODY = Targets(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
@@ -73,3 +73,10 @@ def test_embedding_does_not_depend_on_the_other_boxes(small_network: SearchNetwo
     boxes = torch.tensor([[10.0, 10, 50, 90], [100.0, 20, 130, 95]])
     both = small_network.embed(_picture(), boxes)
     torch.testing.assert_close(small_network.embed(_picture(), boxes[1:]), both[1:], atol=1e-2, rtol=1e-2)
+
+
+def test_boxes_are_ranked_by_person_score_and_fit() -> None:
+    logits, fits = torch.tensor([2.0, -1.0]), torch.tensor([[0.5], [3.0]])
+    torch.testing.assert_close(box_scores(logits, fits), (logits.sigmoid() * fits[:, 0].sigmoid()).sqrt())
+    torch.testing.assert_close(box_scores(logits, fits[:, :0]), logits.sigmoid())
+    assert box_scores(logits[:0], fits[:0]).shape == (0,)

@@ -34,7 +34,7 @@ ALLOWED = {
     "cli": {
         "cli_data",
         *("geometry", "data", "synthesis", "models", "losses", "training", "search", "evaluation"),
-        *("experiment", "report", "describe", "demo", "console"),
+        *("methods", "experiment", "report", "describe", "demo", "console"),
     },
 }
 EVERYBODYS = {"errors", "settings", ""}

@@ -10,7 +10,7 @@ from PIL import Image
 from personsearch.data.batches import BatchSettings, TrainingBatches, pad_images
 from personsearch.data.patches import crop_patches
 from personsearch.data.records import Person, Scene
-from personsearch.data.transforms import SizeSettings, flip, resize
+from personsearch.data.transforms import SizeSettings, flip, relight, resize
 from personsearch.errors import SettingError
 
 
@@ -119,3 +119,23 @@ def test_patches_are_the_boxes_contents() -> None:
     torch.testing.assert_close(patch[0, 0, 100], expected, atol=0.3, rtol=0)
     assert crop_patches(ramp, torch.zeros(0, 4)).shape == (0, 3, 224, 96)
     assert not crop_patches(ramp.requires_grad_(), torch.tensor([[20.0, 5, 68, 55]])).requires_grad
+
+
+def test_another_light_is_within_its_bounds_and_a_function_of_the_seed() -> None:
+    grey = torch.full((3, 4, 5), 100, dtype=torch.uint8)
+    seen = [relight(grey, 0.2, seed) for seed in range(50)]
+    levels = torch.stack([image[:, 0, 0].float() for image in seen])
+    assert levels.min() >= 75
+    assert levels.max() <= 125
+    assert levels.mean(dim=1).std() > 5, "bright and dark"
+    assert (levels.max(dim=1).values - levels.min(dim=1).values).max() <= 10, "colours change less"
+    assert torch.equal(seen[3], relight(grey, 0.2, 3))
+    assert torch.equal(grey, relight(grey, 0.0, 3))
+    assert grey.eq(100).all()
+
+
+def test_batches_are_relit_by_setting() -> None:
+    scenes = [_scene(0)]
+    plain, lit = (TrainingBatches(scenes, BatchSettings(1, (100,), 200, False, light), 0)[0] for light in (0.0, 0.3))
+    assert not torch.equal(plain.images, lit.images)
+    assert torch.equal(plain.boxes[0], lit.boxes[0])

@@ -20,8 +20,9 @@ from personsearch.data.batches import Batch
 from personsearch.data.pictures import ImageFile
 from personsearch.data.records import UNLABELED, Benchmark, Person, Query, Scene
 from personsearch.errors import DataError, ImageError, PersonSearchError, SettingError, WeightsError
-from personsearch.methods import build_network
+from personsearch.methods import Whole, build_network
 from personsearch.models.weights import load_weights
+from personsearch.settings import change_settings
 from personsearch.training.loop import Training, learning_rate
 from personsearch.training.recipes import OptimizerSettings, get_recipe
 
@@ -128,6 +129,21 @@ def test_a_warm_up_on_patches_hands_backbone_and_embedding_on(tmp_path: Path) ->
     for key in ("stem.layer3.0.conv1.weight", "head.backbone.layer4.0.conv1.weight", "head.embedding.weight"):
         assert torch.equal(network[key].half(), stored[key])
     assert not torch.equal(network["rpn.conv.weight"].half(), stored["rpn.conv.weight"])
+
+
+def test_whole_weights_are_trained_further(tmp_path: Path) -> None:
+    """All that they hold is taken; what the network has beside it starts at random."""
+    first = _train(tmp_path / "first", "network.box_fit=false", recipe="oim_rendered")
+    stored = load_file(first / "model.safetensors")
+    network = build_network(change_settings(get_recipe("oim_rendered"), TINY), Whole(first)).state_dict()
+    assert stored.keys() == network.keys() - {"head.fit.weight", "head.fit.bias"}
+    assert all(torch.equal(network[name].half(), tensor) for name, tensor in stored.items())
+
+
+def test_whole_weights_of_other_shapes_are_refused(finished: Path, tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="another shape"):
+        experiment.train("binet_cuhk_sysu", "coco:x", tmp_path / "run", backbone=Whole(finished), workers=0)
+    assert not (tmp_path / "run").exists()
 
 
 class Brightness(nn.Module):

@@ -51,7 +51,7 @@ def losses_of(recipe_name: str) -> tuple[dict[str, Tensor], Branch, Branch]:
     rpn = RPNOutput(boxes, torch.zeros(1, 3, requires_grad=True), torch.zeros(1, 3, 4, requires_grad=True))
     regions = Regions([boxes], torch.ones(3, dtype=torch.bool), boxes, IDENTITIES)
     logits, deltas = torch.zeros(3, requires_grad=True), torch.zeros(3, 4, requires_grad=True)
-    scene = SearchOutput(rpn, regions, logits, deltas, search, [Targets(boxes, IDENTITIES)])
+    scene = SearchOutput(rpn, regions, logits, torch.zeros(3, 0), deltas, search, [Targets(boxes, IDENTITIES)])
     memory = OIMMemory(4, 256, OIMSettings(queue=3))
     memory.lookup_table.copy_(unit(4, 3))
     criterion = BINetCriterion(memory, get_recipe(recipe_name).loss)

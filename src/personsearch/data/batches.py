@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from personsearch.data.records import Scene
-from personsearch.data.transforms import SizeSettings, fitted, flip, resize
+from personsearch.data.transforms import SizeSettings, fitted, flip, relight, resize
 from personsearch.errors import SettingError
 
 
@@ -25,6 +25,8 @@ class BatchSettings:
     """A batch is resized to one of these, drawn for each step."""
     long_side: int = 1000
     flip: bool = True
+    light: float = 0.0
+    """Brightness of a scene changes by up to this part, and its colours against each other by a quarter of it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class TrainingBatches(Dataset[Batch]):
         rank, processes = self.share
         own = len(everything) // processes
         drawn = everything[rank * own : (rank + 1) * own]
-        images, boxes, identities = zip(*(self._load(index, size, m) for index, m, _ in drawn), strict=True)
+        images, boxes, identities = zip(*(self._load(size, *one) for one in drawn), strict=True)
         # as large as the whole step needs, so that anchors do not depend on who trains what
         sizes = [fitted(self.scenes[i].width, self.scenes[i].height, size) for i, _, _ in everything]
         canvas = max(height for _, height in sizes), max(width for width, _ in sizes)
@@ -100,14 +102,14 @@ class TrainingBatches(Dataset[Batch]):
         orders = {e: np.random.default_rng((self.seed, 1, e)).permutation(len(self.scenes)) for e in epochs}
         return [int(orders[p // len(self.scenes)][p % len(self.scenes)]) for p in positions]
 
-    def _load(self, index: int, size: SizeSettings, mirrored: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _load(self, size: SizeSettings, index: int, mirrored: bool, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         scene = self.scenes[index]
         image, scale = resize(scene.read(), size)
         boxes = torch.tensor([p.box for p in scene.persons], dtype=torch.float32).reshape(-1, 4) * scale
         identities = torch.tensor([p.identity for p in scene.persons], dtype=torch.int64)
         if mirrored and self.settings.flip:
             image, boxes = flip(image, boxes)
-        return image, boxes, identities
+        return relight(image, self.settings.light, seed), boxes, identities
 
 
 def pad_images(images: Sequence[Tensor], least: tuple[int, int] = (0, 0)) -> Tensor:

@@ -1,4 +1,4 @@
-"""A picture together with its boxes: resized, flipped."""
+"""A picture together with its boxes: resized, flipped, relit."""
 
 from __future__ import annotations
 
@@ -43,3 +43,13 @@ def flip(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
     width = image.shape[2]
     x1, y1, x2, y2 = boxes.unbind(1)
     return image.flip(2), torch.stack([width - x2, y1, width - x1, y2], dim=1)
+
+
+def relight(image: Tensor, light: float, seed: int) -> Tensor:
+    """A picture [3, H, W] uint8 in another light: brighter or darker by up to the part `light`, and its channels
+    against each other by up to a quarter of that. The same for the same seed; 0 leaves it as it is.
+    """
+    random = np.random.default_rng((seed, 5))
+    gains = random.uniform(-1, 1) + random.uniform(-0.25, 0.25, (3, 1, 1))
+    factors = torch.from_numpy(1 + light * gains).float()
+    return (image * factors).round().clamp(0, 255).byte() if light else image

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from personsearch.errors import SettingError
-from personsearch.losses.detection import AnchorRule, related_losses, roi_losses, rpn_losses
+from personsearch.losses.detection import AnchorRule, fit_loss, related_losses, roi_losses, rpn_losses
 from personsearch.losses.interaction import feature_interaction, prediction_interaction
 from personsearch.losses.metric import supervised_contrastive
 from personsearch.losses.oim import OIMMemory, OIMSettings, oim_loss
@@ -45,10 +45,11 @@ class LossSettings:
 
 
 def detection_losses(output: SearchOutput, settings: LossSettings) -> dict[str, Tensor]:
-    """L_det: the four losses of Faster R-CNN."""
+    """L_det: the four losses of Faster R-CNN, and that of a head which says how well boxes fit."""
     rpn_score, rpn_box = rpn_losses(output.rpn, output.targets, AnchorRule(settings.rpn_positive_iou))
     roi_score, roi_box = roi_losses(output)
-    return {"rpn_score": rpn_score, "rpn_box": rpn_box, "roi_score": roi_score, "roi_box": roi_box}
+    detection = {"rpn_score": rpn_score, "rpn_box": rpn_box, "roi_score": roi_score, "roi_box": roi_box}
+    return detection | ({"roi_fit": fit_loss(output)} if output.fits.shape[1] else {})
 
 
 class OIMCriterion(nn.Module):

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.ops import box_iou
 
 from personsearch.geometry.assignment import Matcher, Sampler
-from personsearch.geometry.deltas import encode_boxes
+from personsearch.geometry.deltas import decode_boxes, encode_boxes
 from personsearch.models.igpn import IGPNOutput
 from personsearch.models.rpn import RPN_STD, RPNOutput
 from personsearch.models.search_network import ROI_STD, SearchOutput, Targets
@@ -59,6 +60,18 @@ def roi_losses(output: SearchOutput) -> tuple[Tensor, Tensor]:
     references = torch.cat(output.regions.positive_boxes())
     aims = encode_boxes(output.regions.matched_boxes, references, ROI_STD)
     return score_loss, _box_loss(output.deltas[positive], aims, beta=1.0, count=len(positive))
+
+
+def fit_loss(output: SearchOutput) -> Tensor:
+    """Cross-entropy of what is said of a positive region's fit against its final box's overlap with the person.
+
+    Zero where nothing is said.
+    """
+    positive = output.regions.positive
+    said = output.fits[positive]
+    boxes = decode_boxes(output.deltas[positive].detach(), torch.cat(output.regions.positive_boxes()), ROI_STD)
+    overlap = box_iou(boxes, output.regions.matched_boxes).diagonal()[:, None].expand_as(said)
+    return F.binary_cross_entropy_with_logits(said, overlap, reduction="sum") / max(len(said), 1)
 
 
 def _box_loss(predicted: Tensor, aims: Tensor, beta: float, count: int) -> Tensor:

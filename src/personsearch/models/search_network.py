@@ -44,6 +44,8 @@ class NetworkSettings:
     positive_fraction: float = 0.25
     train_proposals: ProposalSettings = ProposalSettings(12000, 2000)
     test_proposals: ProposalSettings = ProposalSettings(6000, 300)
+    box_fit: bool = False
+    """Whether the head also says how well a box fits, so that suppression keeps the better one of two."""
     nms_iou: float = 0.4
     test_size: SizeSettings = SizeSettings(600, 1000)
 
@@ -97,19 +99,38 @@ class SearchOutput:
     regions: Regions
     logits: Tensor
     """[R] person or not"""
+    fits: Tensor
+    """[R, 1] logit of the overlap that the region's box will have, or [R, 0] where nothing says so"""
     deltas: Tensor
     """[R, 4]"""
     search: Branch
     targets: list[Targets] = field(repr=False)
 
 
-class RoIHead(nn.Module):
-    """conv5 and three readings of its feature: is it a person, where exactly, and who."""
+class NoFit(nn.Module):
+    """Says nothing of how well boxes fit: the papers' head, whose boxes are ranked by the person score alone."""
 
-    def __init__(self, backbone: Head) -> None:
+    def forward(self, features: Tensor) -> Tensor:
+        return features.new_zeros(len(features), 0)
+
+
+class BoxFit(nn.Linear):
+    """Logit of the overlap of a region's final box with the person (Jiang et al., IoU-Net, 2018)."""
+
+    def __init__(self) -> None:
+        super().__init__(HEAD_CHANNELS, 1)
+        nn.init.normal_(self.weight, std=0.01)
+        nn.init.zeros_(self.bias)
+
+
+class RoIHead(nn.Module):
+    """conv5 and the readings of its feature: is it a person, where exactly, how exactly, and who."""
+
+    def __init__(self, backbone: Head, fit: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
         self.score = nn.Linear(HEAD_CHANNELS, 1)
+        self.fit = fit
         self.delta = nn.Linear(HEAD_CHANNELS, 4)
         self.embedding = nn.Linear(HEAD_CHANNELS, EMBEDDING_DIM)
         for layer, std in ((self.score, 0.01), (self.delta, 0.001), (self.embedding, 0.01)):
@@ -120,10 +141,17 @@ class RoIHead(nn.Module):
         """Features [P, 2048] to features and unit-length embeddings."""
         return Branch(features, F.normalize(self.embedding(features).float()))
 
-    def forward(self, regions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pooled regions [R, 1024, h, w] to features [R, 2048], logits [R] and deltas [R, 4]."""
+    def forward(self, regions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Pooled regions [R, 1024, h, w] to features [R, 2048], logits [R], fits [R, 0 or 1] and deltas [R, 4]."""
         features = self.backbone(regions)
-        return features, self.score(features).float()[:, 0], self.delta(features).float()
+        logits = self.score(features).float()[:, 0]
+        return features, logits, self.fit(features).float(), self.delta(features).float()
+
+
+def box_scores(logits: Tensor, fits: Tensor) -> Tensor:
+    """What boxes are ranked by, [R] in [0, 1]: the geometric mean of person score and, where there is one, fit."""
+    said = torch.cat([logits[:, None], fits], dim=1)
+    return said.sigmoid().log().mean(dim=1).exp()
 
 
 class SearchNetwork(nn.Module):
@@ -143,9 +171,9 @@ class SearchNetwork(nn.Module):
         maps = self.stem(images)
         rpn = self.rpn(maps)
         regions = self._sample_regions(rpn, images, targets)
-        features, logits, deltas = self.head(self.pool(maps, regions.boxes))
+        features, logits, fits, deltas = self.head(self.pool(maps, regions.boxes))
         branch = self.head.branch(features[regions.positive])
-        return SearchOutput(rpn, regions, logits, deltas, branch, list(targets))
+        return SearchOutput(rpn, regions, logits, fits, deltas, branch, list(targets))
 
     @torch.inference_mode()
     def detect(self, image: Image.Image, score_threshold: float = 0.5) -> Detections:
@@ -155,9 +183,9 @@ class SearchNetwork(nn.Module):
         with mixed_precision(pixels.device):
             maps = self.stem(pixels)
             proposals = self.rpn(maps).proposals(0, size, self.settings.test_proposals)
-            features, logits, deltas = self.head(self.pool(maps, [proposals]))
+            features, logits, fits, deltas = self.head(self.pool(maps, [proposals]))
         boxes = clip_boxes_to_image(decode_boxes(deltas, proposals, ROI_STD), size)
-        scores = logits.sigmoid()
+        scores = box_scores(logits, fits)
         sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
         kept = torch.nonzero((scores >= score_threshold) & (sides > 1)).flatten()
         kept = kept[nms(boxes[kept], scores[kept], self.settings.nms_iou)]
@@ -170,7 +198,7 @@ class SearchNetwork(nn.Module):
         pixels, scale = self.prepare(image)
         with mixed_precision(pixels.device):
             regions = self.pool(self.stem(pixels), [(boxes.to(pixels.device) * scale).float()])
-            features, _, _ = self.head(regions)
+            features = self.head.backbone(regions)
         return self.head.branch(features).embeddings.cpu()
 
     def prepare(self, image: Image.Image) -> tuple[Tensor, Tensor]:
@@ -213,4 +241,5 @@ def build_search_network(settings: NetworkSettings) -> SearchNetwork:
     if not 1 <= blocks <= CONV4_BLOCKS:
         raise SettingError(f"network.conv4_blocks {blocks}: give a number from 1 to {CONV4_BLOCKS}")
     rpn = RPN(STEM_CHANNELS, 512, settings.anchors)
-    return SearchNetwork(Stem(layout, blocks), rpn, RoIHead(Head(layout, stride=2, blocks=blocks)), settings)
+    head = RoIHead(Head(layout, stride=2, blocks=blocks), BoxFit() if settings.box_fit else NoFit())
+    return SearchNetwork(Stem(layout, blocks), rpn, head, settings)

@@ -31,7 +31,7 @@ Trainable = SearchNetwork | IGPN
 
 
 N = TypeVar("N", SearchNetwork, IGPN)
-S = TypeVar("S", NetworkSettings, IGPNSettings)
+S = TypeVar("S")
 
 
 @dataclass(frozen=True)
@@ -118,6 +118,17 @@ def warm_network(folder: Path, settings: NetworkSettings) -> SearchNetwork:
     folder, config = read_config(folder, SearchNetwork)
     network = build_search_network(replace(settings, layout=config["network"]["layout"]))
     _take(network, folder)
+    return network
+
+
+def whole_network(name_or_folder: str | Path, settings: NetworkSettings) -> SearchNetwork:
+    """A network to train further, all of it; a part that the weights lack starts at random.
+
+    Raises WeightsError when they hold another network, or one of other shapes.
+    """
+    folder, config = read_config(name_or_folder, SearchNetwork)
+    network = build_search_network(replace(settings, layout=config["network"]["layout"]))
+    _fill(network, {**network.state_dict(), **_tensors(folder)}, folder / MODEL_FILE)
     return network
 
 

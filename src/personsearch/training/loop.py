@@ -55,7 +55,7 @@ def learning_rate(step: int, settings: OptimizerSettings) -> float:
     return settings.rate * warm * _SCHEDULES[settings.schedule](step, settings)
 
 
-_FRESH = ("rpn.", "score.", "delta.", "similarity.", "regression.", "relation.", "local.", "search.")
+_FRESH = ("rpn.", "score.", "fit.", "delta.", "similarity.", "regression.", "relation.", "local.", "search.")
 """Parts that start at random, in either network."""
 
 

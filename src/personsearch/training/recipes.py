@@ -112,12 +112,13 @@ def binet_rendered() -> Recipe:
             positive_fraction=0.5,
             train_proposals=ProposalSettings(4000, 1000),
             test_proposals=ProposalSettings(2000, 100),
+            box_fit=True,
             test_size=SizeSettings(900, 1500),
         ),
         loss=LossSettings(oim=OIMSettings(queue=500, scalar=20.0), temperature=2.0, rpn_positive_iou=0.5),
-        batches=BatchSettings(short_sides=(480, 600, 720), long_side=1200),
+        batches=BatchSettings(short_sides=(560, 680, 800), long_side=1400, light=0.25),
         optimizer=OptimizerSettings(
-            "adamw", rate=0.000025, fresh_factor=16.0, steps=1400, schedule="cosine", warmup=40, frozen_stages=3
+            "adamw", rate=0.00003, fresh_factor=16.0, steps=2400, schedule="cosine", warmup=40, frozen_stages=3
         ),
     )
 
