@@ -66,7 +66,7 @@ app = typer.Typer(
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of shipped weights, or a folder with weights.")]
-Data = Annotated[str, typer.Option(help="LAYOUT:DIR, with layout coco, cuhk-sysu, prw or mot.")]
+Data = Annotated[str, typer.Option(help="LAYOUT:DIR, with layout coco, cuhk-sysu, prw, mot or crops.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; by default cuda where there is one.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 At = Annotated[float | None, typer.Option(help="Seconds into the video, where IMAGE is a video.")]

@@ -71,7 +71,7 @@ def _convert(coco: Path, layout: str, out: Path) -> None:
 
 @data.command()
 def check(
-    spec: Annotated[str, typer.Argument(metavar="SPEC", help="LAYOUT:DIR, with layout coco, cuhk-sysu, prw or mot.")],
+    spec: Annotated[str, typer.Argument(metavar="SPEC", help="LAYOUT:DIR: coco, cuhk-sysu, prw, mot or crops.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
 ) -> None:
     """Name every missing or damaged file of a benchmark, and print its counts beside the published ones.

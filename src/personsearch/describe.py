@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
+from personsearch.errors import WeightsError
 from personsearch.models.correlation import ImprovedCrossCorrelation, VanillaCrossCorrelation
 from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
-from personsearch.models.search_network import NetworkSettings, build_search_network
+from personsearch.models.reid import ReidNet, ReidSettings, build_reid
+from personsearch.models.search_network import NetworkSettings, SearchNetwork, build_search_network
 from personsearch.models.weights import MODEL_FILE, Trainable, fingerprint, read_config, read_settings
 from personsearch.settings import settings_to_dict
 from personsearch.training.recipes import get_recipe
@@ -24,10 +27,9 @@ def describe_recipe(name: str) -> dict[str, Any]:
 def describe_weights(name: str) -> dict[str, Any]:
     """Name, fingerprint, parameters and config of some weights. Raises WeightsError."""
     folder, config = read_config(name)
-    kind: type[IGPNSettings] | type[NetworkSettings] = IGPNSettings
-    if config["class"] != IGPN.__name__:
-        kind = NetworkSettings
-    network = _empty(read_settings(kind, config, folder))
+    if config["class"] not in _SETTINGS:
+        raise WeightsError(f"{folder}: holds weights of {config['class']}, which this version does not know")
+    network = _empty(read_settings(_SETTINGS[config["class"]], config, folder))
     return {
         "name": name,
         "fingerprint": fingerprint(folder / MODEL_FILE),
@@ -36,10 +38,22 @@ def describe_weights(name: str) -> dict[str, Any]:
     }
 
 
-def _empty(settings: NetworkSettings | IGPNSettings) -> Trainable:
+_SETTINGS: dict[str, type[Any]] = {
+    SearchNetwork.__name__: NetworkSettings,
+    IGPN.__name__: IGPNSettings,
+    ReidNet.__name__: ReidSettings,
+}
+_BUILDERS: dict[type[Any], Callable[[Any], Trainable]] = {
+    NetworkSettings: build_search_network,
+    IGPNSettings: build_igpn,
+    ReidSettings: build_reid,
+}
+
+
+def _empty(settings: Any) -> Trainable:
     """The network without memory for its weights: the vanilla correlation alone would take a gigabyte."""
     with torch.device("meta"):
-        return build_igpn(settings) if isinstance(settings, IGPNSettings) else build_search_network(settings)
+        return _BUILDERS[type(settings)](settings)
 
 
 def _counted(network: Trainable) -> dict[str, int]:

@@ -25,15 +25,16 @@ from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, eva
 from personsearch.geometry.detections import Detections
 from personsearch.methods import Backbone, check_method, prepare
 from personsearch.models.binet import InstanceReader
+from personsearch.models.reid import embedding_dim
 from personsearch.models.runtime import best_device, keep_memory, prepare_for_inference
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
-from personsearch.models.weights import save_weights
+from personsearch.models.weights import load_weights, save_weights
 from personsearch.settings import change_settings, settings_to_dict
 from personsearch.training.checkpoints import read_facts
 from personsearch.training.curves import draw_losses
 from personsearch.training.loop import CHECKPOINT, LOG, Training
 from personsearch.training.processes import joined
-from personsearch.training.recipes import AnyRecipe, Recipe, get_recipe
+from personsearch.training.recipes import AnyRecipe, Recipe, ReidRecipe, get_recipe
 
 Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
 """Wraps an iterable with a description and a total, to show how far a long operation is."""
@@ -56,13 +57,15 @@ def train(
     checkpoint_every: int = 200,
     workers: int = 1,
     evaluate_on: str | None = None,
+    detector: str | None = None,
     on_step: Callable[[int, int], None] = lambda _step, _total: None,
 ) -> Path:
     """Trains a recipe on a benchmark in the run's folder `out`, which it returns.
 
     The folder holds loadable weights from the first checkpoint on, log.jsonl, and losses.png at the end. With
     `evaluate_on`, a benchmark, each checkpoint is evaluated there, into evaluations.jsonl. Started by torchrun, the
-    processes divide the scenes of each step, and the first one writes.
+    processes divide the scenes of each step, and the first one writes. A re-id network also trains on the boxes that
+    `detector`, weights, finds in the training scenes; they are kept in detected.json.
 
     `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
     the embedding from, "random", or `Whole` weights to train further. `on_step` hears the steps done and the
@@ -76,10 +79,13 @@ def train(
     if not benchmark.train or not benchmark.identities:
         raise DataError(f"{data}: no training scenes with identities in it; give a benchmark with a train split")
     judged = None if evaluate_on is None else load_judged(chosen, evaluate_on)
+    if detector is not None and not isinstance(chosen, ReidRecipe):
+        raise SettingError(f"{recipe} finds people itself: leave the detector out")
     device = device or best_device()
     with joined(device) as share:
         torch.manual_seed(chosen.seed)
-        made = prepare(chosen, benchmark, backbone, share, device)
+        detected = None if detector is None else find_people(benchmark, detector, out / DETECTED, device)
+        made = prepare(chosen, benchmark, backbone, share, device, detected)
         stored = describe_run(made.recipe, benchmark)
         if (out / CHECKPOINT).exists():
             refuse_other_settings(read_facts(out / CHECKPOINT), stored, out)
@@ -111,13 +117,36 @@ EVALUATIONS = "evaluations.jsonl"
 
 
 def load_judged(recipe: AnyRecipe, spec: str) -> Benchmark:
-    """What checkpoints are evaluated on. Raises SettingError for IGPN, DataError without queries."""
-    if recipe.method == "igpn":
-        raise SettingError("IGPN is asked with queries, and not evaluated while it is trained: leave evaluate_on out")
+    """What checkpoints are evaluated on. Raises SettingError for what cannot be, DataError without queries."""
+    if not isinstance(recipe, Recipe):
+        raise SettingError(f"{recipe.name} needs other weights beside it to be evaluated: leave evaluate_on out")
     benchmark = load_benchmark(spec)
     if not benchmark.queries:
         raise DataError(f"{spec} has no queries to evaluate checkpoints with: give a benchmark with test scenes")
     return benchmark
+
+
+DETECTED = "detected.json"
+
+
+def find_people(benchmark: Benchmark, detector: str, cache: Path, device: str) -> dict[str, Tensor]:
+    """Boxes [N, 4] that a detector finds in each training scene; read from `cache` if another run wrote them there.
+
+    Raises SettingError when that was another detector, and WeightsError.
+    """
+    loaded = load_weights(detector, device)
+    if cache.exists():
+        held = json.loads(cache.read_text())
+        if held["detector"] != loaded.fingerprint:
+            raise SettingError(f"{cache} holds the boxes of another detector: give that one, or another --out")
+    else:
+        boxes = {s.name: loaded.model.detect(s.read()).boxes.round(decimals=2).tolist() for s in benchmark.train}
+        held = {"detector": loaded.fingerprint, "boxes": boxes}
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        part = cache.with_suffix(".part")
+        part.write_text(json.dumps(held))
+        part.replace(cache)
+    return {name: torch.tensor(boxes).reshape(-1, 4) for name, boxes in held["boxes"].items()}
 
 
 def note_evaluation(path: Path, step: int, network: SearchNetwork, benchmark: Benchmark) -> None:
@@ -162,6 +191,7 @@ def describe_run(recipe: AnyRecipe, benchmark: Benchmark) -> dict[str, Any]:
             "identities": benchmark.identities,
         },
         **({"embedding": EMBEDDING_DIM} if isinstance(recipe, Recipe) else {}),
+        **({"embedding": embedding_dim(recipe.network)} if isinstance(recipe, ReidRecipe) else {}),
         "personsearch": personsearch.__version__,
     }
 

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from personsearch.data.batches import Batch, TrainingBatches
 from personsearch.data.pairs import TrainingPairs
 from personsearch.data.patch_batches import PatchBatches
 from personsearch.data.records import Benchmark
+from personsearch.data.reid_batches import ReidBatches
 from personsearch.errors import SettingError
-from personsearch.losses.criteria import BINetCriterion, IGPNCriterion, OIMCriterion, PatchCriterion
+from personsearch.losses.criteria import BINetCriterion, IGPNCriterion, OIMCriterion, PatchCriterion, ReidCriterion
 from personsearch.losses.oim import OIMMemory
 from personsearch.models.binet import BINet, InstanceBranch, encode_patches, original_patches
 from personsearch.models.igpn import IGPN, build_igpn
+from personsearch.models.reid import ReidNet, build_reid, stripe_dim
 from personsearch.models.resnet import load_imagenet
 from personsearch.models.runtime import mixed_precision
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork, build_search_network
-from personsearch.models.weights import Trainable, read_imagenet, warm_igpn, warm_network, whole_network
+from personsearch.models.weights import (
+    SHIPPED,
+    Trainable,
+    read_imagenet,
+    warm_igpn,
+    warm_network,
+    warm_reid,
+    whole_network,
+)
 from personsearch.models.whitening import whiten
-from personsearch.training.recipes import AnyRecipe, IGPNRecipe, Recipe
+from personsearch.training.recipes import AnyRecipe, IGPNRecipe, Recipe, ReidRecipe
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,7 @@ class Whole:
 
 Backbone = Path | str | Whole | None
 """A file of ImageNet weights, None for torchvision's, the folder of a run, "random", or whole weights."""
+N = TypeVar("N", IGPN, ReidNet)
 Share = tuple[int, int]
 """Rank of this process, and how many there are."""
 
@@ -58,15 +70,30 @@ class Prepared:
 
 def check_method(recipe: AnyRecipe) -> None:
     """Raises SettingError for a method that the recipe's kind does not have."""
-    known = ["igpn"] if isinstance(recipe, IGPNRecipe) else list(_METHODS)
+    known = list(_METHODS) if isinstance(recipe, Recipe) else [_OTHERS[type(recipe)]]
     if recipe.method not in known:
         raise SettingError(f"unknown method {recipe.method}: choose one of {', '.join(known)}")
 
 
-def prepare(recipe: AnyRecipe, benchmark: Benchmark, backbone: Backbone, share: Share, device: str) -> Prepared:
-    """Builds everything on a device. Raises SettingError, DataError or WeightsError."""
+_OTHERS = {IGPNRecipe: "igpn", ReidRecipe: "reid"}
+
+
+def prepare(
+    recipe: AnyRecipe,
+    benchmark: Benchmark,
+    backbone: Backbone,
+    share: Share,
+    device: str,
+    detected: Mapping[str, Tensor] | None = None,
+) -> Prepared:
+    """Builds everything on a device. Raises SettingError, DataError or WeightsError.
+
+    `detected` are boxes [N, 4] found in the training scenes, by name, for a re-id network.
+    """
     if isinstance(recipe, IGPNRecipe):
         return _prepare_igpn(recipe, benchmark, backbone, share, device)
+    if isinstance(recipe, ReidRecipe):
+        return _prepare_reid(recipe, benchmark, backbone, share, device, detected or {})
     network = build_network(recipe, backbone)
     recipe = replace(recipe, network=network.settings)
     method = _METHODS[recipe.method]
@@ -84,14 +111,19 @@ def build_network(recipe: Recipe, backbone: Backbone) -> SearchNetwork:
         network = whole_network(backbone.name_or_folder, recipe.network)
     elif backbone == "random":
         network = build_search_network(recipe.network)
-    elif backbone is not None and Path(backbone).is_dir():
-        network = warm_network(Path(backbone), recipe.network)
+    elif is_run(backbone):
+        network = warm_network(Path(str(backbone)), recipe.network)
     else:
         weights, layout = read_imagenet(None if backbone is None else Path(backbone))
         network = build_search_network(replace(recipe.network, layout=layout.name))
         load_imagenet(network.stem, network.head.backbone, weights)
     network.stem.freeze(recipe.optimizer.frozen_stages)
     return network.to(memory_format=torch.channels_last)
+
+
+def is_run(backbone: Path | str | None) -> bool:
+    """Whether a backbone is the folder of a run, or the name of weights that ship, and not a file."""
+    return backbone is not None and (Path(backbone).is_dir() or (SHIPPED / str(backbone)).is_dir())
 
 
 def _binet(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, nn.Module]:
@@ -171,20 +203,51 @@ def _prepare_igpn(recipe: IGPNRecipe, benchmark: Benchmark, backbone: Backbone, 
 
 
 def _nothing() -> None:
-    """IGPN starts as it is built."""
+    """Starts as it is built."""
 
 
 def build_igpn_network(recipe: IGPNRecipe, backbone: Backbone) -> IGPN:
     """The recipe's IGPN on ImageNet weights, or on the backbone of a search network's run; first stages frozen."""
+    return _built(recipe, backbone, build_igpn, warm_igpn)
+
+
+# ------------------------------------------------------------------------------------------------------- re-id
+
+
+def _prepare_reid(
+    recipe: ReidRecipe,
+    benchmark: Benchmark,
+    backbone: Backbone,
+    share: Share,
+    device: str,
+    detected: Mapping[str, Tensor],
+) -> Prepared:
+    if share[1] > 1:
+        raise SettingError(f"{recipe.name} draws its patches in one process: start it without torchrun")
+    network = build_reid_network(recipe, backbone)
+    recipe = replace(recipe, network=network.settings)
+    batches = ReidBatches(benchmark.train, detected, recipe.batches, recipe.network.size, recipe.seed)
+    criterion = ReidCriterion(benchmark.identities, recipe.network.stripes, stripe_dim(recipe.network))
+    network.to(device)
+    return Prepared(recipe, network, network, criterion.to(device), batches, _nothing)
+
+
+def build_reid_network(recipe: ReidRecipe, backbone: Backbone) -> ReidNet:
+    """The recipe's re-id network on ImageNet weights, or on the backbone of a search network's run."""
+    return _built(recipe, backbone, build_reid, warm_reid)
+
+
+def _built(recipe: Any, backbone: Backbone, build: Callable[[Any], N], warm: Callable[[Path, Any], N]) -> N:
+    """A network of the second paper, its backbone from where it should be, its first stages frozen."""
     if isinstance(backbone, Whole):
         raise SettingError(f"{recipe.name} starts from the backbone of other weights alone: give them by --backbone")
     if backbone == "random":
-        network = build_igpn(recipe.network)
-    elif backbone is not None and Path(backbone).is_dir():
-        network = warm_igpn(Path(backbone), recipe.network)
+        network = build(recipe.network)
+    elif is_run(backbone):
+        network = warm(Path(str(backbone)), recipe.network)
     else:
         weights, layout = read_imagenet(None if backbone is None else Path(backbone))
-        network = build_igpn(replace(recipe.network, layout=layout.name))
+        network = build(replace(recipe.network, layout=layout.name))
         load_imagenet(network.stem, network.head, weights)
     network.stem.freeze(recipe.optimizer.frozen_stages)
     return network.to(memory_format=torch.channels_last)

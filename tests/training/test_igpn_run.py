@@ -81,9 +81,9 @@ def test_a_search_network_warms_igpn_up(tmp_path: Path) -> None:
 
 
 def test_weights_of_the_other_class_are_refused(finished: Path) -> None:
-    with pytest.raises(WeightsError, match="holds an IGPN, where a SearchNetwork is needed"):
+    with pytest.raises(WeightsError, match="holds weights of IGPN, not of SearchNetwork"):
         load_weights(finished)
-    with pytest.raises(WeightsError, match="holds an IGPN, where a SearchNetwork is needed"):
+    with pytest.raises(WeightsError, match="holds weights of IGPN, not of SearchNetwork"):
         train(finished.parent / "other", backbone=finished)
 
 

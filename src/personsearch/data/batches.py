@@ -84,7 +84,8 @@ class TrainingBatches(Dataset[Batch]):
         size = SizeSettings(int(random.choice(self.settings.short_sides)), self.settings.long_side)
         mirrored = (random.random(self.settings.scenes) < 0.5).tolist()
         seeds = random.integers(2**62, size=self.settings.scenes).tolist()
-        everything = list(zip(self._indices(step), mirrored, seeds, strict=True))
+        indices = drawn_places(step, self.settings.scenes, len(self.scenes), self.seed)
+        everything = list(zip(indices, mirrored, seeds, strict=True))
         rank, processes = self.share
         own = len(everything) // processes
         drawn = everything[rank * own : (rank + 1) * own]
@@ -94,14 +95,6 @@ class TrainingBatches(Dataset[Batch]):
         canvas = max(height for _, height in sizes), max(width for width, _ in sizes)
         return Batch(pad_images(images, canvas), list(boxes), list(identities), [seed for _, _, seed in drawn])
 
-    def _indices(self, step: int) -> list[int]:
-        """Every scene once an epoch, in a new order each time; epochs follow each other without a gap."""
-        count = self.settings.scenes
-        positions = range(step * count, (step + 1) * count)
-        epochs = {p // len(self.scenes) for p in positions}
-        orders = {e: np.random.default_rng((self.seed, 1, e)).permutation(len(self.scenes)) for e in epochs}
-        return [int(orders[p // len(self.scenes)][p % len(self.scenes)]) for p in positions]
-
     def _load(self, size: SizeSettings, index: int, mirrored: bool, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         scene = self.scenes[index]
         image, scale = resize(scene.read(), size)
@@ -110,6 +103,16 @@ class TrainingBatches(Dataset[Batch]):
         if mirrored and self.settings.flip:
             image, boxes = flip(image, boxes)
         return relight(image, self.settings.light, seed), boxes, identities
+
+
+def drawn_places(step: int, count: int, total: int, seed: int) -> list[int]:
+    """The `count` places that a step draws of `total`: each once an epoch, in a new order each time.
+
+    Epochs follow each other without a gap.
+    """
+    positions = range(step * count, (step + 1) * count)
+    orders = {e: np.random.default_rng((seed, 1, e)).permutation(total) for e in {p // total for p in positions}}
+    return [int(orders[p // total][p % total]) for p in positions]
 
 
 def pad_images(images: Sequence[Tensor], least: tuple[int, int] = (0, 0)) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from personsearch.data import coco, cuhk_sysu, mot, prw
+from personsearch.data import coco, crops, cuhk_sysu, mot, prw
 from personsearch.data.records import Benchmark
 from personsearch.errors import DataError, SettingError
 
@@ -33,6 +33,7 @@ LAYOUTS = {
     "cuhk-sysu": Layout(cuhk_sysu.load_cuhk_sysu, cuhk_sysu.list_files, cuhk_sysu.list_options),
     "prw": Layout(prw.load_prw, prw.list_files),
     "mot": Layout(mot.load_mot, mot.list_files),
+    "crops": Layout(crops.load_crops, crops.list_files),
 }
 
 

@@ -20,6 +20,7 @@ from personsearch.losses.metric import supervised_contrastive
 from personsearch.losses.oim import OIMMemory, OIMSettings, oim_loss
 from personsearch.models.binet import BINetOutput, PatchOutput
 from personsearch.models.igpn import IGPNOutput
+from personsearch.models.reid import ReidOutput
 from personsearch.models.search_network import SearchOutput
 
 
@@ -194,4 +195,26 @@ class IGPNCriterion(nn.Module):
         }
 
     def remember(self, outputs: Sequence[IGPNOutput]) -> None:
+        """Has no memory."""
+
+
+class ReidCriterion(nn.Module):
+    """Identities as classes: the cross-entropy of each stripe's own classifier, summed over stripes (PCB)."""
+
+    def __init__(self, identities: int, stripes: int, dim: int) -> None:
+        super().__init__()
+        layers = [nn.Linear(dim, identities) for _ in range(stripes)]
+        for layer in layers:
+            nn.init.normal_(layer.weight, std=0.001)
+            nn.init.zeros_(layer.bias)
+        self.classifiers = nn.ModuleList(layers)
+
+    def forward(self, output: ReidOutput) -> dict[str, Tensor]:
+        losses = [
+            F.cross_entropy(classifier(output.stripes[:, place]), output.identities)
+            for place, classifier in enumerate(self.classifiers)
+        ]
+        return {"identity": torch.stack(losses).sum()}
+
+    def remember(self, outputs: Sequence[ReidOutput]) -> None:
         """Has no memory."""

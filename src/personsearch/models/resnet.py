@@ -148,10 +148,14 @@ class Head(nn.Module):
         self.layer3 = _conv4_tail(blocks, layout)
         self.layer4 = _stage(STEM_CHANNELS, 512, 3, stride, layout)
 
-    def forward(self, regions: Tensor) -> Tensor:
+    def maps(self, regions: Tensor) -> Tensor:
+        """Before pooling: [R, 2048, h', w']."""
         # float32 from here on: means, distances and losses want more than bfloat16's 8 bits
-        features: Tensor = self.layer4(self.layer3(regions)).float().mean(dim=(2, 3))
-        return features
+        maps: Tensor = self.layer4(self.layer3(regions)).float()
+        return maps
+
+    def forward(self, regions: Tensor) -> Tensor:
+        return self.maps(regions).mean(dim=(2, 3))
 
 
 def load_imagenet(stem: Stem, head: Head, weights: Mapping[str, Tensor]) -> None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from personsearch.errors import SettingError, WeightsError
 from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
+from personsearch.models.reid import ReidNet, ReidSettings, build_reid
 from personsearch.models.resnet import HE2015, TORCHVISION, Layout
 from personsearch.models.runtime import keep_memory, prepare_for_inference
 from personsearch.models.search_network import NetworkSettings, SearchNetwork, build_search_network
@@ -26,11 +27,11 @@ CONFIG_FILE = "config.json"
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 
-Trainable = SearchNetwork | IGPN
+Trainable = SearchNetwork | IGPN | ReidNet
 """What has weights of its own in a folder; config.json names the class."""
 
 
-N = TypeVar("N", SearchNetwork, IGPN)
+N = TypeVar("N", SearchNetwork, IGPN, ReidNet)
 S = TypeVar("S")
 
 
@@ -77,6 +78,12 @@ def load_proposer(name_or_folder: str | Path, device: str | torch.device = "cpu"
     return _loaded(build_igpn(read_settings(IGPNSettings, config, folder)), config, folder, device)
 
 
+def load_reid(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedModel[ReidNet]:
+    """A re-id network for inference. Raises WeightsError when files are missing, damaged, or of something else."""
+    folder, config = read_config(name_or_folder, ReidNet)
+    return _loaded(build_reid(read_settings(ReidSettings, config, folder)), config, folder, device)
+
+
 def _loaded(network: N, config: dict[str, Any], folder: Path, device: str | torch.device) -> LoadedModel[N]:
     _fill(network, _tensors(folder), folder / MODEL_FILE)
     keep_memory()
@@ -93,7 +100,7 @@ def read_config(name_or_folder: str | Path, wanted: type[Trainable] | None = Non
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(f"{path}: damaged ({error}); copy it again") from None
     if wanted is not None and held != wanted.__name__:
-        raise WeightsError(f"{folder}: holds an {held}, where a {wanted.__name__} is needed; give other weights")
+        raise WeightsError(f"{folder}: holds weights of {held}, not of {wanted.__name__}; give other weights")
     return folder, config
 
 
@@ -136,6 +143,14 @@ def warm_igpn(folder: Path, settings: IGPNSettings) -> IGPN:
     """An IGPN to train whose backbone comes from the run's folder of a search network; the rest is random."""
     folder, config = read_config(folder, SearchNetwork)
     network = build_igpn(replace(settings, layout=config["network"]["layout"]))
+    _take(network, folder)
+    return network
+
+
+def warm_reid(folder: Path, settings: ReidSettings) -> ReidNet:
+    """A re-id network to train whose backbone comes from the run's folder of a search network; the rest is random."""
+    folder, config = read_config(folder, SearchNetwork)
+    network = build_reid(replace(settings, layout=config["network"]["layout"]))
     _take(network, folder)
     return network
 

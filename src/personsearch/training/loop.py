@@ -55,8 +55,11 @@ def learning_rate(step: int, settings: OptimizerSettings) -> float:
     return settings.rate * warm * _SCHEDULES[settings.schedule](step, settings)
 
 
-_FRESH = ("rpn.", "score.", "fit.", "delta.", "similarity.", "regression.", "relation.", "local.", "search.")
-"""Parts that start at random, in either network."""
+_FRESH = (
+    *("rpn.", "score.", "fit.", "delta.", "similarity.", "regression.", "relation.", "local.", "search."),
+    *("reduce.", "classifiers."),
+)
+"""Parts that start at random, in any network or criterion."""
 
 
 def _nothing(_step: int) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 from personsearch.data.batches import BatchSettings
 from personsearch.data.pairs import PairSettings
 from personsearch.data.patch_batches import PatchSettings
+from personsearch.data.reid_batches import ReidBatchSettings
 from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError
 from personsearch.losses.criteria import IGPNLossSettings, LossSettings
 from personsearch.losses.oim import OIMSettings
 from personsearch.models.igpn import IGPNSettings
+from personsearch.models.reid import ReidSettings
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.models.search_network import NetworkSettings
 
@@ -76,7 +78,19 @@ class IGPNRecipe:
     optimizer: OptimizerSettings = OptimizerSettings()
 
 
-AnyRecipe = Recipe | IGPNRecipe
+@dataclass(frozen=True)
+class ReidRecipe:
+    """All that a training run of a re-id network depends on, beside its data and the ImageNet weights."""
+
+    name: str
+    method: str = "reid"
+    seed: int = 0
+    network: ReidSettings = ReidSettings()
+    batches: ReidBatchSettings = ReidBatchSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+
+
+AnyRecipe = Recipe | IGPNRecipe | ReidRecipe
 
 
 def binet_cuhk_sysu() -> Recipe:
@@ -233,10 +247,51 @@ def _igpn_variant(variant: str, data: str) -> IGPNRecipe:
     return replace(IGPN_VARIANTS[variant](_IGPN_DATA[data]()), name=f"{variant}_{data}")
 
 
+def reid_cuhk_sysu() -> ReidRecipe:
+    """The re-id network behind IGPN, section 4.3: 60 epochs, 64 patches a step, a tenth of the rate after 40.
+
+    An epoch is taken as 30,000 patches: CUHK-SYSU and PRW have 15,000 labelled training boxes each, and about as many
+    detected ones fit them. The rate is that of new layers; the backbone has a tenth of it, as PCB does.
+    """
+    optimizer = OptimizerSettings(
+        rate=0.01, fresh_factor=10.0, weight_decay=0.0005, steps=28_000, drops=(18_700,), frozen_stages=0
+    )
+    return ReidRecipe("reid_cuhk_sysu", optimizer=optimizer)
+
+
+def reid_prw() -> ReidRecipe:
+    """The same for PRW."""
+    return replace(reid_cuhk_sysu(), name="reid_prw")
+
+
+def reid_rendered() -> ReidRecipe:
+    """A re-id network on rendered people, sized for two CPU cores."""
+    optimizer = OptimizerSettings(
+        "adamw", rate=0.00007, fresh_factor=10.0, steps=1000, schedule="cosine", warmup=30, frozen_stages=3
+    )
+    return ReidRecipe("reid_rendered", batches=ReidBatchSettings(patches=32, min_visible=0.4), optimizer=optimizer)
+
+
+def _pcb(recipe: ReidRecipe) -> ReidRecipe:
+    """PCB: six stripes of conv5 with stride 1, each reduced to 256 numbers (Sun et al., 2018)."""
+    return replace(recipe, network=replace(recipe.network, stride=1, stripes=6, reduced=256))
+
+
+REID_VARIANTS: dict[str, Callable[[ReidRecipe], ReidRecipe]] = {"reid": lambda recipe: recipe, "pcb": _pcb}
+"""Re-id networks of IGPN's Tables 3 and 4: ResNet-50 and PCB."""
+
+_REID_DATA = {"cuhk_sysu": reid_cuhk_sysu, "prw": reid_prw, "rendered": reid_rendered}
+
+
+def _reid_variant(variant: str, data: str) -> ReidRecipe:
+    return replace(REID_VARIANTS[variant](_REID_DATA[data]()), name=f"{variant}_{data}")
+
+
 RECIPES: dict[str, Callable[[], AnyRecipe]] = {
     **{f"{variant}_{data}": partial(_variant, variant, data) for variant in VARIANTS for data in _DATA},
     "patches_rendered": patches_rendered,
     **{f"{variant}_{data}": partial(_igpn_variant, variant, data) for variant in IGPN_VARIANTS for data in _IGPN_DATA},
+    **{f"{variant}_{data}": partial(_reid_variant, variant, data) for variant in REID_VARIANTS for data in _REID_DATA},
 }
 
 

@@ -1,0 +1,144 @@
+"""Re-id networks, the second stage behind IGPN (its section 4.3): ResNet-50, and PCB with its horizontal stripes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from personsearch.data.patches import crop_patches
+from personsearch.errors import SettingError
+from personsearch.geometry.detections import Detections
+from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, Head, Stem
+from personsearch.models.runtime import mixed_precision
+from personsearch.models.search_network import SearchNetwork, Targets
+
+_TOGETHER = 64
+"""Patches that are embedded in one go."""
+
+
+@dataclass(frozen=True)
+class ReidSettings:
+    """Numbers of a re-id network; the defaults are a plain ResNet-50."""
+
+    layout: str = "torchvision"
+    """Layout of the ImageNet weights that the backbone starts from: see `resnet.LAYOUTS`."""
+    size: tuple[int, int] = (384, 128)
+    """Height and width of its patches."""
+    stride: int = 2
+    """Of conv5; PCB keeps its maps fine with 1."""
+    stripes: int = 1
+    """Into how many pieces conv5's maps are cut, from head to foot."""
+    reduced: int = 0
+    """Numbers that each stripe is reduced to; 0 leaves the 2048 as they are."""
+
+
+@dataclass(frozen=True)
+class ReidOutput:
+    """What is said of P patches, and who is on them."""
+
+    stripes: Tensor
+    """[P, S, D]"""
+    identities: Tensor
+    """[P] int64"""
+
+
+class StripeReduction(nn.Module):
+    """PCB's: each stripe has a layer of its own to fewer numbers, with batch norm and ReLU."""
+
+    def __init__(self, stripes: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            nn.Sequential(nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU())
+            for _ in range(stripes)
+        )
+
+    def forward(self, stripes: Tensor) -> Tensor:
+        """[P, S, inputs] to [P, S, outputs]."""
+        return torch.stack([layer(stripes[:, place]) for place, layer in enumerate(self.layers)], dim=1)
+
+
+class ReidNet(nn.Module):
+    """Embeds cropped people. Identity counts and classifiers live in its criterion."""
+
+    def __init__(self, stem: Stem, head: Head, reduce: nn.Module, settings: ReidSettings) -> None:
+        super().__init__()
+        self.stem = stem
+        self.head = head
+        self.reduce = reduce
+        self.settings = settings
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return embedding_dim(self.settings)
+
+    def forward(self, patches: Tensor, targets: Sequence[Targets]) -> ReidOutput:
+        """Patches [P, 3, 384, 128], RGB in [0, 255], each with one person."""
+        return ReidOutput(self.read(patches), torch.cat([target.identities for target in targets]))
+
+    def read(self, patches: Tensor) -> Tensor:
+        """Patches [P, 3, 384, 128], RGB in [0, 255], to what each stripe says: [P, S, D]."""
+        maps = self.head.maps(self.stem(patches))
+        stripes = F.adaptive_avg_pool2d(maps, (self.settings.stripes, 1))[..., 0].transpose(1, 2)
+        said: Tensor = self.reduce(stripes)
+        return said.float()
+
+    @torch.inference_mode()
+    def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
+        """[N, S D] unit embeddings of the people in boxes [N, 4] xyxy, in the picture's own pixels."""
+        device = self.stem.mean.device
+        pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)
+        read = [torch.zeros(0, self.dim)]
+        for some in torch.split(boxes.cpu().float(), _TOGETHER):
+            if len(some):
+                with mixed_precision(device):
+                    said = self.read(crop_patches(pixels, some, self.settings.size).to(device))
+                read.append(F.normalize(said.flatten(1)).cpu())
+        return torch.cat(read)
+
+
+@dataclass(frozen=True)
+class DetectThenEmbed:
+    """A detector whose people another network tells apart: "Faster R-CNN + ResNet50" of IGPN's Figure 6."""
+
+    detector: SearchNetwork
+    embedder: ReidNet
+
+    def detect(self, image: Image.Image, score_threshold: float) -> Detections:
+        """Everybody that the detector finds, embedded anew."""
+        found = self.detector.detect(image, score_threshold)
+        return replace(found, embeddings=self.embed(image, found.boxes))
+
+    def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
+        """[N, D] unit embeddings of the people in boxes [N, 4]."""
+        return self.embedder.embed(image, boxes)
+
+
+def stripe_dim(settings: ReidSettings) -> int:
+    """How many numbers say what a stripe looks like."""
+    return settings.reduced or HEAD_CHANNELS
+
+
+def embedding_dim(settings: ReidSettings) -> int:
+    """Length of an embedding: that of all stripes one after the other."""
+    return settings.stripes * stripe_dim(settings)
+
+
+def build_reid(settings: ReidSettings) -> ReidNet:
+    """A re-id network with random weights. Raises SettingError for an unknown layout or impossible stripes."""
+    if settings.layout not in LAYOUTS:
+        raise SettingError(f"network.layout {settings.layout}: choose one of {', '.join(LAYOUTS)}")
+    for name, value, least in (("stripes", settings.stripes, 1), ("reduced", settings.reduced, 0)):
+        if value < least:
+            raise SettingError(f"network.{name} {value}: give {least} or more")
+    if settings.stride not in (1, 2):
+        raise SettingError(f"network.stride {settings.stride}: choose 1 or 2")
+    layout = LAYOUTS[settings.layout]
+    reduce = StripeReduction(settings.stripes, HEAD_CHANNELS, settings.reduced) if settings.reduced else nn.Identity()
+    return ReidNet(Stem(layout), Head(layout, settings.stride), reduce, settings)
