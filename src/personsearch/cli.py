@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from personsearch import __version__, cli_data
-from personsearch.console import bar, complain, flat, print_hits, print_json
+from personsearch import __version__, cli_data, cli_models
+from personsearch.console import bar, complain, print_hits, print_json, progress_of, refuse_overwriting
 from personsearch.errors import PersonSearchError, SettingError
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ DEFAULT_MODEL = "binet-rendered"
 OWN_MOMENT = 1.0
 """Seconds around a query's own frame of a video that show the query itself."""
 MOST_ON_A_SHEET = 60
-WORST = 10
-"""How many queries `evaluate --worst` draws."""
 
 
 class _Group(TyperGroup):
@@ -65,8 +63,6 @@ app = typer.Typer(
 )
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of shipped weights, or a folder with weights.")]
-Data = Annotated[str, typer.Option(help="LAYOUT:DIR, with layout coco, cuhk-sysu, prw, mot or crops.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; by default cuda where there is one.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 At = Annotated[float | None, typer.Option(help="Seconds into the video, where IMAGE is a video.")]
@@ -149,6 +145,10 @@ def search(
     min_gap: Annotated[float, typer.Option(help="Least seconds between two answers of one video.")] = 0.0,
     include_own: Annotated[bool, typer.Option("--include-own", help="Answer from IMAGE itself, too.")] = False,
     model: Annotated[str | None, typer.Option(help="Weights; by default the gallery's.")] = None,
+    proposer: Annotated[str | None, typer.Option(help="IGPN weights: ask every scene for the person anew.")] = None,
+    reid: Annotated[str | None, typer.Option(help="Re-id weights that rank what --proposer leaves.")] = None,
+    proposals: Annotated[int, typer.Option(min=1, help="How many proposals --proposer leaves.")] = 100,
+    codes_gb: Annotated[float, typer.Option(min=0, help="Disk for scenes as --proposer reads them.")] = 0.0,
     device: Device = None,
     out: Annotated[Path | None, typer.Option(help="Folder for sheet.jpg and results.json.")] = None,
     force: Force = False,
@@ -159,17 +159,32 @@ def search(
     Example: personsearch search g --image photos/a.jpg --box 412 180 470 345 --out answer
     """
     from personsearch.geometry.boxes import check_box
-    from personsearch.search.gallery import Gallery
+    from personsearch.search.gallery import CODES, Gallery
     from personsearch.search.searchers import load_searcher, read_scene
 
-    _refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
+    refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
+    if proposer is None and reid is not None:
+        raise SettingError("--reid ranks what a proposer leaves: give --proposer, too")
     held = Gallery.open(gallery)
     picture, moment = read_scene(image, at)
     inside = check_box(box, picture.width, picture.height)
-    searcher = load_searcher(model or held.about.model, device)
-    held.require_model(searcher.fingerprint)
     own = None if include_own else _own(image, moment, min_gap)
-    hits = held.search(searcher.encode_query(picture, inside), top, min_score=min_score, min_gap=min_gap, keep=own)
+    by = held.about.model
+    if proposer is None:
+        searcher = load_searcher(model or held.about.model, device)
+        held.require_model(searcher.fingerprint)
+        hits = held.search(searcher.encode_query(picture, inside), top, min_score=min_score, min_gap=min_gap, keep=own)
+    else:
+        from personsearch.search.two_stage import load_two_stages
+
+        by = proposer if reid is None else f"{proposer} and {reid}"
+        guided, codes = load_two_stages(proposer, reid, proposals, held.folder / CODES, int(codes_gb * 1e9), device)
+        asked = guided.encode_query(picture, inside)
+        with bar("asking") as tell:
+            (hits,) = guided.search(
+                [asked], held.scenes(), top, code_of=codes, min_gap=min_gap, allow=own, progress=progress_of(tell)
+            )
+        hits = [hit for hit in hits if hit.score >= min_score]
     results = {
         "query": {"source": str(image), "time": moment, "box": list(inside)},
         "gallery": str(gallery),
@@ -178,7 +193,7 @@ def search(
     if out is not None:
         from personsearch.search.drawing import contact_sheet
 
-        notes = [_moment(image, moment), "box " + " ".join(f"{v:.0f}" for v in inside), _holding(held)]
+        notes = [_moment(image, moment), "box " + " ".join(f"{v:.0f}" for v in inside), _holding(held, by)]
         out.mkdir(parents=True, exist_ok=True)
         contact_sheet(picture, inside, hits[:MOST_ON_A_SHEET], notes=notes).save(out / "sheet.jpg", quality=90)
         (out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
@@ -207,7 +222,7 @@ def detect(
     from personsearch.search.drawing import draw_scene
     from personsearch.search.searchers import load_searcher, read_scene
 
-    _refuse_overwriting([] if out is None else [out], force)
+    refuse_overwriting([] if out is None else [out], force)
     picture, moment = read_scene(image, at)
     found = load_searcher(model, device, min_score).encode_scene(picture)
     people = sorted(zip(found.boxes.tolist(), found.scores.tolist(), strict=True))
@@ -231,120 +246,9 @@ app.command()(cli_data.synthesize)
 app.add_typer(cli_data.data, name="data")
 
 
-@app.command()
-def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="For example binet_rendered.")],
-    data: Data,
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
-    settings: Annotated[list[str] | None, typer.Option("--set", help="a.b=value; may be repeated.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
-    backbone: Annotated[str | None, typer.Option(help="File of ImageNet weights, a run, or 'random'.")] = None,
-    start: Annotated[str | None, typer.Option(help="Weights to train further, by name or folder.")] = None,
-    evaluate_on: Annotated[str | None, typer.Option(help="LAYOUT:DIR to evaluate each checkpoint on.")] = None,
-    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
-    device: Device = None,
-) -> None:
-    """Train a recipe; the run's folder is then a model for `index` and `evaluate`.
-
-    Example: personsearch train binet_rendered --data coco:rendered --out runs/a --set optimizer.steps=500
-    """
-    from personsearch.experiment import train as run
-    from personsearch.methods import Whole
-
-    if start is not None and backbone is not None:
-        raise SettingError("--start brings a backbone with it: leave --backbone out")
-    with bar("training") as tell:
-        run(
-            recipe,
-            data,
-            out,
-            settings=settings or [],
-            resume=resume,
-            backbone=backbone if start is None else Whole(start),
-            evaluate_on=evaluate_on,
-            checkpoint_every=checkpoint_every,
-            device=device,
-            on_step=lambda step, total: tell(step, total, f"step {step}"),
-        )
-    typer.echo(f"{out}: trained; evaluate it: personsearch evaluate {out} --data {data}")
-
-
-@app.command()
-def evaluate(
-    model: Model,
-    data: Data,
-    boxes: Annotated[str, typer.Option(help="What is searched: detected, or labeled.")] = "detected",
-    query: Annotated[str, typer.Option(help="Where a query is read: at its box, or at the best detection.")] = "box",
-    branch: Annotated[str, typer.Option(help="Which branch of BINet reads: search, or instance.")] = "search",
-    profile: Annotated[str, typer.Option(help="Rules in dispute: strict, or seqnet.")] = "strict",
-    min_score: Annotated[float | None, typer.Option(help="Least confidence of what is searched (0.5).")] = None,
-    cbgm: Annotated[tuple[int, int] | None, typer.Option(help="Re-rank by company: answers people.")] = None,
-    size: Annotated[tuple[int, int] | None, typer.Option(help="SHORT LONG sides that scenes are resized to.")] = None,
-    gallery_size: Annotated[int | None, typer.Option(min=1, help="Scenes in the gallery of a query.")] = None,
-    subset: Annotated[str | None, typer.Option(help="Of CUHK-SYSU: occlusion, or resolution.")] = None,
-    cross_camera: Annotated[bool, typer.Option("--cross-camera", help="Of PRW: other cameras only.")] = False,
-    save: Annotated[Path | None, typer.Option(help="Write each query's result to this JSON file.")] = None,
-    worst: Annotated[Path | None, typer.Option(help="Draw the ten worst queries into this folder.")] = None,
-    device: Device = None,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """mAP, top-1/5/10 and the detector's AP and recall on a benchmark, each in [0, 1].
-
-    Example: personsearch evaluate binet-rendered --data coco:rendered --gallery-size 100 --json
-    """
-    from personsearch.data.sources import load_benchmark
-    from personsearch.experiment import evaluate_model, read_with, resized, rules_of
-    from personsearch.models.runtime import best_device
-    from personsearch.models.weights import load_weights
-    from personsearch.report import draw_worst, per_query
-
-    _refuse_overwriting([path for path in (save, worst) if path is not None], force)
-    for path in (save, worst):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-    rules = rules_of(profile, min_score, cbgm)
-    wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
-    benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
-    network = load_weights(model, device or best_device()).model
-    reader = read_with(network if size is None else resized(network, *size), branch)
-    with bar("evaluating") as tell:
-
-        def shown(items: Iterable[Any], text: str, total: int) -> Iterable[Any]:
-            for number, item in enumerate(items):
-                tell(number, total, text)
-                yield item
-
-        evaluation = evaluate_model(reader, benchmark, boxes=boxes, query=query, rules=rules, progress=shown)
-    figures = evaluation.result.as_dict()
-    if save is not None:
-        save.write_text(json.dumps({"figures": figures, "queries": per_query(evaluation)}, indent=1) + "\n", "utf-8")
-    if worst is not None:
-        draw_worst(evaluation, WORST, worst)
-    if as_json:
-        print_json(figures)
-    else:
-        for name, value in figures.items():
-            typer.echo(f"{name:18} {value:.4f}")
-
-
-@app.command()
-def describe(
-    name: Annotated[str, typer.Argument(metavar="MODEL|RECIPE", help="Weights or a recipe.")], as_json: Json = False
-) -> None:
-    """What a model consists of and comes from, or all settings of a recipe.
-
-    Example: personsearch describe binet-rendered
-    """
-    from personsearch.describe import describe_recipe, describe_weights
-    from personsearch.training.recipes import RECIPES
-
-    facts = describe_recipe(name) if name in RECIPES else describe_weights(name)
-    if as_json:
-        print_json(facts)
-    else:
-        for key, value in flat(facts):
-            typer.echo(f"{key:40} {value}")
+app.command()(cli_models.train)
+app.command()(cli_models.evaluate)
+app.command()(cli_models.describe)
 
 
 # -------------------------------------------------------------------- helpers
@@ -394,20 +298,14 @@ def _own(image: Path, moment: float | None, min_gap: float) -> Callable[[Gallery
     return keep
 
 
-def _refuse_overwriting(files: list[Path], force: bool) -> None:
-    for file in files:
-        if file.exists() and not force:
-            raise SettingError(f"{file}: is there already; give another name, or replace it with --force")
-
-
 def _moment(image: Path, moment: float | None) -> str:
     from personsearch.search.rows import clock
 
     return image.name if moment is None else f"{image.name} at {clock(moment)}"
 
 
-def _holding(gallery: Gallery) -> str:
-    return f"asked: {gallery.people:,} people in {len(gallery):,} scenes, by {Path(gallery.about.model).name}"
+def _holding(gallery: Gallery, by: str) -> str:
+    return f"asked: {gallery.people:,} people in {len(gallery):,} scenes, by {Path(by).name}"
 
 
 def main() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from personsearch.errors import SettingError
 
 if TYPE_CHECKING:
     from personsearch.search.rows import GalleryHit
@@ -34,6 +37,13 @@ def print_hits(hits: Sequence[GalleryHit]) -> None:
     console = Console()
     table.columns[-1].overflow = "fold"
     console.print(table)
+
+
+def refuse_overwriting(files: Sequence[Path], force: bool) -> None:
+    """Raises SettingError for a file that is there already."""
+    for file in files:
+        if file.exists() and not force:
+            raise SettingError(f"{file}: is there already; give another name, or replace it with --force")
 
 
 def print_json(document: object) -> None:
@@ -63,6 +73,17 @@ def bar(text: str) -> Iterator[Callable[[float, int, str], None]]:
             shown.update(task, completed=done, total=total, description=f"{text} {escape(what[-40:])}")
 
         yield tell
+
+
+def progress_of(tell: Callable[[float, int, str], None]) -> Callable[[Iterable[Any], str, int], Iterable[Any]]:
+    """What a long operation wraps its items in, told to a bar."""
+
+    def shown(items: Iterable[Any], text: str, total: int) -> Iterable[Any]:
+        for number, item in enumerate(items):
+            tell(number, total, text)
+            yield item
+
+    return shown
 
 
 def _lines(text: str) -> Callable[[float, int, str], None]:

@@ -5,21 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from personsearch.data.pictures import ImageFile
-from personsearch.data.records import Scene
-from personsearch.data.video import VideoFrame
-from personsearch.evaluation.protocols import Answer, best_answers
+from personsearch.data.records import Benchmark
+from personsearch.evaluation.protocols import SearchResult, best_answers
 from personsearch.experiment import Evaluation
 from personsearch.search.drawing import contact_sheet
-from personsearch.search.rows import GalleryHit
+from personsearch.search.rows import hit_of
 
 _SHOWN = 12
 
 
-def per_query(evaluation: Evaluation) -> list[dict[str, Any]]:
+def per_query(benchmark: Benchmark, result: SearchResult) -> list[dict[str, Any]]:
     """One record a query: who, where, average precision (None if left out), rank of the first hit (None if none)."""
-    result = evaluation.result
-    judged = zip(evaluation.benchmark.queries, result.average_precisions, result.first_hits, strict=True)
+    judged = zip(benchmark.queries, result.average_precisions, result.first_hits, strict=True)
     return [
         {"scene": q.scene, "box": list(q.box), "identity": q.identity, "ap": ap, "first_hit": rank}
         for q, ap, rank in judged
@@ -49,23 +46,10 @@ def draw_worst(evaluation: Evaluation, count: int, folder: Path) -> list[Path]:
         sheet = contact_sheet(
             scenes[query.scene].read(),
             query.box,
-            [_hit(scenes[answer.scene], answer) for answer in answers],
+            [hit_of(scenes[a.scene], a.box, a.similarity, a.score) for a in answers],
             notes=[f"identity {query.identity}", f"average precision {precision:.3f}", f"from {query.scene}"],
             correct=[answer.right for answer in answers],
         )
         files.append(folder / f"worst{place:02}.jpg")
         sheet.save(files[-1], quality=90)
     return files
-
-
-def _hit(scene: Scene, answer: Answer) -> GalleryHit:
-    picture = scene.picture
-    if isinstance(picture, ImageFile):
-        source, frame = picture.path, None
-    elif isinstance(picture, VideoFrame):
-        source, frame = picture.path, picture.index
-    else:
-        raise TypeError(f"{scene.name} is neither a file nor a frame of a video")
-    return GalleryHit(
-        scene.name, answer.box, answer.similarity, answer.score, source, frame, scene.time, scene.width, scene.height
-    )

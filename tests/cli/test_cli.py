@@ -10,13 +10,21 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 from search_fakes import FakeModel, picture, save_pictures, save_video, searcher
 from typer.testing import CliRunner, Result
 
 from personsearch import console
 from personsearch.cli import app
+from personsearch.data.transforms import SizeSettings
+from personsearch.models.igpn import IGPNSettings, build_igpn
+from personsearch.models.reid import ReidSettings, build_reid
+from personsearch.models.rpn import AnchorSettings, ProposalSettings
+from personsearch.models.weights import save_weights
 from personsearch.search import searchers
+from personsearch.search.gallery import Gallery
+from personsearch.search.indexing import index_sources
 from personsearch.search.searchers import SceneSearcher
 
 BOX_OF_3 = ["--box", "10", "26", "30", "86"]
@@ -213,23 +221,22 @@ def test_training_and_judging_refuse_in_one_line(tmp_path: Path) -> None:
 
 
 def test_commands_hand_their_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from personsearch import experiment, synthesis
+    from personsearch import experiment, judge, synthesis
     from personsearch.data import sources
-    from personsearch.models import weights
 
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
     def note(*arguments: Any, **options: Any) -> Any:
         calls.append((arguments, options))
-        return SimpleNamespace(model="the model")
+        if "progress" in options:
+            assert list(options["progress"]("ab", "", 2)) == ["a", "b"]
+        return SimpleNamespace(as_dict=lambda: figures), None
 
     figures = {"mAP": 0.5, "top1": 0.25}
-    evaluation = SimpleNamespace(result=SimpleNamespace(as_dict=lambda: figures))
     monkeypatch.setattr(synthesis, "synthesize", note)
     monkeypatch.setattr(experiment, "train", note)
     monkeypatch.setattr(sources, "load_benchmark", note)
-    monkeypatch.setattr(weights, "load_weights", note)
-    monkeypatch.setattr(experiment, "evaluate_model", lambda *a, **o: list(o["progress"]("ab", "", 2)) and evaluation)
+    monkeypatch.setattr(judge, "evaluate_weights", note)
 
     assert run("synthesize", "r", "--identities", 9, "--scenes", 30, "--test-scenes", 7).exit_code == 0
     assert (calls[-1][0], calls[-1][1]["test_scenes"], calls[-1][1]["seed"]) == ((Path("r"),), 7, 0)
@@ -250,7 +257,12 @@ def test_commands_hand_their_options_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert calls[-1][0] == ("binet_rendered", "coco:r", Path("o"))
     assert (calls[-1][1]["settings"], calls[-1][1]["resume"]) == (["seed=3", "a=b"], True)
     assert run_json("evaluate", "m", "--data", "coco:r", "--gallery-size", 50, "--device", "cpu") == figures
-    assert calls[-2:] == [(("coco:r",), {"gallery_size": 50}), (("m", "cpu"), {})]
+    assert calls[-2] == (("coco:r",), {"gallery_size": 50})
+    assert (calls[-1][0][0], calls[-1][1]["device"]) == ("m", "cpu")
+    refined = ("--reid", "r", "--keep", 9, "--proposals", 8, "--boxes", "labeled", "--size", 60, 90)
+    assert run("evaluate", "m", "--data", "coco:r", *refined).exit_code == 0
+    how = judge.JudgeSettings(boxes="labeled", size=(60, 90), reid="r", keep=9, proposals=8)
+    assert calls[-1][0][2] == how
     assert "mAP                0.5000" in run("evaluate", "m", "--data", "coco:r").stdout
 
 
@@ -271,3 +283,31 @@ def test_help_and_version_come_without_torch() -> None:
         "assert not {'torch', 'lancedb', 'av', 'numpy'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_gallery_is_asked_in_two_stages(tmp_path: Path) -> None:
+    """Any gallery's scenes can be asked by a proposer; the second query reads their codes from disk."""
+    torch.manual_seed(0)
+    settings = IGPNSettings(
+        channels=4, anchors=AnchorSettings((48.0,), (2.0,)), proposals=ProposalSettings(30, 4),
+        test_size=SizeSettings(96, 160),
+    )  # fmt: skip
+    save_weights(tmp_path / "igpn", build_igpn(settings), {})
+    save_weights(tmp_path / "reid", build_reid(ReidSettings(size=(64, 32))), {"embedding": 2048})
+    files = save_pictures(tmp_path / "pictures", 3)
+    with Gallery.create(tmp_path / "g", model="fake", fingerprint="fake-1", dim=12) as gallery:
+        index_sources(gallery, searcher(), files)
+    ask = ["search", str(tmp_path / "g"), "--image", str(files[0]), "--box", "10", "26", "30", "86", "--json"]
+    stages = ["--proposer", str(tmp_path / "igpn"), "--reid", str(tmp_path / "reid"), "--codes-gb", "1"]
+    answers = []
+    for out in ("one", "two"):
+        run = CliRunner().invoke(app, [*ask, *stages, "--out", str(tmp_path / out)])
+        assert run.exit_code == 0, run.output
+        answers.append(json.loads(run.stdout)["hits"])
+        assert (tmp_path / out / "sheet.jpg").exists()
+    assert [hit["source"] for hit in answers[0]] == [hit["source"] for hit in answers[1]]
+    assert {hit["source"] for hit in answers[0]} == {str(path) for path in files[1:]}, "not from its own picture"
+    assert len(list((tmp_path / "g" / "codes").glob("*.safetensors"))) == 3
+    refused = CliRunner().invoke(app, [*ask, "--reid", str(tmp_path / "reid")])
+    assert refused.exit_code == 2
+    assert "give --proposer, too" in refused.output

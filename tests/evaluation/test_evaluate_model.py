@@ -109,7 +109,7 @@ def test_the_instance_branch_reads_patches_of_the_original_picture(small_network
 
 def test_each_query_is_kept_and_the_worst_are_drawn(benchmark: Benchmark, tmp_path: Path) -> None:
     evaluation = evaluate_model(ByPlace(benchmark), benchmark)
-    records = json.loads(json.dumps(per_query(evaluation)))
+    records = json.loads(json.dumps(per_query(evaluation.benchmark, evaluation.result)))
     assert [record["identity"] for record in records] == [query.identity for query in benchmark.queries]
     assert [record["ap"] for record in records] == list(evaluation.result.average_precisions)
     worst, other = draw_worst(evaluation, 2, tmp_path / "worst")

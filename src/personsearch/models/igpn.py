@@ -21,6 +21,7 @@ from personsearch.data.transforms import SizeSettings, resize
 from personsearch.errors import SettingError
 from personsearch.geometry.assignment import Matcher
 from personsearch.geometry.deltas import decode_boxes
+from personsearch.models.cells import RegionFeatures
 from personsearch.models.correlation import (
     CorrelatedScene,
     CorrelationKernel,
@@ -58,7 +59,7 @@ class IGPNSettings:
 
 @dataclass(frozen=True)
 class SceneCode:
-    """All that is known of B scenes before anybody is asked for."""
+    """All that is known of B scenes before anybody is asked for, and regions of a single one that were read since."""
 
     maps: Tensor
     """[B, 1024, H, W] of the stem"""
@@ -68,6 +69,7 @@ class SceneCode:
     """Height and width of the network's input"""
     scale: Tensor
     """[4] that takes boxes of the original picture to it; ones in training"""
+    regions: RegionFeatures = field(default_factory=RegionFeatures, repr=False)
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,8 @@ class IGPN(nn.Module):
             found = rpn.proposals(index, scene.size, self.settings.proposals)
             # the query person's box is a candidate, too, so that a young first stage cannot starve the second
             boxes.append(torch.cat([target.boxes, found])[: self.settings.proposals.after_nms])
-        related = self.relate(scene, query, boxes)
+        features = self.head(roi_pool(scene.maps.float(), boxes, _ROI, 1 / STRIDE))
+        related = self.relate(query, boxes, features)
         matches = torch.full(related.present.shape, -1, device=images.device)
         for index, (some, target) in enumerate(zip(boxes, targets, strict=True)):
             matches[index, : len(some)] = self._matcher(some, target.boxes)
@@ -207,18 +210,25 @@ class IGPN(nn.Module):
         anchors = make_anchors(height, width, self.settings.anchors).to(scores.device)
         return RPNOutput(anchors, both[..., 1] - both[..., 0], deltas.permute(0, 2, 3, 1).reshape(pairs, -1, 4))
 
-    def relate(self, scene: SceneCode, query: QueryCode, boxes: Sequence[Tensor]) -> Related:
-        """The second reading: P lists of proposals [N_i, 4], of as many scenes as lists or of one scene for all."""
-        maps, lists = scene.maps.float(), list(boxes)
-        if len(maps) == 1 and len(lists) > 1:
-            pooled = roi_pool(maps, [torch.cat(lists)], _ROI, 1 / STRIDE)
-        else:
-            pooled = roi_pool(maps, lists, _ROI, 1 / STRIDE)
-        counts = [len(some) for some in lists]
-        features = nn.utils.rnn.pad_sequence(list(self.head(pooled).split(counts)), batch_first=True)
+    def read_regions(self, scene: SceneCode, boxes: Tensor) -> Tensor:
+        """f^p of boxes [N, 4] of one scene, [N, 2048]. Those that RoIPool cannot tell apart are read once.
+
+        conv5 on proposals is nearly all that a further query costs, and queries of a scene propose much the same.
+        """
+
+        def read(regions: Tensor) -> Tensor:
+            features: Tensor = self.head(roi_pool(scene.maps.float(), [regions], _ROI, 1 / STRIDE))
+            return features
+
+        return scene.regions.read(boxes, read)
+
+    def relate(self, query: QueryCode, boxes: Sequence[Tensor], features: Tensor) -> Related:
+        """The second reading, of P lists of proposals [N_i, 4] with features [sum of N_i, 2048], list after list."""
+        lists, counts = list(boxes), [len(some) for some in boxes]
+        features = nn.utils.rnn.pad_sequence(list(torch.split(features, counts)), batch_first=True)
         padded = nn.utils.rnn.pad_sequence(lists, batch_first=True)
-        longest = torch.arange(padded.shape[1], device=maps.device)
-        present = longest[None] < torch.tensor(counts, device=maps.device)[:, None]
+        longest = torch.arange(padded.shape[1], device=padded.device)
+        present = longest[None] < torch.tensor(counts, device=padded.device)[:, None]
         relations = self.local(self.relation(features, query.features), features, present).float()
         search = self.search(mean_relation(relations, present)).float()
         return Related(padded, present, self.score(relations).float(), self.delta(relations).float(), search)
@@ -241,11 +251,11 @@ class IGPN(nn.Module):
 
     @torch.inference_mode()
     def answer(self, scene: SceneCode, query: QueryCode) -> list[Proposals]:
-        """What one scene answers to each of P queries."""
+        """What one scene answers to each of P queries. Further queries of the same scene are cheaper."""
         with mixed_precision(scene.maps.device):
             rpn = self.propose(scene, query)
             lists = [rpn.proposals(i, scene.size, self.settings.proposals) for i in range(len(query.features))]
-            related = self.relate(scene, query, lists)
+            related = self.relate(query, lists, self.read_regions(scene, torch.cat(lists)))
         answers = []
         for index, proposals in enumerate(lists):
             count = len(proposals)

@@ -22,14 +22,28 @@ from typing import IO, Any, Self
 import torch
 from torch import Tensor
 
+from personsearch.data.records import Scene
 from personsearch.errors import GalleryError
 from personsearch.geometry.detections import Detections
 from personsearch.search.ranking import Resident, descending, too_close
-from personsearch.search.rows import END, GalleryHit, Held, IndexedScene, Source, note, row_of, schema
+from personsearch.search.rows import (
+    END,
+    GalleryHit,
+    Held,
+    IndexedScene,
+    Source,
+    note,
+    picture_of,
+    row_of,
+    scene_name,
+    schema,
+)
 
 FORMAT = 1
 _TABLE, _ABOUT, _LOCK = "scenes", "gallery.json", "lock"
-_OURS = {f"{_TABLE}.lance", _ABOUT, f"{_ABOUT}.part", _LOCK}
+CODES = "codes"
+"""Where the codes of a proposer lie (scene_codes.py)."""
+_OURS = {f"{_TABLE}.lance", _ABOUT, f"{_ABOUT}.part", _LOCK, CODES}
 _APPENDS_BEFORE_OPTIMIZE = 500
 """Each append is a file of its own; many small files make reading slow."""
 
@@ -145,6 +159,16 @@ class Gallery:
     def sources(self) -> list[str]:
         """Paths of all files it holds scenes of, sorted."""
         return sorted(self._holdings())
+
+    def scenes(self) -> list[Scene]:
+        """All scenes it holds, by file and frame, without their people."""
+        rows = self._read(["source", "frame", "time", "width", "height"]).to_pylist()
+        rows = sorted((row for row in rows if row["frame"] != END), key=lambda row: (row["source"], row["frame"] or 0))
+        return [
+            Scene(scene_name(row), picture_of(Path(row["source"]), row["frame"]), row["width"], row["height"],
+                  time=row["time"])
+            for row in rows
+        ]  # fmt: skip
 
     def holds(self, source: Source) -> bool:
         """Whether the file, unchanged since, is in to its end."""

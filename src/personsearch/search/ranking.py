@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from personsearch.search.rows import GalleryHit
+from personsearch.search.rows import GalleryHit, scene_name
 
 _FIRST_CANDIDATES = 256
 
@@ -43,10 +43,9 @@ class Resident:
 
     def hit(self, person: int, similarity: float) -> GalleryHit:
         row = self.scenes[int(self.scene_of[person])]
-        name = row["source"] if row["frame"] is None else f"{row['source']}@{row['frame']}"
         x1, y1, x2, y2 = self.boxes[person].tolist()
         return GalleryHit(
-            scene=name,
+            scene=scene_name(row),
             box=(x1, y1, x2, y2),
             similarity=similarity,
             score=float(self.scores[person]),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from personsearch.data.pictures import ImageFile
-from personsearch.data.records import Hit, Picture
+from personsearch.data.records import Box, Hit, Picture, Scene
 from personsearch.data.video import VideoFrame
 from personsearch.geometry.detections import Detections
 
@@ -67,7 +67,7 @@ class GalleryHit(Hit):
 
     @property
     def picture(self) -> Picture:
-        return ImageFile(self.source) if self.frame is None else VideoFrame(self.source, self.frame)
+        return picture_of(self.source, self.frame)
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
@@ -81,6 +81,31 @@ class GalleryHit(Hit):
             "width": self.width,
             "height": self.height,
         }
+
+
+def picture_of(source: Path, frame: int | None) -> Picture:
+    """A picture file, or a frame of a video."""
+    return ImageFile(source) if frame is None else VideoFrame(source, frame)
+
+
+def scene_name(row: dict[str, Any]) -> str:
+    """What a row's scene is called: its file, and its frame in a video."""
+    return str(row["source"]) if row["frame"] is None else f"{row['source']}@{row['frame']}"
+
+
+def file_and_frame(picture: Picture) -> tuple[Path, int | None]:
+    """Where a picture is. Raises TypeError for one that is neither a file nor a frame of a video."""
+    if isinstance(picture, VideoFrame):
+        return picture.path, picture.index
+    if isinstance(picture, ImageFile):
+        return picture.path, None
+    raise TypeError(f"{picture} is neither a file nor a frame of a video")
+
+
+def hit_of(scene: Scene, box: Box, similarity: float, score: float) -> GalleryHit:
+    """A place in a scene as an answer."""
+    source, frame = file_and_frame(scene.picture)
+    return GalleryHit(scene.name, box, similarity, score, source, frame, scene.time, scene.width, scene.height)
 
 
 END = -1

@@ -132,7 +132,7 @@ def binet_rendered() -> Recipe:
         loss=LossSettings(oim=OIMSettings(queue=500, scalar=20.0), temperature=2.0, rpn_positive_iou=0.5),
         batches=BatchSettings(short_sides=(560, 680, 800), long_side=1400, light=0.25),
         optimizer=OptimizerSettings(
-            "adamw", rate=0.00003, fresh_factor=16.0, steps=2400, schedule="cosine", warmup=40, frozen_stages=3
+            "adamw", rate=0.00003, fresh_factor=16.0, steps=2000, schedule="cosine", warmup=40, frozen_stages=3
         ),
     )
 

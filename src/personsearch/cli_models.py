@@ -1,0 +1,135 @@
+"""Commands that make and judge models: `train`, `evaluate`, `describe`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from personsearch.console import bar, flat, print_json, progress_of, refuse_overwriting
+from personsearch.errors import SettingError
+
+WORST = 10
+"""How many queries `evaluate --worst` draws."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of shipped weights, or a folder with weights.")]
+Data = Annotated[str, typer.Option(help="LAYOUT:DIR, with layout coco, cuhk-sysu, prw, mot or crops.")]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda; by default cuda where there is one.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="For example binet_rendered.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="a.b=value; may be repeated.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
+    backbone: Annotated[str | None, typer.Option(help="File of ImageNet weights, a run, or 'random'.")] = None,
+    start: Annotated[str | None, typer.Option(help="Weights to train further, by name or folder.")] = None,
+    evaluate_on: Annotated[str | None, typer.Option(help="LAYOUT:DIR to evaluate each checkpoint on.")] = None,
+    detector: Annotated[str | None, typer.Option(help="Of a re-id network: weights whose boxes train it, too.")] = None,
+    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
+    device: Device = None,
+) -> None:
+    """Train a recipe; the run's folder is then a model for `index` and `evaluate`.
+
+    Example: personsearch train binet_rendered --data coco:rendered --out runs/a --set optimizer.steps=500
+    """
+    from personsearch.experiment import train as run
+    from personsearch.methods import Whole
+
+    if start is not None and backbone is not None:
+        raise SettingError("--start brings a backbone with it: leave --backbone out")
+    with bar("training") as tell:
+        run(
+            recipe,
+            data,
+            out,
+            settings=settings or [],
+            resume=resume,
+            backbone=backbone if start is None else Whole(start),
+            evaluate_on=evaluate_on,
+            detector=detector,
+            checkpoint_every=checkpoint_every,
+            device=device,
+            on_step=lambda step, total: tell(step, total, f"step {step}"),
+        )
+    typer.echo(f"{out}: trained; evaluate it: personsearch evaluate {out} --data {data}")
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    boxes: Annotated[str, typer.Option(help="What is searched: detected, or labeled.")] = "detected",
+    query: Annotated[str, typer.Option(help="Where a query is read: at its box, or at the best detection.")] = "box",
+    branch: Annotated[str, typer.Option(help="Which branch of BINet reads: search, or instance.")] = "search",
+    profile: Annotated[str, typer.Option(help="Rules in dispute: strict, or seqnet.")] = "strict",
+    min_score: Annotated[float | None, typer.Option(help="Least confidence of what is searched (0.5).")] = None,
+    cbgm: Annotated[tuple[int, int] | None, typer.Option(help="Re-rank by company: answers people.")] = None,
+    size: Annotated[tuple[int, int] | None, typer.Option(help="SHORT LONG sides that scenes are resized to.")] = None,
+    reid: Annotated[str | None, typer.Option(help="Re-id weights that tell apart whom MODEL finds.")] = None,
+    keep: Annotated[int | None, typer.Option(help="Of IGPN: proposals of a gallery that go on to --reid.")] = None,
+    proposals: Annotated[int | None, typer.Option(min=1, help="Of IGPN: proposals of a scene.")] = None,
+    gallery_size: Annotated[int | None, typer.Option(min=1, help="Scenes in the gallery of a query.")] = None,
+    subset: Annotated[str | None, typer.Option(help="Of CUHK-SYSU: occlusion, or resolution.")] = None,
+    cross_camera: Annotated[bool, typer.Option("--cross-camera", help="Of PRW: other cameras only.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Write each query's result to this JSON file.")] = None,
+    worst: Annotated[Path | None, typer.Option(help="Draw the ten worst queries into this folder.")] = None,
+    device: Device = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """mAP, top-1/5/10 and the detector's AP and recall on a benchmark, each in [0, 1].
+
+    Example: personsearch evaluate binet-rendered --data coco:rendered --gallery-size 100 --json
+    """
+    from personsearch.data.sources import load_benchmark
+    from personsearch.experiment import rules_of
+    from personsearch.judge import JudgeSettings, evaluate_weights, is_proposer
+    from personsearch.report import draw_worst, per_query
+
+    refuse_overwriting([path for path in (save, worst) if path is not None], force)
+    for path in (save, worst):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    if worst is not None and is_proposer(model):
+        raise SettingError(f"{model} answers each query anew and keeps nothing to draw: leave --worst out")
+    rules = rules_of(profile, min_score, cbgm)
+    wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
+    benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
+    how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals)
+    with bar("evaluating") as tell:
+        shown = progress_of(tell)
+        result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=shown)
+    figures = result.as_dict()
+    if save is not None:
+        queries = per_query(benchmark, result)
+        save.write_text(json.dumps({"figures": figures, "queries": queries}, indent=1) + "\n", "utf-8")
+    if worst is not None and evaluation is not None:
+        draw_worst(evaluation, WORST, worst)
+    if as_json:
+        print_json(figures)
+    else:
+        for name, value in figures.items():
+            typer.echo(f"{name:18} {value:.4f}")
+
+
+def describe(
+    name: Annotated[str, typer.Argument(metavar="MODEL|RECIPE", help="Weights or a recipe.")], as_json: Json = False
+) -> None:
+    """What a model consists of and comes from, or all settings of a recipe.
+
+    Example: personsearch describe binet-rendered
+    """
+    from personsearch.describe import describe_recipe, describe_weights
+    from personsearch.training.recipes import RECIPES
+
+    facts = describe_recipe(name) if name in RECIPES else describe_weights(name)
+    if as_json:
+        print_json(facts)
+    else:
+        for key, value in flat(facts):
+            typer.echo(f"{key:40} {value}")

@@ -1,0 +1,223 @@
+"""Search in two stages (IGPN, section 3.4): a proposer that is asked for one person, then a re-id network.
+
+Every scene is encoded once, and all queries that search in it share that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from personsearch.data.records import Box, Scene
+from personsearch.errors import BoxError, SettingError
+from personsearch.geometry.boxes import check_box
+from personsearch.models.igpn import IGPN, Proposals, QueryCode, SceneCode, cat_queries
+from personsearch.models.runtime import best_device
+from personsearch.models.weights import load_proposer, load_reid
+from personsearch.search.ranking import descending, too_close
+from personsearch.search.rows import GalleryHit, hit_of
+from personsearch.search.scene_codes import SceneCodes
+
+Answers = dict[str, tuple[Tensor, Tensor]]
+"""Boxes [N, 4] and similarities [N] of each scene, to one query."""
+Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
+_TOGETHER = 8
+"""Queries of one scene that are answered in one go."""
+LEAST_QUERY = (6, 12)
+"""Width and height in pixels under which a box does not show who somebody is."""
+
+
+def quiet(items: Iterable[Any], _text: str, _total: int) -> Iterable[Any]:
+    """A Progress that shows nothing."""
+    return items
+
+
+class Embedder(Protocol):
+    """The re-id network of the second stage."""
+
+    def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
+        """[N, D] unit embeddings of the people in boxes [N, 4]."""
+        ...
+
+
+@dataclass(frozen=True)
+class GuidedQuery:
+    """A person to search for, as both stages see them."""
+
+    code: QueryCode
+    embedding: Tensor | None
+    """[D] unit length; None without a second stage."""
+
+
+@dataclass(frozen=True)
+class TwoStageSearcher:
+    """Asks every scene for one person, and ranks the most alike proposals by a re-id network."""
+
+    proposer: IGPN
+    embedder: Embedder | None = None
+    """None ranks by the proposer's own similarities."""
+    keep: int = 100
+    """How many proposals of the whole gallery, the most alike ones, the second stage sees."""
+
+    def __post_init__(self) -> None:
+        if self.keep < 1:
+            raise SettingError(f"keep {self.keep}: the second stage needs 1 proposal or more")
+
+    def encode_scene(self, image: Image.Image) -> SceneCode:
+        """All that a scene says before anybody is asked for."""
+        return self.proposer.encode_scene(image)
+
+    def encode_query(self, image: Image.Image, box: Box) -> GuidedQuery:
+        """The person in `box`. Raises BoxError for a box that is outside the picture, empty, or too small to use."""
+        inside = check_box(box, image.width, image.height)
+        width, height = inside[2] - inside[0], inside[3] - inside[1]
+        if width < LEAST_QUERY[0] or height < LEAST_QUERY[1]:
+            raise BoxError(
+                f"box of {width:.0f}x{height:.0f} pixels is too small to show who somebody is: "
+                f"give {LEAST_QUERY[0]}x{LEAST_QUERY[1]} or more"
+            )
+        embedding = None
+        if self.embedder is not None:
+            embedding = self.embedder.embed(image, torch.tensor([inside], dtype=torch.float32))[0]
+        return GuidedQuery(self.proposer.encode_query(image, [inside]), embedding)
+
+    def search(
+        self,
+        queries: Sequence[GuidedQuery],
+        scenes: Sequence[Scene],
+        top: int = 10,
+        *,
+        code_of: Callable[[Scene], SceneCode] | None = None,
+        per_scene: int | None = 1,
+        min_gap: float = 0.0,
+        allow: Callable[[GalleryHit], bool] | None = None,
+        progress: Progress = quiet,
+    ) -> list[list[GalleryHit]]:
+        """For each query the people most like it in pictures or frames of videos, best first, at most `top`.
+
+        `code_of` gives a scene's code where it is kept somewhere. A scene gives at most `per_scene` hits (None: any
+        number), hits of one video are `min_gap` seconds apart, and those that `allow` refuses are left out, before
+        the proposals are counted. A hit's score is the proposer's similarity.
+        """
+        known = {scene.name: scene for scene in scenes}
+        asking = {name: list(range(len(queries))) for name in known}
+        answers = propose(self.proposer, [q.code for q in queries], scenes, asking, code_of, progress)
+        kept = [keep_best(_allowed(found, known, allow), self.keep) for found in answers]
+        ranked = kept
+        if self.embedder is not None:
+            embeddings = [q.embedding for q in queries if q.embedding is not None]
+            ranked = embed_again(self.embedder, scenes, kept, embeddings, progress)
+        return [
+            _ranked(known, first, second, top, per_scene, min_gap) for first, second in zip(kept, ranked, strict=True)
+        ]
+
+
+def load_two_stages(
+    proposer: str, reid: str | None, keep: int, folder: Path, limit: int, device: str | None = None
+) -> tuple[TwoStageSearcher, Callable[[Scene], SceneCode]]:
+    """A searcher from weights by name or folder, and what gives it scene codes: from `folder`, where at most `limit`
+    bytes of them are kept. Raises WeightsError, and GalleryError when the folder holds codes of other weights.
+    """
+    chosen = device or best_device()
+    loaded = load_proposer(proposer, chosen)
+    embedder = None if reid is None else load_reid(reid, chosen).model
+    searcher = TwoStageSearcher(loaded.model, embedder, keep)
+    codes = SceneCodes(folder, loaded.fingerprint, limit, chosen)
+    return searcher, lambda scene: codes.get(scene, lambda missing: searcher.encode_scene(missing.read()))
+
+
+def propose(
+    proposer: IGPN,
+    queries: Sequence[QueryCode],
+    scenes: Sequence[Scene],
+    asking: Mapping[str, Sequence[int]],
+    code_of: Callable[[Scene], SceneCode] | None = None,
+    progress: Progress = quiet,
+) -> list[Answers]:
+    """What each scene answers to the queries, by their places, that `asking` lists for it."""
+    code_of = code_of or (lambda scene: proposer.encode_scene(scene.read()))
+    answers: list[Answers] = [{} for _ in queries]
+    for scene in progress(scenes, "asking scenes", len(scenes)):
+        places = asking.get(scene.name, ())
+        if not places:
+            continue
+        code = code_of(scene)
+        for start in range(0, len(places), _TOGETHER):
+            some = places[start : start + _TOGETHER]
+            found: list[Proposals] = proposer.answer(code, cat_queries([queries[place] for place in some]))
+            for place, proposals in zip(some, found, strict=True):
+                answers[place][scene.name] = (proposals.boxes, proposals.similarities)
+    return answers
+
+
+def keep_best(answers: Answers, count: int) -> Answers:
+    """The `count` most alike proposals of a whole gallery; of several with the last similarity the first ones."""
+    names = list(answers)
+    similarities = torch.cat([answers[name][1] for name in names] or [torch.zeros(0)])
+    kept = torch.zeros(len(similarities), dtype=torch.bool)
+    kept[similarities.sort(descending=True, stable=True).indices[:count]] = True
+    best: Answers = {}
+    for name, chosen in zip(names, torch.split(kept, [len(answers[name][1]) for name in names]), strict=True):
+        boxes, values = answers[name]
+        best[name] = (boxes[chosen], values[chosen])
+    return best
+
+
+def embed_again(
+    embedder: Embedder,
+    scenes: Iterable[Scene],
+    answers: Sequence[Answers],
+    queries: Sequence[Tensor],
+    progress: Progress = quiet,
+) -> list[Answers]:
+    """The same boxes with the cosines of an embedder to queries [D]; scenes of which nothing is left are not read."""
+    again: list[Answers] = [{} for _ in answers]
+    wanted = [scene for scene in scenes if any(len(found[scene.name][0]) for found in answers if scene.name in found)]
+    for scene in progress(wanted, "embedding proposals", len(wanted)):
+        places = [place for place, found in enumerate(answers) if scene.name in found]
+        lists = [answers[place][scene.name][0] for place in places]
+        embeddings = torch.split(embedder.embed(scene.read(), torch.cat(lists)), [len(boxes) for boxes in lists])
+        for place, boxes, some in zip(places, lists, embeddings, strict=True):
+            again[place][scene.name] = (boxes, some @ queries[place])
+    return again
+
+
+def _allowed(answers: Answers, scenes: Mapping[str, Scene], allow: Callable[[GalleryHit], bool] | None) -> Answers:
+    if allow is None:
+        return answers
+    none = (torch.zeros(0, 4), torch.zeros(0))
+    return {
+        name: found if len(found[0]) and allow(_hit(scenes[name], found[0][0], 0.0, 0.0)) else none
+        for name, found in answers.items()
+    }
+
+
+def _ranked(
+    scenes: Mapping[str, Scene], first: Answers, second: Answers, top: int, per_scene: int | None, min_gap: float
+) -> list[GalleryHit]:
+    """Hits by falling similarity of the last stage, equal ones in the order of scenes and places."""
+    rows = [(name, place) for name, (boxes, _) in second.items() for place in range(len(boxes))]
+    hits: list[GalleryHit] = []
+    taken: dict[str, int] = {}
+    for row in descending(torch.cat([similarities for _, similarities in second.values()] or [torch.zeros(0)])):
+        name, place = rows[row]
+        if len(hits) >= top:
+            break
+        boxes, similarities = second[name]
+        hit = _hit(scenes[name], boxes[place], float(similarities[place]), float(first[name][1][place]))
+        if (per_scene is not None and taken.get(name, 0) >= per_scene) or too_close(hit, hits, min_gap):
+            continue
+        taken[name] = taken.get(name, 0) + 1
+        hits.append(hit)
+    return hits
+
+
+def _hit(scene: Scene, box: Tensor, similarity: float, score: float) -> GalleryHit:
+    x1, y1, x2, y2 = box.tolist()
+    return hit_of(scene, (x1, y1, x2, y2), similarity, score)

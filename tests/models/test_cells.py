@@ -1,0 +1,59 @@
+"""Regions are read once, and a region is exactly what RoIPool cannot tell apart."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchvision.ops import roi_pool
+
+from personsearch.models.cells import RegionFeatures, whole_cells
+
+
+def some_boxes(count: int, seed: int) -> Tensor:
+    corners = torch.rand(count, 2, 2, generator=torch.Generator().manual_seed(seed)) * 300
+    return torch.cat([corners.min(dim=1).values, corners.max(dim=1).values + 1], dim=1)
+
+
+def test_roi_pool_sees_whole_cells() -> None:
+    maps = torch.randn(1, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+    boxes = torch.cat([some_boxes(200, 1), torch.tensor([[8.0, 24.0, 40.0, 56.0], [0.0, 0.0, 1.0, 1.0]])])  # halves too
+    ours = roi_pool(maps, [whole_cells(boxes).float() * 16], (7, 7), 1 / 16)
+    assert torch.equal(ours, roi_pool(maps, [boxes], (7, 7), 1 / 16))
+
+
+class Reader:
+    """Says of a region its corners, and counts what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[int] = []
+
+    def __call__(self, regions: Tensor) -> Tensor:
+        self.given.append(len(regions))
+        return regions * 2
+
+
+def test_every_region_is_read_once() -> None:
+    reader, features = Reader(), RegionFeatures()
+    boxes = some_boxes(50, 2)
+    expected = whole_cells(boxes) * 32.0
+    assert torch.equal(features.read(boxes, reader), expected)
+    assert torch.equal(features.read(boxes.flip(0), reader), expected.flip(0))
+    moved = boxes + 0.0
+    moved[0] += 64
+    assert torch.equal(features.read(moved, reader), whole_cells(moved) * 32.0)
+    distinct = len(whole_cells(boxes).unique(dim=0))
+    assert reader.given == [distinct, 0, 1]
+    assert len(features) == distinct + 1
+
+
+def test_memory_is_bounded() -> None:
+    reader, features = Reader(), RegionFeatures(most=10)
+    first, second = some_boxes(8, 3), some_boxes(8, 4)
+    features.read(first, reader)
+    assert torch.equal(features.read(second, reader), whole_cells(second) * 32.0)
+    assert len(features) == 8
+
+
+def test_no_boxes_have_no_features() -> None:
+    features = RegionFeatures()
+    assert features.read(torch.zeros(0, 4), Reader()).shape == (0, 4)

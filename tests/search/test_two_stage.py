@@ -1,0 +1,220 @@
+"""Two-stage search: many queries share scenes, the best proposals of a gallery go on, codes survive on disk."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from search_fakes import FakeModel, box_at, picture, save_pictures, save_video, searcher
+from torch import nn
+
+from personsearch.data.pictures import ImageFile
+from personsearch.data.records import Scene
+from personsearch.data.transforms import SizeSettings
+from personsearch.errors import BoxError, GalleryError, SettingError
+from personsearch.models.igpn import IGPN, IGPNSettings, SceneCode, build_igpn
+from personsearch.models.rpn import AnchorSettings, ProposalSettings
+from personsearch.search.gallery import Gallery
+from personsearch.search.indexing import index_sources
+from personsearch.search.scene_codes import SceneCodes
+from personsearch.search.two_stage import TwoStageSearcher, keep_best
+
+SETTINGS = IGPNSettings(
+    channels=4,
+    anchors=AnchorSettings((24.0, 48.0), (2.0,)),
+    proposals=ProposalSettings(60, 6),
+    test_size=SizeSettings(96, 160),
+)
+
+
+@pytest.fixture(scope="module")
+def proposer() -> IGPN:
+    torch.manual_seed(0)
+    made = build_igpn(SETTINGS)
+    for name, parameter in made.named_parameters():
+        if name.startswith(("stem", "head")) and parameter.ndim == 4:
+            nn.init.kaiming_normal_(parameter, nonlinearity="linear")
+    for module in made.modules():
+        if hasattr(module, "scale"):
+            module.scale.fill_(0.7)
+    nn.init.normal_(made.score.weight, std=0.5)
+    return made.eval()
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> list[Scene]:
+    files = save_pictures(tmp_path / "pictures", 4)
+    return [Scene(str(path), ImageFile(path), 160, 96) for path in files]
+
+
+def test_the_second_stage_ranks_what_the_first_leaves(proposer: IGPN, scenes: list[Scene]) -> None:
+    both = TwoStageSearcher(proposer, FakeModel(), keep=9)
+    query = both.encode_query(picture([(1, 10)]), box_at(10))
+    (hits,) = both.search([query], scenes, 50, per_scene=None)
+    assert len(hits) == 9
+    assert [hit.similarity for hit in hits] == sorted((hit.similarity for hit in hits), reverse=True)
+    (alone,) = TwoStageSearcher(proposer).search([replace(query, embedding=None)], scenes, 9, per_scene=None)
+    assert {(hit.scene, hit.box) for hit in alone} == {(hit.scene, hit.box) for hit in hits}
+    for hit in hits:
+        again = FakeModel().embed(hit.picture.read(), torch.tensor([hit.box]))[0]
+        assert hit.similarity == pytest.approx(float(again @ query.embedding), abs=1e-5)
+    assert [hit.score for hit in alone] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_queries_together_get_what_they_get_alone(proposer: IGPN, scenes: list[Scene]) -> None:
+    both = TwoStageSearcher(proposer, FakeModel(), keep=5)
+    queries = [both.encode_query(picture([(n, 10)]), box_at(10)) for n in range(10)]
+    together = both.search(queries, scenes, 3)
+    for query, hits in zip(queries, together, strict=True):
+        (alone,) = both.search([query], scenes, 3)
+        assert [hit.scene for hit in hits] == [hit.scene for hit in alone]
+        for one, other in zip(hits, alone, strict=True):
+            assert one.box == pytest.approx(other.box, abs=0.5)
+
+
+def test_what_is_not_allowed_takes_no_place(proposer: IGPN, scenes: list[Scene]) -> None:
+    both = TwoStageSearcher(proposer, FakeModel(), keep=4)
+    query = both.encode_query(picture([(1, 10)]), box_at(10))
+    (hits,) = both.search([query], scenes, 50, per_scene=None, allow=lambda hit: hit.scene != scenes[0].name)
+    assert len(hits) == 4
+    assert scenes[0].name not in {hit.scene for hit in hits}
+    (few,) = both.search([query], scenes, 50, per_scene=1)
+    assert len({hit.scene for hit in few}) == len(few)
+
+
+def test_more_than_there_is_is_all_there_is(proposer: IGPN, scenes: list[Scene]) -> None:
+    both = TwoStageSearcher(proposer, FakeModel(), keep=10_000)
+    query = both.encode_query(picture([(1, 10)]), box_at(10))
+    (hits,) = both.search([query], scenes, 10_000, per_scene=None)
+    assert 0 < len(hits) <= 4 * 6
+    assert both.search([query], [], 5) == [[]]
+    assert both.search([], scenes, 5) == []
+
+
+def test_scenes_of_which_nothing_is_left_are_not_read_again(proposer: IGPN, scenes: list[Scene]) -> None:
+    model = FakeModel()
+    seen: list[int] = []
+    model.embed = lambda image, boxes: (seen.append(len(boxes)), FakeModel().embed(image, boxes))[1]  # type: ignore[method-assign]
+    both = TwoStageSearcher(proposer, model, keep=1)
+    query = both.encode_query(picture([(1, 10)]), box_at(10))
+    both.search([query], scenes, 5)
+    assert seen == [1, 1], "the query, and the one proposal that was left"
+
+
+@pytest.mark.parametrize(
+    ("box", "why"),
+    [((10.0, 10, 14, 60), "too small"), ((10.0, 10, 60, 18), "too small"), ((500.0, 0, 600, 90), "outside")],
+)
+def test_unusable_boxes_are_refused(proposer: IGPN, box: tuple[float, float, float, float], why: str) -> None:
+    with pytest.raises(BoxError, match=why):
+        TwoStageSearcher(proposer).encode_query(Image.new("RGB", (160, 96)), box)
+
+
+def test_a_second_stage_of_nothing_is_refused(proposer: IGPN) -> None:
+    with pytest.raises(SettingError, match="1 proposal or more"):
+        TwoStageSearcher(proposer, keep=0)
+
+
+def test_the_best_of_the_whole_gallery_are_kept() -> None:
+    boxes = torch.arange(12.0).reshape(3, 4)
+    answers = {
+        "a": (boxes, torch.tensor([0.9, 0.1, 0.5])),
+        "b": (boxes[:2], torch.tensor([0.8, 0.5])),
+        "c": (boxes[:0], torch.zeros(0)),
+    }
+    kept = keep_best(answers, 3)
+    assert kept["a"][1].tolist() == pytest.approx([0.9, 0.5])
+    assert torch.equal(kept["a"][0], boxes[[0, 2]])
+    assert kept["b"][1].tolist() == pytest.approx([0.8])
+    assert len(kept["c"][0]) == 0
+    assert {name: len(b) for name, (b, _) in keep_best(answers, 99).items()} == {"a": 3, "b": 2, "c": 0}
+    assert keep_best({}, 3) == {}
+
+
+# -------------------------------------------------------------------- codes on disk
+
+
+class Counting:
+    def __init__(self, proposer: IGPN) -> None:
+        self.proposer, self.count = proposer, 0
+
+    def __call__(self, scene: Scene) -> SceneCode:
+        self.count += 1
+        return self.proposer.encode_scene(scene.read())
+
+
+def test_codes_from_disk_answer_alike(proposer: IGPN, scenes: list[Scene], tmp_path: Path) -> None:
+    both = TwoStageSearcher(proposer, FakeModel(), keep=8)
+    query = both.encode_query(picture([(1, 10)]), box_at(10))
+    (fresh,) = both.search([query], scenes, 4)
+    compute = Counting(proposer)
+    for expected in (4, 4):
+        codes = SceneCodes(tmp_path / "codes", "igpn-1", 10**9)
+        (hits,) = both.search([query], scenes, 4, code_of=lambda scene: codes.get(scene, compute))  # noqa: B023
+        assert compute.count == expected
+        assert [hit.scene for hit in hits] == [hit.scene for hit in fresh]
+        for one, other in zip(hits, fresh, strict=True):
+            assert one.box == pytest.approx(other.box, abs=1.0)
+            assert one.similarity == pytest.approx(other.similarity, abs=0.02)
+
+
+def test_a_changed_picture_is_read_anew(proposer: IGPN, scenes: list[Scene], tmp_path: Path) -> None:
+    compute = Counting(proposer)
+    codes = SceneCodes(tmp_path / "codes", "igpn-1", 10**9)
+    codes.get(scenes[0], compute)
+    path = Path(scenes[0].name)
+    picture([(5, 40)]).save(path)
+    os.utime(path, (1, 1))
+    codes.get(scenes[0], compute)
+    assert compute.count == 2
+
+
+def test_codes_stay_within_their_room(proposer: IGPN, scenes: list[Scene], tmp_path: Path) -> None:
+    compute = Counting(proposer)
+    SceneCodes(tmp_path / "all", "igpn-1", 10**9).get(scenes[0], compute)
+    (one,) = (tmp_path / "all").glob("*.safetensors")
+    room = int(2.5 * one.stat().st_size)
+    codes = SceneCodes(tmp_path / "some", "igpn-1", room)
+    for scene in [*scenes, *scenes]:
+        codes.get(scene, compute)
+    assert sum(file.stat().st_size for file in (tmp_path / "some").glob("*.safetensors")) <= room
+    assert compute.count == 1 + 4 + 2
+    SceneCodes(tmp_path / "none", "igpn-1", 0).get(scenes[0], compute)
+    assert not (tmp_path / "none").exists()
+
+
+def test_half_a_code_is_made_again(proposer: IGPN, scenes: list[Scene], tmp_path: Path) -> None:
+    compute = Counting(proposer)
+    codes = SceneCodes(tmp_path / "codes", "igpn-1", 10**9)
+    codes.get(scenes[0], compute)
+    (file,) = (tmp_path / "codes").glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:1000])
+    codes.get(scenes[0], compute)
+    codes.get(scenes[0], compute)
+    assert compute.count == 2
+
+
+def test_codes_of_other_weights_are_refused(tmp_path: Path) -> None:
+    SceneCodes(tmp_path / "codes", "igpn-1", 10**9)
+    with pytest.raises(GalleryError, match=r"made by the weights igpn-1, not by igpn-2; delete the folder"):
+        SceneCodes(tmp_path / "codes", "igpn-2", 10**9)
+    (tmp_path / "codes" / "codes.json").write_text("{")
+    with pytest.raises(GalleryError, match="damaged"):
+        SceneCodes(tmp_path / "codes", "igpn-1", 10**9)
+    with pytest.raises(SettingError, match="0 or more"):
+        SceneCodes(tmp_path / "other", "igpn-1", -1)
+
+
+def test_a_gallery_lists_its_scenes(tmp_path: Path) -> None:
+    files = save_pictures(tmp_path / "pictures", 2)
+    video = save_video(tmp_path / "walk.mp4", seconds=3)
+    with Gallery.create(tmp_path / "g", model="fake", fingerprint="fake-1", dim=12) as gallery:
+        index_sources(gallery, searcher(), [*files, video], every=1)
+        scenes = gallery.scenes()
+    assert [scene.name for scene in scenes] == [str(p) for p in files] + [f"{video}@{n}" for n in (0, 5, 10)]
+    assert [scene.time for scene in scenes] == [None, None, 0.0, 1.0, 2.0]
+    assert scenes[-1].read().size == (scenes[-1].width, scenes[-1].height) == (160, 96)
