@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from layout_fixtures import make_benchmark
 from torch import Tensor
 
 from personsearch.data.batches import pad_images
@@ -15,6 +16,7 @@ from personsearch.errors import SettingError
 from personsearch.losses.criteria import BINetCriterion, LossSettings
 from personsearch.losses.interaction import prediction_interaction
 from personsearch.losses.oim import OIMMemory, OIMSettings
+from personsearch.methods import prepare
 from personsearch.models.binet import BINetOutput, encode_patches, original_patches, resized_patches
 from personsearch.models.resnet import STEM_CHANNELS
 from personsearch.models.roi_align import roi_align
@@ -29,8 +31,8 @@ from personsearch.models.search_network import (
     build_search_network,
 )
 from personsearch.models.weights import save_weights, warm_network
-from personsearch.settings import settings_to_dict
-from personsearch.training.recipes import IGPN_VARIANTS, RECIPES, VARIANTS, get_recipe
+from personsearch.settings import change_settings, settings_to_dict
+from personsearch.training.recipes import IGPN_VARIANTS, RECIPES, REID_VARIANTS, VARIANTS, get_recipe
 
 IDENTITIES = torch.tensor([2, 0, -1])
 
@@ -90,6 +92,76 @@ def test_gradients_of_the_interaction_flow_as_in_table_2(variant: str, feature: 
     assert not reaches(losses["oim_instance"], search.embeddings)
 
 
+PARTS = {
+    "stem": "stem.layer3.0.conv1.weight",
+    "rpn": "rpn.conv.weight",
+    "conv5": "head.backbone.layer4.0.conv1.weight",
+    "score": "head.score.weight",
+    "box": "head.delta.weight",
+    "embedding": "head.embedding.weight",
+}
+TRAINS = {
+    "rpn_score": {"stem", "rpn"},
+    "rpn_box": {"stem", "rpn"},
+    "roi_score": {"stem", "conv5", "score"},
+    "roi_box": {"stem", "conv5", "box"},
+    "oim_search": {"stem", "conv5", "embedding"},
+    "oim_instance": {"stem", "conv5", "embedding"},
+    "feature": {"stem", "conv5"},
+    "prediction": {"stem", "conv5", "embedding"},
+}
+SEARCH_ALONE = set(TRAINS) - {"oim_instance", "feature", "prediction"}
+
+
+@pytest.mark.parametrize(
+    ("variant", "losses"),
+    [
+        ("oim", SEARCH_ALONE),
+        ("oim_original", SEARCH_ALONE),
+        ("binet", set(TRAINS)),
+        ("binet0", set(TRAINS) - {"feature", "prediction"}),
+        ("binet_o", set(TRAINS)),
+        ("binet0_o", set(TRAINS) - {"feature", "prediction"}),
+    ],
+)
+def test_each_loss_trains_its_parts_and_no_other(variant: str, losses: set[str], tmp_path: Path) -> None:
+    """In the network itself, from the method's own criterion: which parameters get a gradient from which loss."""
+    changes = ["batches.short_sides=[64]", "network.rois=8", "network.train_proposals.after_nms=20"]
+    recipe = change_settings(get_recipe(f"{variant}_cuhk_sysu"), changes)
+    made = prepare(recipe, make_benchmark(tmp_path / "pictures"), "random", (0, 1), "cpu")
+    for name, buffer in made.network.named_buffers():
+        if name.endswith("scale"):
+            buffer.fill_(0.5)  # activations of random weights stay in range
+    batch = next(b for step in range(20) if len((b := made.batches[step]).boxes[0]))
+    made.criterion.memory.lookup_table.copy_(unit(len(made.criterion.memory.lookup_table), 7))
+    found = made.criterion(
+        made.model(batch.images, [Targets(*both) for both in zip(batch.boxes, batch.identities, strict=True)])
+    )
+    parameters = dict(made.network.named_parameters())
+    for name, loss in found.items():
+        gradients = torch.autograd.grad(
+            loss, [parameters[part] for part in PARTS.values()], retain_graph=True, allow_unused=True
+        )
+        reached = {
+            part
+            for part, gradient in zip(PARTS, gradients, strict=True)
+            if gradient is not None and gradient.abs().sum() > 0
+        }
+        assert reached == (TRAINS[name] if name in losses else set()), name
+    assert losses <= found.keys()
+
+
+def test_nothing_flows_through_the_cut_of_a_patch(small_network: SearchNetwork) -> None:
+    """Resized patches teach the branch, and neither the picture nor the boxes that they were cut at."""
+    images = (torch.rand(1, 3, 96, 128) * 255).requires_grad_()
+    boxes = torch.tensor([[20.0, 4, 60, 90]], requires_grad=True)
+    said = resized_patches(small_network, images, [boxes]).embeddings.sum()
+    weight = small_network.stem.layer3[0].conv1.weight
+    into_weight, *through = torch.autograd.grad(said, [weight, images, boxes], allow_unused=True)
+    assert into_weight.abs().sum() > 0
+    assert through == [None, None]
+
+
 def test_the_literal_equation_softens_probabilities_of_the_whole_memory() -> None:
     losses, search, instance = losses_of("binet_literal_cuhk_sysu")
     memory = OIMMemory(4, 256, OIMSettings(queue=3))
@@ -117,7 +189,8 @@ def test_variants_differ_in_what_they_are_named_for(data: str) -> None:
         assert same == full, "batches, optimizer and seed are shared by all"
         if variant != "oim_original":
             assert recipe.network == full.network
-    made = {f"{v}_{d}" for v in (*VARIANTS, *IGPN_VARIANTS) for d in ("cuhk_sysu", "prw", "rendered")}
+    every = (*VARIANTS, *IGPN_VARIANTS, *REID_VARIANTS)
+    made = {f"{v}_{d}" for v in every for d in ("cuhk_sysu", "prw", "rendered")}
     assert set(RECIPES) == made | {"patches_rendered"}
 
 

@@ -1,0 +1,91 @@
+"""Trains rows of BINet's tables with equal budgets and several seeds, and prints their figures side by side.
+
+Run: python benchmarks/compare_variants.py OUT DATA WARM [--seeds 0 1 2] [--recipes oim_rendered …] [--set a.b=value …]
+
+All runs start from the same warm-up on patches (WARM), differ in recipe and seed alone, and are evaluated on DATA's
+test scenes, detected boxes. A stopped comparison goes on: finished runs stand in OUT/results.json. Scenes are small
+unless --set says otherwise, so that a run takes minutes on two cores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from itertools import product
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from personsearch.data.sources import load_benchmark
+from personsearch.experiment import train
+from personsearch.judge import evaluate_weights
+
+RECIPES = ("oim_rendered", "binet0_rendered", "binet_rendered", "binet1_rendered", "binet2_rendered")
+"""OIM*, + instance-aware, BINet, BINet-1 and BINet-2."""
+SMALL = (
+    "batches.short_sides=[300, 360]",
+    "batches.long_side=640",
+    "network.rois=16",
+    "network.train_proposals.after_nms=500",
+    "network.test_size.short=450",
+    "network.test_size.long=750",
+    "optimizer.steps=300",
+    "optimizer.rate=0.00005",
+)
+COLUMNS = ("mAP", "top1", "detection_ap")
+
+
+def main() -> None:
+    options = argparse.ArgumentParser()
+    for name in ("out", "data", "warm"):
+        options.add_argument(name)
+    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options.add_argument("--recipes", nargs="+", default=list(RECIPES))
+    options.add_argument("--set", nargs="+", default=list(SMALL))
+    given = options.parse_args()
+    out = Path(given.out)
+    out.mkdir(parents=True, exist_ok=True)
+    file = out / "results.json"
+    results: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
+    for seed, recipe in product(given.seeds, given.recipes):  # all recipes of a seed first
+        name = f"{recipe}-{seed}"
+        if name in results:
+            continue
+        start = time.perf_counter()
+        settings = [*given.set, f"seed={seed}"]
+        run = train(recipe, given.data, out / name, settings=settings, backbone=Path(given.warm), resume=True)
+        minutes = (time.perf_counter() - start) / 60
+        figures, _ = evaluate_weights(str(run), load_benchmark(given.data))
+        results[name] = {"recipe": recipe, "seed": seed, "minutes": round(minutes, 1), **figures.as_dict()}
+        file.write_text(json.dumps(results, indent=1) + "\n")
+        shutil.rmtree(run)  # half a gigabyte each
+        print(name, {key: round(value, 4) for key, value in figures.as_dict().items()}, flush=True)
+    print_table(results, given.recipes)
+
+
+def print_table(results: dict[str, dict[str, Any]], recipes: list[str]) -> None:
+    """Mean ± standard deviation over seeds, and the mean difference to the first recipe, seed by seed."""
+    by_seed = {(r["recipe"], r["seed"]): r for r in results.values()}
+    seeds = sorted({seed for _, seed in by_seed})
+    print("| recipe | " + " | ".join(COLUMNS) + f" | mAP against {recipes[0]} |")
+    print("|---|" + "---|" * (len(COLUMNS) + 1))
+    for recipe in recipes:
+        runs = [by_seed[recipe, seed] for seed in seeds if (recipe, seed) in by_seed]
+        cells = [spread([run[column] for run in runs]) for column in COLUMNS]
+        gains = [
+            by_seed[recipe, seed]["mAP"] - by_seed[recipes[0], seed]["mAP"]
+            for seed in seeds
+            if {(recipe, seed), (recipes[0], seed)} <= by_seed.keys()
+        ]
+        print(f"| `{recipe}` | {' | '.join(cells)} | {spread(gains, '+')} |")
+
+
+def spread(values: list[float], sign: str = "") -> str:
+    deviation = stdev(values) if len(values) > 1 else float("nan")
+    return f"{mean(values):{sign}.3f} ± {deviation:.3f}"
+
+
+if __name__ == "__main__":
+    main()

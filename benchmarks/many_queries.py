@@ -1,0 +1,142 @@
+"""What a further query of a shared gallery costs IGPN.
+
+Run: python benchmarks/many_queries.py MODEL DATA [SCENES [QUERIES]]
+
+MODEL is an IGPN's folder or "random", DATA a benchmark with queries. Every query is asked in the first SCENES test
+scenes (100), QUERIES times (8), in the ways of the table; seconds are medians over queries, of all scenes together.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from personsearch.data.records import Scene
+from personsearch.data.sources import load_benchmark
+from personsearch.models.cells import RegionFeatures
+from personsearch.models.igpn import IGPN, QueryCode, SceneCode, build_igpn, cat_queries
+from personsearch.models.runtime import best_device, prepare_for_inference
+from personsearch.models.weights import load_proposer
+from personsearch.search.scene_codes import SceneCodes
+from personsearch.training.recipes import get_recipe
+
+TOGETHER = 8
+
+
+class Timed:
+    """The median seconds of calls, and the first."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def __call__(self, work: Callable[[], object]) -> None:
+        _wait()
+        start = time.perf_counter()
+        work()
+        _wait()
+        self.seconds.append(time.perf_counter() - start)
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def fresh(code: SceneCode) -> SceneCode:
+    """A code that remembers no regions."""
+    return replace(code, regions=RegionFeatures())
+
+
+def proposer_of(name: str) -> IGPN:
+    if name != "random":
+        return load_proposer(name, best_device()).model
+    torch.manual_seed(0)
+    return prepare_for_inference(build_igpn(get_recipe("igpn_cuhk_sysu").network).to(best_device()))  # type: ignore[arg-type]
+
+
+def row(text: str, first: float, further: float, base: float) -> None:
+    print(f"{text:58} {first:8.2f} {further:8.2f} {base / further:7.1f}x", flush=True)
+
+
+def main() -> None:
+    name, data, *numbers = sys.argv[1:]
+    count, asked = (int(n) for n in (*numbers, *("100", "8")[len(numbers) :]))
+    proposer, benchmark = proposer_of(name), load_benchmark(data)
+    scenes, names = benchmark.test[:count], {scene.name: scene for scene in benchmark.test}
+    queries = [proposer.encode_query(names[q.scene].read(), [q.box]) for q in benchmark.queries[:asked]]
+    print(f"{len(scenes)} scenes, {len(queries)} queries, {proposer.settings.proposals.after_nms} proposals a scene")
+    print(f"{'seconds for all scenes':58} {'first':>8} {'further':>8}")
+
+    plain = Timed()
+    for query in queries[:2]:
+        plain(lambda: [proposer.answer(proposer.encode_scene(s.read()), query) for s in scenes])  # noqa: B023
+    base = median(plain.seconds)
+    row("all of it for each query", base, base, base)
+
+    codes: list[SceneCode] = []
+    encode = Timed()
+    encode(lambda: codes.extend(proposer.encode_scene(scene.read()) for scene in scenes))
+    shared = Timed()
+    for query in queries[:4]:
+        shared(lambda: [proposer.answer(fresh(code), query) for code in codes])  # noqa: B023
+    row("scene codes shared", encode.seconds[0] + shared.seconds[0], median(shared.seconds[1:]), base)
+
+    read: list[list[int]] = []
+    held = [fresh(code) for code in codes]
+    regions = Timed()
+    for query in queries:
+        regions(lambda: [proposer.answer(code, query) for code in held])  # noqa: B023
+        read.append([len(code.regions) for code in held])
+    row("  and regions, query after query", encode.seconds[0] + regions.seconds[0], median(regions.seconds[1:]), base)
+    new = [sum(after) - sum(before) for before, after in zip([[0], *read], read, strict=False)]
+    print(f"    regions read anew by each query: {' '.join(str(n) for n in new)}")
+
+    together = Timed()
+    batch = cat_queries(queries[:TOGETHER])
+    together(lambda: [proposer.answer(fresh(code), batch) for code in codes])
+    each = together.seconds[0] / len(batch.features)
+    row(f"  and {len(batch.features)} queries at a time", encode.seconds[0] + each, each, base)
+
+    with tempfile.TemporaryDirectory() as folder:
+        from_disk(proposer, scenes, queries[:3], Path(folder), base)
+    fewer(proposer, codes, queries, base)
+
+
+def from_disk(proposer: IGPN, scenes: tuple[Scene, ...], queries: list[QueryCode], folder: Path, base: float) -> None:
+    disk = SceneCodes(folder, "benchmark", 10**12, best_device())
+    timed = Timed()
+
+    def code(scene: Scene) -> SceneCode:
+        return disk.get(scene, lambda missing: proposer.encode_scene(missing.read()))
+
+    for query in queries:
+        timed(lambda: [proposer.answer(code(scene), query) for scene in scenes])  # noqa: B023
+    row("scene codes on disk", timed.seconds[0], median(timed.seconds[1:]), base)
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    print(f"    {size / len(scenes) / 1e6:.1f} MB a scene")
+
+
+def fewer(proposer: IGPN, codes: list[SceneCode], queries: list[QueryCode], base: float) -> None:
+    """Other answers, faster: their accuracy is what `evaluate --proposals N` prints."""
+    own = proposer.settings
+    for most in (16, 8, 4):
+        if most >= own.proposals.after_nms:
+            continue
+        proposer.settings = replace(own, proposals=replace(own.proposals, after_nms=most))
+        held = [fresh(code) for code in codes]
+        timed = Timed()
+        for query in queries:
+            timed(lambda: [proposer.answer(code, query) for code in held])  # noqa: B023
+        row(f"{most} proposals, regions shared (other answers)", timed.seconds[0], median(timed.seconds[1:]), base)
+    proposer.settings = own
+
+
+if __name__ == "__main__":
+    main()
