@@ -21,6 +21,9 @@ from personsearch.console import bar, complain, print_hits, print_json, progress
 from personsearch.errors import PersonSearchError, SettingError
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from personsearch.data.records import Box
     from personsearch.search.gallery import Gallery
     from personsearch.search.rows import GalleryHit
     from personsearch.search.searchers import SceneSearcher
@@ -147,7 +150,7 @@ def search(
     model: Annotated[str | None, typer.Option(help="Weights; by default the gallery's.")] = None,
     proposer: Annotated[str | None, typer.Option(help="IGPN weights: ask every scene for the person anew.")] = None,
     reid: Annotated[str | None, typer.Option(help="Re-id weights that rank what --proposer leaves.")] = None,
-    proposals: Annotated[int, typer.Option(min=1, help="How many proposals --proposer leaves.")] = 100,
+    keep: Annotated[int, typer.Option(min=1, help="How many proposals of the gallery go on to --reid.")] = 100,
     codes_gb: Annotated[float, typer.Option(min=0, help="Disk for scenes as --proposer reads them.")] = 0.0,
     device: Device = None,
     out: Annotated[Path | None, typer.Option(help="Folder for sheet.jpg and results.json.")] = None,
@@ -159,8 +162,8 @@ def search(
     Example: personsearch search g --image photos/a.jpg --box 412 180 470 345 --out answer
     """
     from personsearch.geometry.boxes import check_box
-    from personsearch.search.gallery import CODES, Gallery
-    from personsearch.search.searchers import load_searcher, read_scene
+    from personsearch.search.gallery import Gallery
+    from personsearch.search.searchers import read_scene
 
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
     if proposer is None and reid is not None:
@@ -169,22 +172,11 @@ def search(
     picture, moment = read_scene(image, at)
     inside = check_box(box, picture.width, picture.height)
     own = None if include_own else _own(image, moment, min_gap)
-    by = held.about.model
     if proposer is None:
-        searcher = load_searcher(model or held.about.model, device)
-        held.require_model(searcher.fingerprint)
-        hits = held.search(searcher.encode_query(picture, inside), top, min_score=min_score, min_gap=min_gap, keep=own)
+        by, answer = _by_embedding(held, model, device)
     else:
-        from personsearch.search.two_stage import load_two_stages
-
-        by = proposer if reid is None else f"{proposer} and {reid}"
-        guided, codes = load_two_stages(proposer, reid, proposals, held.folder / CODES, int(codes_gb * 1e9), device)
-        asked = guided.encode_query(picture, inside)
-        with bar("asking") as tell:
-            (hits,) = guided.search(
-                [asked], held.scenes(), top, code_of=codes, min_gap=min_gap, allow=own, progress=progress_of(tell)
-            )
-        hits = [hit for hit in hits if hit.score >= min_score]
+        by, answer = _by_proposer(held, proposer, reid, keep, codes_gb, device)
+    hits = answer(picture, inside, top=top, min_score=min_score, min_gap=min_gap, allow=own)
     results = {
         "query": {"source": str(image), "time": moment, "box": list(inside)},
         "gallery": str(gallery),
@@ -284,6 +276,38 @@ def _open_for_index(
         force=force,
     )
     return held, searcher
+
+
+def _by_embedding(held: Gallery, model: str | None, device: str | None) -> tuple[str, Callable[..., list[GalleryHit]]]:
+    """Who answers from the embeddings of a gallery, and how."""
+    from personsearch.search.searchers import load_searcher
+
+    name = model or held.about.model
+    searcher = load_searcher(name, device)
+    held.require_model(searcher.fingerprint)
+
+    def answer(picture: Image, box: Box, **limits: Any) -> list[GalleryHit]:
+        return held.search(searcher.encode_query(picture, box), **limits)
+
+    return name, answer
+
+
+def _by_proposer(
+    held: Gallery, proposer: str, reid: str | None, keep: int, codes_gb: float, device: str | None
+) -> tuple[str, Callable[..., list[GalleryHit]]]:
+    """Who answers by asking every scene of a gallery, and how."""
+    from personsearch.search.gallery import CODES
+    from personsearch.search.two_stage import load_two_stages
+
+    searcher, codes = load_two_stages(proposer, reid, keep, held.folder / CODES, int(codes_gb * 1e9), device)
+
+    def answer(picture: Image, box: Box, **limits: Any) -> list[GalleryHit]:
+        query = searcher.encode_query(picture, box)
+        with bar("asking") as tell:
+            (hits,) = searcher.search([query], held.scenes(), code_of=codes, progress=progress_of(tell), **limits)
+        return hits
+
+    return proposer if reid is None else f"{proposer} and {reid}", answer
 
 
 def _own(image: Path, moment: float | None, min_gap: float) -> Callable[[GalleryHit], bool]:

@@ -157,7 +157,7 @@ def _marks(right: Sequence[bool], there: int) -> list[bool | None]:
 
 
 def _search(gallery: Gallery, embedding: torch.Tensor, within: Collection[Path], top: int) -> list[GalleryHit]:
-    return gallery.search(embedding, top, keep=lambda hit: hit.source in within)
+    return gallery.search(embedding, top, allow=lambda hit: hit.source in within)
 
 
 def _path(scene: Scene) -> Path:

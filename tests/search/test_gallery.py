@@ -89,9 +89,9 @@ def test_search_can_leave_out(tmp_path: Path, scenes: list[IndexedScene]) -> Non
         everybody = gallery.search(query, 1000, per_scene=None)
         sure = gallery.search(query, 1000, per_scene=None, min_score=0.5)
         assert sure == [hit for hit in everybody if hit.score >= 0.5]
-        stills = gallery.search(query, 1000, per_scene=None, keep=lambda hit: hit.time is None)
+        stills = gallery.search(query, 1000, per_scene=None, allow=lambda hit: hit.time is None)
         assert stills == [hit for hit in everybody if hit.time is None]
-        spread = gallery.search(query, 1000, min_gap=1.0, keep=lambda hit: hit.time is not None)
+        spread = gallery.search(query, 1000, min_gap=1.0, allow=lambda hit: hit.time is not None)
         times = sorted(hit.time for hit in spread if hit.time is not None)
         assert len(times) >= 3
         assert all(b - a >= 1.0 for a, b in itertools.pairwise(times))

@@ -84,6 +84,10 @@ def test_what_is_not_allowed_takes_no_place(proposer: IGPN, scenes: list[Scene])
     assert scenes[0].name not in {hit.scene for hit in hits}
     (few,) = both.search([query], scenes, 50, per_scene=1)
     assert len({hit.scene for hit in few}) == len(few)
+    least = sorted(hit.score for hit in hits)[2]
+    (sure,) = both.search([query], scenes, 50, per_scene=None, min_score=least)
+    assert 0 < len(sure) <= 4
+    assert min(hit.score for hit in sure) >= least
 
 
 def test_more_than_there_is_is_all_there_is(proposer: IGPN, scenes: list[Scene]) -> None:

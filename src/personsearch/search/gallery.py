@@ -248,12 +248,12 @@ class Gallery:
         per_scene: int | None = 1,
         min_score: float = 0.0,
         min_gap: float = 0.0,
-        keep: Callable[[GalleryHit], bool] | None = None,
+        allow: Callable[[GalleryHit], bool] | None = None,
     ) -> list[GalleryHit]:
         """The people most like `embedding` ([D]), best first, at most `top`; an empty gallery gives [].
 
         A person is in a scene once, so a scene gives at most `per_scene` hits (None: any number). Hits of one
-        video are at least `min_gap` seconds apart. Those that `keep` refuses are left out. Equal similarities
+        video are at least `min_gap` seconds apart. Those that `allow` refuses are left out. Equal similarities
         are ordered by source, frame and place in the scene.
         """
         if embedding.shape != (self.about.dim,):
@@ -272,7 +272,7 @@ class Gallery:
             if per_scene is not None and taken.get(scene, 0) >= per_scene:
                 continue
             hit = resident.hit(person, min(1.0, max(-1.0, float(similarities[person]))))
-            if hit.score < min_score or too_close(hit, hits, min_gap) or not (keep is None or keep(hit)):
+            if hit.score < min_score or too_close(hit, hits, min_gap) or not (allow is None or allow(hit)):
                 continue
             taken[scene] = taken.get(scene, 0) + 1
             hits.append(hit)

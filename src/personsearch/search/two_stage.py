@@ -95,6 +95,7 @@ class TwoStageSearcher:
         *,
         code_of: Callable[[Scene], SceneCode] | None = None,
         per_scene: int | None = 1,
+        min_score: float = 0.0,
         min_gap: float = 0.0,
         allow: Callable[[GalleryHit], bool] | None = None,
         progress: Progress = quiet,
@@ -102,13 +103,13 @@ class TwoStageSearcher:
         """For each query the people most like it in pictures or frames of videos, best first, at most `top`.
 
         `code_of` gives a scene's code where it is kept somewhere. A scene gives at most `per_scene` hits (None: any
-        number), hits of one video are `min_gap` seconds apart, and those that `allow` refuses are left out, before
-        the proposals are counted. A hit's score is the proposer's similarity.
+        number), and hits of one video are `min_gap` seconds apart. A hit's score is the proposer's similarity; those
+        under `min_score`, and those that `allow` refuses, are left out before the proposals are counted.
         """
         known = {scene.name: scene for scene in scenes}
         asking = {name: list(range(len(queries))) for name in known}
         answers = propose(self.proposer, [q.code for q in queries], scenes, asking, code_of, progress)
-        kept = [keep_best(_allowed(found, known, allow), self.keep) for found in answers]
+        kept = [keep_best(_allowed(found, known, min_score, allow), self.keep) for found in answers]
         ranked = kept
         if self.embedder is not None:
             embeddings = [q.embedding for q in queries if q.embedding is not None]
@@ -188,14 +189,16 @@ def embed_again(
     return again
 
 
-def _allowed(answers: Answers, scenes: Mapping[str, Scene], allow: Callable[[GalleryHit], bool] | None) -> Answers:
-    if allow is None:
-        return answers
-    none = (torch.zeros(0, 4), torch.zeros(0))
-    return {
-        name: found if len(found[0]) and allow(_hit(scenes[name], found[0][0], 0.0, 0.0)) else none
-        for name, found in answers.items()
-    }
+def _allowed(
+    answers: Answers, scenes: Mapping[str, Scene], min_score: float, allow: Callable[[GalleryHit], bool] | None
+) -> Answers:
+    left = {}
+    for name, (boxes, similarities) in answers.items():
+        hits = [_hit(scenes[name], box, float(s), float(s)) for box, s in zip(boxes, similarities, strict=True)]
+        good = [hit.score >= min_score and (allow is None or allow(hit)) for hit in hits]
+        chosen = torch.tensor(good, dtype=torch.bool)
+        left[name] = (boxes[chosen], similarities[chosen])
+    return left
 
 
 def _ranked(
