@@ -48,7 +48,10 @@ def main() -> None:
     out = Path(given.out)
     out.mkdir(parents=True, exist_ok=True)
     file = out / "results.json"
-    results: dict[str, dict[str, Any]] = json.loads(file.read_text()) if file.exists() else {}
+    held = json.loads(file.read_text()) if file.exists() else {"settings": given.set, "runs": {}}
+    if held["settings"] != given.set:
+        raise SystemExit(f"{file} was made with other settings: give another OUT")
+    results: dict[str, dict[str, Any]] = held["runs"]
     for seed, recipe in product(given.seeds, given.recipes):  # all recipes of a seed first
         name = f"{recipe}-{seed}"
         if name in results:
@@ -59,9 +62,11 @@ def main() -> None:
         minutes = (time.perf_counter() - start) / 60
         figures, _ = evaluate_weights(str(run), load_benchmark(given.data))
         results[name] = {"recipe": recipe, "seed": seed, "minutes": round(minutes, 1), **figures.as_dict()}
-        file.write_text(json.dumps(results, indent=1) + "\n")
+        part = file.with_suffix(".part")
+        part.write_text(json.dumps({"settings": given.set, "runs": results}, indent=1) + "\n")
+        part.replace(file)
         shutil.rmtree(run)  # half a gigabyte each
-        print(name, {key: round(value, 4) for key, value in figures.as_dict().items()}, flush=True)
+        print(name, {column: results[name][column] for column in COLUMNS}, flush=True)
     print_table(results, given.recipes)
 
 

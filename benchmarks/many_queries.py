@@ -68,6 +68,8 @@ def row(text: str, first: float, further: float, base: float) -> None:
 def main() -> None:
     name, data, *numbers = sys.argv[1:]
     count, asked = (int(n) for n in (*numbers, *("100", "8")[len(numbers) :]))
+    if asked < 2:
+        raise SystemExit("a first and a further query are two: give QUERIES of 2 or more")
     proposer, benchmark = proposer_of(name), load_benchmark(data)
     scenes, names = benchmark.test[:count], {scene.name: scene for scene in benchmark.test}
     queries = [proposer.encode_query(names[q.scene].read(), [q.box]) for q in benchmark.queries[:asked]]
@@ -110,7 +112,7 @@ def main() -> None:
 
 
 def from_disk(proposer: IGPN, scenes: tuple[Scene, ...], queries: list[QueryCode], folder: Path, base: float) -> None:
-    disk = SceneCodes(folder, "benchmark", 10**12, best_device())
+    disk = SceneCodes(folder, "benchmark", 10**12, device=best_device())
     timed = Timed()
 
     def code(scene: Scene) -> SceneCode:

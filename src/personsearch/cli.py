@@ -150,7 +150,7 @@ def search(
     model: Annotated[str | None, typer.Option(help="Weights; by default the gallery's.")] = None,
     proposer: Annotated[str | None, typer.Option(help="IGPN weights: ask every scene for the person anew.")] = None,
     reid: Annotated[str | None, typer.Option(help="Re-id weights that rank what --proposer leaves.")] = None,
-    keep: Annotated[int, typer.Option(min=1, help="How many proposals of the gallery go on to --reid.")] = 100,
+    keep: Annotated[int | None, typer.Option(min=1, help="How many proposals go on to --reid (100).")] = None,
     codes_gb: Annotated[float, typer.Option(min=0, help="Disk for scenes as --proposer reads them.")] = 0.0,
     device: Device = None,
     out: Annotated[Path | None, typer.Option(help="Folder for sheet.jpg and results.json.")] = None,
@@ -166,16 +166,20 @@ def search(
     from personsearch.search.searchers import read_scene
 
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
-    if proposer is None and reid is not None:
-        raise SettingError("--reid ranks what a proposer leaves: give --proposer, too")
+    if proposer is None and (reid is not None or codes_gb):
+        raise SettingError("--reid and --codes-gb are for a proposer: give --proposer, too")
+    if proposer is not None and model is not None:
+        raise SettingError("a proposer does not ask the gallery's embeddings: give --model or --proposer, not both")
+    if keep is not None and reid is None:
+        raise SettingError("--keep says how many proposals go on to a re-id network: give --reid, too")
     held = Gallery.open(gallery)
     picture, moment = read_scene(image, at)
     inside = check_box(box, picture.width, picture.height)
     own = None if include_own else _own(image, moment, min_gap)
     if proposer is None:
-        by, answer = _by_embedding(held, model, device)
+        asked, answer = _by_embedding(held, model, device)
     else:
-        by, answer = _by_proposer(held, proposer, reid, keep, codes_gb, device)
+        asked, answer = _by_proposer(held, proposer, reid, keep or 100, codes_gb, device)
     hits = answer(picture, inside, top=top, min_score=min_score, min_gap=min_gap, allow=own)
     results = {
         "query": {"source": str(image), "time": moment, "box": list(inside)},
@@ -185,7 +189,7 @@ def search(
     if out is not None:
         from personsearch.search.drawing import contact_sheet
 
-        notes = [_moment(image, moment), "box " + " ".join(f"{v:.0f}" for v in inside), _holding(held, by)]
+        notes = [_moment(image, moment), "box " + " ".join(f"{v:.0f}" for v in inside), f"asked: {asked}"]
         out.mkdir(parents=True, exist_ok=True)
         contact_sheet(picture, inside, hits[:MOST_ON_A_SHEET], notes=notes).save(out / "sheet.jpg", quality=90)
         (out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
@@ -279,35 +283,41 @@ def _open_for_index(
 
 
 def _by_embedding(held: Gallery, model: str | None, device: str | None) -> tuple[str, Callable[..., list[GalleryHit]]]:
-    """Who answers from the embeddings of a gallery, and how."""
+    """What is asked in a search by embeddings, and who answers."""
     from personsearch.search.searchers import load_searcher
 
     name = model or held.about.model
+    asked = f"{held.people:,} people in {len(held):,} scenes by {Path(name).name}"
     searcher = load_searcher(name, device)
     held.require_model(searcher.fingerprint)
 
     def answer(picture: Image, box: Box, **limits: Any) -> list[GalleryHit]:
         return held.search(searcher.encode_query(picture, box), **limits)
 
-    return name, answer
+    return asked, answer
 
 
 def _by_proposer(
     held: Gallery, proposer: str, reid: str | None, keep: int, codes_gb: float, device: str | None
 ) -> tuple[str, Callable[..., list[GalleryHit]]]:
-    """Who answers by asking every scene of a gallery, and how."""
+    """What is asked in a search in two stages, and who answers."""
     from personsearch.search.gallery import CODES
     from personsearch.search.two_stage import load_two_stages
 
-    searcher, codes = load_two_stages(proposer, reid, keep, held.folder / CODES, int(codes_gb * 1e9), device)
+    searcher, codes = load_two_stages(
+        proposer, reid, keep, held.folder / CODES, int(codes_gb * 1e9), device=device, complain=complain
+    )
 
     def answer(picture: Image, box: Box, **limits: Any) -> list[GalleryHit]:
         query = searcher.encode_query(picture, box)
         with bar("asking") as tell:
-            (hits,) = searcher.search([query], held.scenes(), code_of=codes, progress=progress_of(tell), **limits)
+            (hits,) = searcher.search(
+                [query], held.scenes(), code_of=codes, complain=complain, progress=progress_of(tell), **limits
+            )
         return hits
 
-    return proposer if reid is None else f"{proposer} and {reid}", answer
+    names = [Path(name).name for name in (proposer, reid) if name is not None]
+    return f"{len(held):,} scenes by {' and '.join(names)}", answer
 
 
 def _own(image: Path, moment: float | None, min_gap: float) -> Callable[[GalleryHit], bool]:
@@ -326,10 +336,6 @@ def _moment(image: Path, moment: float | None) -> str:
     from personsearch.search.rows import clock
 
     return image.name if moment is None else f"{image.name} at {clock(moment)}"
-
-
-def _holding(gallery: Gallery, by: str) -> str:
-    return f"asked: {gallery.people:,} people in {len(gallery):,} scenes, by {Path(by).name}"
 
 
 def main() -> None:

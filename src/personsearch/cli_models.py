@@ -27,7 +27,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     settings: Annotated[list[str] | None, typer.Option("--set", help="a.b=value; may be repeated.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
-    backbone: Annotated[str | None, typer.Option(help="File of ImageNet weights, a run, or 'random'.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="ImageNet weights, a run, shipped weights, or 'random'.")] = None,
     start: Annotated[str | None, typer.Option(help="Weights to train further, by name or folder.")] = None,
     evaluate_on: Annotated[str | None, typer.Option(help="LAYOUT:DIR to evaluate each checkpoint on.")] = None,
     detector: Annotated[str | None, typer.Option(help="Of a re-id network: weights whose boxes train it, too.")] = None,
@@ -53,11 +53,12 @@ def train(
             backbone=backbone if start is None else Whole(start),
             evaluate_on=evaluate_on,
             detector=detector,
+            progress=progress_of(tell),
             checkpoint_every=checkpoint_every,
             device=device,
             on_step=lambda step, total: tell(step, total, f"step {step}"),
         )
-    typer.echo(f"{out}: trained; evaluate it: personsearch evaluate {out} --data {data}")
+    typer.echo(f"{out}: trained; evaluate it: personsearch evaluate {out} --data LAYOUT:DIR, see --help")
 
 
 def evaluate(
@@ -71,7 +72,7 @@ def evaluate(
     cbgm: Annotated[tuple[int, int] | None, typer.Option(help="Re-rank by company: answers people.")] = None,
     size: Annotated[tuple[int, int] | None, typer.Option(help="SHORT LONG sides that scenes are resized to.")] = None,
     reid: Annotated[str | None, typer.Option(help="Re-id weights that tell apart whom MODEL finds.")] = None,
-    keep: Annotated[int | None, typer.Option(help="Of IGPN: proposals of a gallery that go on to --reid.")] = None,
+    keep: Annotated[int | None, typer.Option(help="Of IGPN: proposals of a gallery that count.")] = None,
     proposals: Annotated[int | None, typer.Option(min=1, help="Of IGPN: proposals of a scene.")] = None,
     gallery_size: Annotated[int | None, typer.Option(min=1, help="Scenes in the gallery of a query.")] = None,
     subset: Annotated[str | None, typer.Option(help="Of CUHK-SYSU: occlusion, or resolution.")] = None,
@@ -83,6 +84,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """mAP, top-1/5/10 and the detector's AP and recall on a benchmark, each in [0, 1].
+
+    IGPN has no detector to judge: it finds other boxes for each query.
 
     Example: personsearch evaluate binet-rendered --data coco:rendered --gallery-size 100 --json
     """
@@ -114,7 +117,7 @@ def evaluate(
         print_json(figures)
     else:
         for name, value in figures.items():
-            typer.echo(f"{name:18} {value:.4f}")
+            typer.echo(f"{name:18} {'-' if value is None else format(value, '.4f')}")
 
 
 def describe(

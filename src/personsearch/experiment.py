@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,21 +28,14 @@ from personsearch.models.binet import InstanceReader
 from personsearch.models.reid import embedding_dim
 from personsearch.models.runtime import best_device, keep_memory, prepare_for_inference
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
-from personsearch.models.weights import load_weights, save_weights
-from personsearch.settings import change_settings, settings_to_dict
+from personsearch.models.weights import LoadedModel, load_weights, save_weights
+from personsearch.progress import Progress, quiet
+from personsearch.settings import change_settings, settings_from_dict, settings_to_dict
 from personsearch.training.checkpoints import read_facts
 from personsearch.training.curves import draw_losses
 from personsearch.training.loop import CHECKPOINT, LOG, Training
 from personsearch.training.processes import joined
 from personsearch.training.recipes import AnyRecipe, Recipe, ReidRecipe, get_recipe
-
-Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
-"""Wraps an iterable with a description and a total, to show how far a long operation is."""
-
-
-def quiet(items: Iterable[Any], _text: str, _total: int) -> Iterable[Any]:
-    """A Progress that shows nothing."""
-    return items
 
 
 def train(
@@ -58,6 +51,7 @@ def train(
     workers: int = 1,
     evaluate_on: str | None = None,
     detector: str | None = None,
+    progress: Progress = quiet,
     on_step: Callable[[int, int], None] = lambda _step, _total: None,
 ) -> Path:
     """Trains a recipe on a benchmark in the run's folder `out`, which it returns.
@@ -65,7 +59,7 @@ def train(
     The folder holds loadable weights from the first checkpoint on, log.jsonl, and losses.png at the end. With
     `evaluate_on`, a benchmark, each checkpoint is evaluated there, into evaluations.jsonl. Started by torchrun, the
     processes divide the scenes of each step, and the first one writes. A re-id network also trains on the boxes that
-    `detector`, weights, finds in the training scenes; they are kept in detected.json.
+    `detector`, weights, finds in the training scenes: detected.jsonl keeps them, and `progress` shows how far it is.
 
     `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
     the embedding from, "random", or `Whole` weights to train further. `on_step` hears the steps done and the
@@ -79,16 +73,16 @@ def train(
     if not benchmark.train or not benchmark.identities:
         raise DataError(f"{data}: no training scenes with identities in it; give a benchmark with a train split")
     judged = None if evaluate_on is None else load_judged(chosen, evaluate_on)
-    if detector is not None and not isinstance(chosen, ReidRecipe):
+    if detector is not None and chosen.method != "reid":
         raise SettingError(f"{recipe} finds people itself: leave the detector out")
     device = device or best_device()
     with joined(device) as share:
         torch.manual_seed(chosen.seed)
-        detected = None if detector is None else find_people(benchmark, detector, out / DETECTED, device)
-        made = prepare(chosen, benchmark, backbone, share, device, detected)
-        stored = describe_run(made.recipe, benchmark)
+        found = None if detector is None else load_weights(detector, device)
+        made = prepare(chosen, benchmark, backbone, share, device, _finder(found, benchmark, out / DETECTED, progress))
+        stored = describe_run(made.recipe, benchmark, None if found is None else found.fingerprint)
         if (out / CHECKPOINT).exists():
-            refuse_other_settings(read_facts(out / CHECKPOINT), stored, out)
+            refuse_other_settings(read_facts(out / CHECKPOINT), stored, made.recipe, out)
         keep_memory()
         made.start()
         training = Training(made.model, made.criterion, made.batches, chosen.optimizer, stored)
@@ -126,27 +120,41 @@ def load_judged(recipe: AnyRecipe, spec: str) -> Benchmark:
     return benchmark
 
 
-DETECTED = "detected.json"
+DETECTED = "detected.jsonl"
 
 
-def find_people(benchmark: Benchmark, detector: str, cache: Path, device: str) -> dict[str, Tensor]:
-    """Boxes [N, 4] that a detector finds in each training scene; read from `cache` if another run wrote them there.
+def _finder(
+    detector: LoadedModel[SearchNetwork] | None, benchmark: Benchmark, cache: Path, progress: Progress
+) -> Callable[[], dict[str, Tensor]]:
+    if detector is None:
+        return dict
+    return lambda: find_people(benchmark, detector, cache, progress)
 
-    Raises SettingError when that was another detector, and WeightsError.
+
+def find_people(
+    benchmark: Benchmark, detector: LoadedModel[SearchNetwork], cache: Path, progress: Progress = quiet
+) -> dict[str, Tensor]:
+    """Boxes [N, 4] that a detector finds in each training scene. `cache` has a line a scene: a stopped search goes on.
+
+    Raises SettingError when the file is of another detector or other data.
     """
-    loaded = load_weights(detector, device)
+    head = {"detector": detector.fingerprint, "data": benchmark.name, "scenes": len(benchmark.train)}
+    boxes: dict[str, list[list[float]]] = {}
     if cache.exists():
-        held = json.loads(cache.read_text())
-        if held["detector"] != loaded.fingerprint:
-            raise SettingError(f"{cache} holds the boxes of another detector: give that one, or another --out")
+        first, *lines = cache.read_text().splitlines()
+        if json.loads(first) != head:
+            raise SettingError(f"{cache} holds the boxes of another detector or other data: give another --out")
+        boxes = dict(json.loads(line) for line in lines if line.endswith("]"))  # the last may be cut
     else:
-        boxes = {s.name: loaded.model.detect(s.read()).boxes.round(decimals=2).tolist() for s in benchmark.train}
-        held = {"detector": loaded.fingerprint, "boxes": boxes}
         cache.parent.mkdir(parents=True, exist_ok=True)
-        part = cache.with_suffix(".part")
-        part.write_text(json.dumps(held))
-        part.replace(cache)
-    return {name: torch.tensor(boxes).reshape(-1, 4) for name, boxes in held["boxes"].items()}
+    with cache.open("w") as file:
+        file.writelines(json.dumps(line) + "\n" for line in (head, *boxes.items()))
+        for scene in progress(benchmark.train, "finding people", len(benchmark.train)):
+            if scene.name not in boxes:
+                boxes[scene.name] = detector.model.detect(scene.read()).boxes.round(decimals=2).tolist()
+                file.write(json.dumps([scene.name, boxes[scene.name]]) + "\n")
+                file.flush()
+    return {name: torch.tensor(found).reshape(-1, 4) for name, found in boxes.items()}
 
 
 def note_evaluation(path: Path, step: int, network: SearchNetwork, benchmark: Benchmark) -> None:
@@ -157,11 +165,14 @@ def note_evaluation(path: Path, step: int, network: SearchNetwork, benchmark: Be
     path.write_text("".join(line + "\n" for line in [*kept, json.dumps({"step": step, **figures})]))
 
 
-def refuse_other_settings(stored: dict[str, Any], wanted: dict[str, Any], out: Path) -> None:
+def refuse_other_settings(stored: dict[str, Any], wanted: dict[str, Any], recipe: AnyRecipe, out: Path) -> None:
     """Raises SettingError if a run would go on with other settings or data than the `stored` ones.
 
-    A run with drops of the rate may become longer; one along a cosine has its length in every step.
+    A run with drops of the rate may become longer; one along a cosine has its length in every step. A setting that
+    is younger than the run had its default then.
     """
+    begun = settings_to_dict(settings_from_dict(type(recipe), stored.get("recipe", {"name": recipe.name})))
+    stored = {**stored, "recipe": begun}
     free = {"optimizer.steps", "optimizer.drops"}
     if wanted["recipe"]["optimizer"]["schedule"] != "drops":
         free = set()
@@ -181,14 +192,15 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def describe_run(recipe: AnyRecipe, benchmark: Benchmark) -> dict[str, Any]:
-    """What weights should say of themselves."""
+def describe_run(recipe: AnyRecipe, benchmark: Benchmark, detector: str | None = None) -> dict[str, Any]:
+    """What weights should say of themselves. `detector` is the fingerprint of the one whose boxes they saw, too."""
     return {
         "recipe": settings_to_dict(recipe),
         "training_data": {
             "name": benchmark.name,
             "scenes": len(benchmark.train),
             "identities": benchmark.identities,
+            **({"detector": detector} if detector else {}),
         },
         **({"embedding": EMBEDDING_DIM} if isinstance(recipe, Recipe) else {}),
         **({"embedding": embedding_dim(recipe.network)} if isinstance(recipe, ReidRecipe) else {}),
@@ -239,10 +251,15 @@ def resized(network: SearchNetwork, short: int, long: int) -> SearchNetwork:
 
     Raises SettingError for an impossible size.
     """
+    network.settings = replace(network.settings, test_size=checked_size(short, long))
+    return network
+
+
+def checked_size(short: int, long: int) -> SizeSettings:
+    """Raises SettingError for an impossible size."""
     if not 32 <= short <= long:
         raise SettingError(f"scenes of {short}x{long} pixels are impossible: give 32 or more, the short side first")
-    network.settings = replace(network.settings, test_size=SizeSettings(short, long))
-    return network
+    return SizeSettings(short, long)
 
 
 def rules_of(profile: str, score_threshold: float | None = None, cbgm: tuple[int, int] | None = None) -> Rules:

@@ -9,7 +9,8 @@ from personsearch.data.galleries import queries_by_scene
 from personsearch.data.records import Benchmark
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, evaluate_guided
 from personsearch.models.igpn import IGPN, QueryCode
-from personsearch.search.two_stage import Embedder, Progress, embed_again, keep_best, propose, quiet
+from personsearch.progress import Progress, quiet
+from personsearch.search.two_stage import Embedder, embed_again, propose
 
 
 def evaluate_two_stages(
@@ -23,7 +24,7 @@ def evaluate_two_stages(
 ) -> SearchResult:
     """Judges a proposer by its own similarities, or those of an embedder on what it leaves.
 
-    `keep` proposals of a query's whole gallery, the most alike ones, go on; all when None.
+    `keep` proposals of a query's whole gallery, the most alike ones, are judged or go on; all when None.
     """
     codes, embeddings = read_queries(proposer, embedder, benchmark, progress)
     asking: dict[str, list[int]] = {}
@@ -31,11 +32,9 @@ def evaluate_two_stages(
         for name in dict.fromkeys(query.gallery):
             if name != query.scene or rules.own_scene:
                 asking.setdefault(name, []).append(index)
-    answers = propose(proposer, codes, benchmark.test, asking, progress=progress)
-    if keep is not None:
-        answers = [keep_best(found, keep) for found in answers]
+    answers = propose(proposer, codes, benchmark.test, asking, keep=keep, progress=progress)
     if embedder is not None:
-        answers = embed_again(embedder, benchmark.test, answers, embeddings, progress)
+        answers = embed_again(embedder, benchmark.test, answers, embeddings, progress=progress)
     return evaluate_guided(benchmark, answers, rules=rules)
 
 

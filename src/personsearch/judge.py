@@ -9,16 +9,16 @@ from PIL import Image
 from torch import Tensor
 
 from personsearch.data.records import Benchmark
-from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult
-from personsearch.experiment import Evaluation, Progress, evaluate_model, quiet, read_with, resized
+from personsearch.experiment import Evaluation, checked_size, evaluate_model, read_with, resized
 from personsearch.geometry.detections import Detections
 from personsearch.guided import evaluate_two_stages
 from personsearch.models.igpn import IGPN
 from personsearch.models.reid import DetectThenEmbed, ReidNet
 from personsearch.models.runtime import best_device
 from personsearch.models.weights import load_proposer, load_reid, load_weights, read_config
+from personsearch.progress import Progress, quiet
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class _Blind:
 
     network: ReidNet
 
-    def detect(self, _image: Image.Image, _score_threshold: float) -> Detections:
+    def detect(self, image: Image.Image, score_threshold: float) -> Detections:
         return Detections.empty(self.network.dim)
 
     def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ class JudgeSettings:
     reid: str | None = None
     """Weights of a re-id network that tells apart whom the first ones found."""
     keep: int | None = None
-    """How many proposals of a query's gallery go on to the re-id network; all when None. Of IGPN."""
+    """How many proposals of a query's gallery are judged, or go on to the re-id network; all when None. Of IGPN."""
     proposals: int | None = None
     """How many proposals of a scene are related to the query; the weights' own when None. Of IGPN."""
 
@@ -91,7 +91,7 @@ def _search(
     reader = read_with(network, settings.branch)
     if settings.reid is not None:
         _refuse(settings, "a detector before a re-id network", ("branch",))
-        reader = DetectThenEmbed(network, load_reid(settings.reid, device).model)
+        reader = DetectThenEmbed(network, load_reid(settings.reid, device).model, rules.score_threshold)
     judged = evaluate_model(
         reader, benchmark, boxes=settings.boxes, query=settings.query, rules=rules, progress=progress
     )
@@ -104,11 +104,13 @@ def _guided(
     _refuse(settings, "a proposer that is asked with each query", ("boxes", "query", "branch"))
     if rules.cbgm is not None:
         raise SettingError("cbgm needs scenes that do not depend on the query: leave it out")
+    if rules.score_threshold != Rules().score_threshold:
+        raise SettingError("a proposer's similarities are all that there is to its boxes: leave --min-score out")
     if settings.keep is not None and settings.keep < 1:
         raise SettingError(f"keep {settings.keep}: give 1 proposal or more")
     proposer = load_proposer(model, device).model
     if settings.size is not None:
-        proposer.settings = replace(proposer.settings, test_size=SizeSettings(*settings.size))
+        proposer.settings = replace(proposer.settings, test_size=checked_size(*settings.size))
     if settings.proposals is not None:
         proposer.settings = replace(
             proposer.settings, proposals=replace(proposer.settings.proposals, after_nms=settings.proposals)

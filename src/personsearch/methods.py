@@ -17,7 +17,14 @@ from personsearch.data.patch_batches import PatchBatches
 from personsearch.data.records import Benchmark
 from personsearch.data.reid_batches import ReidBatches
 from personsearch.errors import SettingError
-from personsearch.losses.criteria import BINetCriterion, IGPNCriterion, OIMCriterion, PatchCriterion, ReidCriterion
+from personsearch.losses.criteria import (
+    BINetCriterion,
+    DetectorCriterion,
+    IGPNCriterion,
+    OIMCriterion,
+    PatchCriterion,
+    ReidCriterion,
+)
 from personsearch.losses.oim import OIMMemory
 from personsearch.models.binet import BINet, InstanceBranch, encode_patches, original_patches
 from personsearch.models.igpn import IGPN, build_igpn
@@ -84,16 +91,17 @@ def prepare(
     backbone: Backbone,
     share: Share,
     device: str,
-    detected: Mapping[str, Tensor] | None = None,
+    find: Callable[[], Mapping[str, Tensor]] = dict,
 ) -> Prepared:
     """Builds everything on a device. Raises SettingError, DataError or WeightsError.
 
-    `detected` are boxes [N, 4] found in the training scenes, by name, for a re-id network.
+    `find` gives boxes [N, 4] found in the training scenes, by name, for a re-id network; it may take hours, so it is
+    called when all else is well.
     """
     if isinstance(recipe, IGPNRecipe):
         return _prepare_igpn(recipe, benchmark, backbone, share, device)
     if isinstance(recipe, ReidRecipe):
-        return _prepare_reid(recipe, benchmark, backbone, share, device, detected or {})
+        return _prepare_reid(recipe, benchmark, backbone, share, device, find)
     network = build_network(recipe, backbone)
     recipe = replace(recipe, network=network.settings)
     method = _METHODS[recipe.method]
@@ -138,6 +146,10 @@ def _binet_original(network: SearchNetwork, recipe: Recipe, identities: int) -> 
 
 def _oim(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, nn.Module]:
     return network, OIMCriterion(OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim), recipe.loss)
+
+
+def _detector(network: SearchNetwork, recipe: Recipe, _identities: int) -> tuple[nn.Module, nn.Module]:
+    return network, DetectorCriterion(recipe.loss)
 
 
 def _patches(network: SearchNetwork, recipe: Recipe, _identities: int) -> tuple[nn.Module, nn.Module]:
@@ -185,6 +197,7 @@ _METHODS = {
     "binet": _Method(_binet, _scene_batches, _as_built),
     "binet_original_patches": _Method(_binet_original, _scene_batches, _as_built),
     "oim": _Method(_oim, _scene_batches, _as_built),
+    "detector": _Method(_detector, _scene_batches, _as_built),
     "patches": _Method(_patches, _patch_batches, _whitened),
 }
 
@@ -220,13 +233,17 @@ def _prepare_reid(
     backbone: Backbone,
     share: Share,
     device: str,
-    detected: Mapping[str, Tensor],
+    find: Callable[[], Mapping[str, Tensor]],
 ) -> Prepared:
     if share[1] > 1:
         raise SettingError(f"{recipe.name} draws its patches in one process: start it without torchrun")
+    if recipe.optimizer.accumulate > recipe.batches.patches // 2:
+        raise SettingError(
+            f"optimizer.accumulate {recipe.optimizer.accumulate}: leave two patches or more to each part"
+        )
     network = build_reid_network(recipe, backbone)
     recipe = replace(recipe, network=network.settings)
-    batches = ReidBatches(benchmark.train, detected, recipe.batches, recipe.network.size, recipe.seed)
+    batches = ReidBatches(benchmark.train, find(), recipe.batches, recipe.network.size, recipe.seed)
     criterion = ReidCriterion(benchmark.identities, recipe.network.stripes, stripe_dim(recipe.network))
     network.to(device)
     return Prepared(recipe, network, network, criterion.to(device), batches, _nothing)

@@ -308,6 +308,12 @@ def test_a_gallery_is_asked_in_two_stages(tmp_path: Path) -> None:
     assert [hit["source"] for hit in answers[0]] == [hit["source"] for hit in answers[1]]
     assert {hit["source"] for hit in answers[0]} == {str(path) for path in files[1:]}, "not from its own picture"
     assert len(list((tmp_path / "g" / "codes").glob("*.safetensors"))) == 3
-    refused = CliRunner().invoke(app, [*ask, "--reid", str(tmp_path / "reid")])
-    assert refused.exit_code == 2
-    assert "give --proposer, too" in refused.output
+    for wrong, advice in (
+        (["--reid", "r"], "give --proposer, too"),
+        (["--codes-gb", "1"], "give --proposer, too"),
+        (["--keep", "9"], "give --reid, too"),
+        (["--proposer", "p", "--model", "m"], "not both"),
+    ):
+        refused = CliRunner().invoke(app, [*ask, *wrong])
+        assert refused.exit_code == 2
+        assert advice in refused.output

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from personsearch.data.coco import load_coco, save_coco
 from personsearch.data.records import Benchmark
-from personsearch.evaluation.protocols import Rules, SearchResult, evaluate_guided, evaluate_search
-from personsearch.guided import evaluate_two_stages, read_queries
+from personsearch.evaluation.protocols import Rules, evaluate_guided, evaluate_search
+from personsearch.guided import read_queries
 from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 
@@ -74,29 +74,3 @@ def test_queries_are_read_in_their_order(benchmark: Benchmark, proposer: IGPN) -
         torch.testing.assert_close(code.features, proposer.encode_query(image, [query.box]).features)
         torch.testing.assert_close(embedding, ByPlace().embed(image, torch.tensor([query.box]))[0])
     assert read_queries(proposer, None, benchmark)[1] == []
-
-
-def test_two_stages_are_judged(benchmark: Benchmark, proposer: IGPN) -> None:
-    alone = evaluate_two_stages(proposer, benchmark)
-    assert len(alone.average_precisions) == len(benchmark.queries)
-    both = evaluate_two_stages(proposer, benchmark, embedder=ByPlace(), keep=3)
-    assert 0 <= both.mAP <= 1
-    assert both.average_precisions == judged_by_hand(proposer, benchmark, keep=3).average_precisions
-
-
-def judged_by_hand(proposer: IGPN, benchmark: Benchmark, keep: int) -> SearchResult:
-    """One query and one scene at a time, straight through both networks."""
-    scenes = {scene.name: scene for scene in benchmark.test}
-    answers = []
-    for query in benchmark.queries:
-        image = scenes[query.scene].read()
-        code, own = proposer.encode_query(image, [query.box]), ByPlace().embed(image, torch.tensor([query.box]))[0]
-        rows = []
-        for name in query.gallery:
-            if name != query.scene:
-                (found,) = proposer.answer(proposer.encode_scene(scenes[name].read()), code)
-                rows += [(-float(s), name, box) for s, box in zip(found.similarities, found.boxes, strict=True)]
-        best = sorted(rows, key=lambda row: row[0])[:keep]
-        boxes = {name: torch.stack([b for _, n, b in best if n == name]) for name in {n for _, n, _ in best}}
-        answers.append({name: (b, ByPlace().embed(image, b) @ own) for name, b in boxes.items()})
-    return evaluate_guided(benchmark, answers)

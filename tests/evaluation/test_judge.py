@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
+from judge_fakes import FakeDetector, FakeProposer
 from layout_fixtures import make_benchmark
 from typer.testing import CliRunner
 
+from personsearch import judge
 from personsearch.cli import app
 from personsearch.data.coco import load_coco, save_coco
 from personsearch.data.records import Benchmark
 from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError
 from personsearch.evaluation.cbgm import CBGM
-from personsearch.evaluation.protocols import Rules
+from personsearch.evaluation.protocols import Rules, SearchResult, evaluate_guided
 from personsearch.experiment import evaluate_model
 from personsearch.guided import evaluate_two_stages
 from personsearch.judge import JudgeSettings, evaluate_weights
@@ -25,7 +28,7 @@ from personsearch.models.igpn import IGPNSettings, build_igpn
 from personsearch.models.reid import DetectThenEmbed, ReidSettings, build_reid
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.models.search_network import SearchNetwork
-from personsearch.models.weights import load_proposer, load_reid, load_weights, save_weights
+from personsearch.models.weights import save_weights
 
 
 @pytest.fixture(scope="module")
@@ -55,40 +58,99 @@ def weights(tmp_path_factory: pytest.TempPathFactory, _network: SearchNetwork) -
     return folder
 
 
-def test_a_search_network_alone_and_before_a_re_id_network(benchmark: Benchmark, weights: Path) -> None:
-    network, rules = load_weights(weights / "binet").model, Rules(score_threshold=0.0)
-    result, judged = evaluate_weights(str(weights / "binet"), benchmark, rules=rules)
-    assert judged is not None
-    assert result == evaluate_model(network, benchmark, rules=rules).result
-    how = JudgeSettings(reid=str(weights / "reid"))
-    both, _ = evaluate_weights(str(weights / "binet"), benchmark, how, rules=rules)
-    reader = DetectThenEmbed(network, load_reid(weights / "reid").model)
-    assert both == evaluate_model(reader, benchmark, rules=rules).result
-    assert both.detection_ap == result.detection_ap
+@pytest.fixture
+def fakes(benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All weights load as networks that find the annotated people, and tell them apart each in its own way."""
 
+    def fake(model: object) -> Callable[[object, str], SimpleNamespace]:
+        return lambda _name, _device: SimpleNamespace(model=model)
 
-def test_a_proposer_alone_and_before_a_re_id_network(benchmark: Benchmark, weights: Path) -> None:
-    proposer, embedder = load_proposer(weights / "igpn").model, load_reid(weights / "reid").model
-    result, judged = evaluate_weights(str(weights / "igpn"), benchmark)
-    assert judged is None
-    assert result == evaluate_two_stages(proposer, benchmark)
-    how = JudgeSettings(reid=str(weights / "reid"), keep=2)
-    both, _ = evaluate_weights(str(weights / "igpn"), benchmark, how)
-    assert both == evaluate_two_stages(proposer, benchmark, embedder=embedder, keep=2)
-    fewer, _ = evaluate_weights(str(weights / "igpn"), benchmark, JudgeSettings(proposals=1, size=(64, 160)))
-    proposer.settings = replace(
-        proposer.settings, test_size=SizeSettings(64, 160), proposals=replace(proposer.settings.proposals, after_nms=1)
+    monkeypatch.setattr(judge, "load_weights", fake(FakeDetector(benchmark, "search")))
+    monkeypatch.setattr(judge, "load_reid", fake(FakeDetector(benchmark, "reid")))
+    monkeypatch.setattr(
+        judge, "load_proposer", lambda *_: SimpleNamespace(model=FakeProposer(FakeDetector(benchmark, "igpn")))
     )
-    assert fewer == evaluate_two_stages(proposer, benchmark)
 
 
-def test_a_re_id_network_alone_reads_labelled_boxes(benchmark: Benchmark, weights: Path) -> None:
-    result, judged = evaluate_weights(str(weights / "reid"), benchmark, JudgeSettings(boxes="labeled"))
-    assert judged is not None
-    assert result.detection_ap == 1
-    assert judged.query_embeddings.shape == (len(benchmark.queries), 2048)
+def figures(benchmark: Benchmark, kind: Path, **settings: object) -> tuple[float | None, ...]:
+    """Average precisions, which lie between 0 and 1."""
+    result, _ = evaluate_weights(str(kind), benchmark, JudgeSettings(**settings))  # type: ignore[arg-type]
+    assert any(0 < ap < 1 for ap in result.average_precisions if ap is not None), settings
+    return result.average_precisions
+
+
+@pytest.mark.usefixtures("fakes")
+def test_who_tells_people_apart_decides(benchmark: Benchmark, weights: Path) -> None:
+    """Each setting changes what is judged, and to what its parts give by themselves."""
+    detector, other = FakeDetector(benchmark, "search"), FakeDetector(benchmark, "reid")
+    reid = str(weights / "reid")
+    alone = figures(benchmark, weights / "binet")
+    assert alone == evaluate_model(detector, benchmark).result.average_precisions
+    both = figures(benchmark, weights / "binet", reid=reid)
+    assert both == evaluate_model(DetectThenEmbed(detector, other), benchmark).result.average_precisions  # type: ignore[arg-type]
+    labeled = figures(benchmark, weights / "reid", boxes="labeled")
+    assert labeled == evaluate_model(other, benchmark, boxes="labeled").result.average_precisions
+    assert len({alone, both, labeled}) == 3
+
+
+@pytest.mark.usefixtures("fakes")
+def test_what_a_proposer_leaves_is_judged(benchmark: Benchmark, weights: Path) -> None:
+    proposer, other = FakeProposer(FakeDetector(benchmark, "igpn")), FakeDetector(benchmark, "reid")
+    igpn, reid = weights / "igpn", str(weights / "reid")
+    made = {
+        "alone": figures(benchmark, igpn),
+        "fewer": figures(benchmark, igpn, proposals=1),
+        "both": figures(benchmark, igpn, reid=reid),
+        "kept": figures(benchmark, igpn, reid=reid, keep=5),
+    }
+    assert len(set(made.values())) == len(made)
+    assert made["alone"] == evaluate_two_stages(proposer, benchmark).average_precisions  # type: ignore[arg-type]
+    kept = evaluate_two_stages(proposer, benchmark, embedder=other, keep=5)  # type: ignore[arg-type]
+    assert made["kept"] == kept.average_precisions == judged_by_hand(proposer, other, benchmark, 5).average_precisions
+    assert (kept.detection_ap, kept.detection_recall) == (None, None)
+
+
+def judged_by_hand(proposer: FakeProposer, embedder: FakeDetector, benchmark: Benchmark, keep: int) -> SearchResult:
+    """One query and one scene at a time, straight through both networks."""
+    images = {scene.name: scene.read() for scene in benchmark.test}
+    answers = []
+    for query in benchmark.queries:
+        code = proposer.encode_query(images[query.scene], [query.box])
+        own = embedder.embed(images[query.scene], torch.tensor([query.box]))[0]
+        rows = []
+        for name in query.gallery:
+            (found,) = proposer.answer(images[name], code)
+            rows += [(-float(s), name, box) for s, box in zip(found.similarities, found.boxes, strict=True)]
+        best = sorted(rows, key=lambda row: row[0])[:keep]
+        boxes = {name: torch.stack([b for _, n, b in best if n == name]) for name in {n for _, n, _ in best}}
+        answers.append({name: (b, embedder.embed(images[name], b) @ own) for name, b in boxes.items()})
+    return evaluate_guided(benchmark, answers)
+
+
+@pytest.mark.usefixtures("fakes")
+def test_sizes_reach_the_network(benchmark: Benchmark, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, loader in (("binet", "load_weights"), ("igpn", "load_proposer")):
+        held = getattr(judge, loader)("", "")
+        monkeypatch.setattr(judge, loader, lambda *_, held=held: held)
+        evaluate_weights(str(weights / kind), benchmark, JudgeSettings(size=(64, 160)))
+        assert held.model.settings.test_size == SizeSettings(64, 160)
+        with pytest.raises(SettingError, match="the short side first"):
+            evaluate_weights(str(weights / kind), benchmark, JudgeSettings(size=(160, 64)))
+
+
+def test_small_weights_of_each_kind_are_judged(benchmark: Benchmark, weights: Path) -> None:
+    """The real networks, random: nothing is found, and nothing breaks."""
+    reid = str(weights / "reid")
+    for kind, settings in (
+        ("binet", JudgeSettings(reid=reid)),
+        ("igpn", JudgeSettings(reid=reid, keep=2)),
+        ("reid", JudgeSettings(boxes="labeled")),
+    ):
+        result, judged = evaluate_weights(str(weights / kind), benchmark, settings)
+        assert 0 <= result.mAP <= 1
+        assert (judged is None) == (kind == "igpn")
     with pytest.raises(SettingError, match="finds nobody: --boxes labeled"):
-        evaluate_weights(str(weights / "reid"), benchmark)
+        evaluate_weights(reid, benchmark)
 
 
 @pytest.mark.parametrize(
@@ -113,9 +175,14 @@ def test_what_weights_cannot_do_is_refused(
     assert "\n" not in str(caught.value)
 
 
-def test_company_does_not_depend_on_who_asks(benchmark: Benchmark, weights: Path) -> None:
-    with pytest.raises(SettingError, match="leave it out"):
-        evaluate_weights(str(weights / "igpn"), benchmark, rules=Rules(cbgm=CBGM(2, 2)))
+@pytest.mark.parametrize(
+    ("rules", "name"), [(Rules(cbgm=CBGM(2, 2)), "cbgm"), (Rules(score_threshold=0.3), "min-score")]
+)
+def test_rules_that_a_proposer_does_not_have_are_refused(
+    benchmark: Benchmark, weights: Path, rules: Rules, name: str
+) -> None:
+    with pytest.raises(SettingError, match=name):
+        evaluate_weights(str(weights / "igpn"), benchmark, rules=rules)
 
 
 def test_the_command_saves_what_a_proposer_answered(data: Path, weights: Path, tmp_path: Path) -> None:

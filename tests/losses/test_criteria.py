@@ -4,7 +4,13 @@ import torch
 
 from personsearch.data.records import UNLABELED
 from personsearch.geometry.deltas import encode_boxes
-from personsearch.losses.criteria import BINetCriterion, LossSettings, OIMCriterion, detection_losses
+from personsearch.losses.criteria import (
+    BINetCriterion,
+    DetectorCriterion,
+    LossSettings,
+    OIMCriterion,
+    detection_losses,
+)
 from personsearch.losses.detection import fit_loss
 from personsearch.losses.interaction import feature_interaction
 from personsearch.losses.oim import OIMMemory, OIMSettings, oim_loss
@@ -71,6 +77,31 @@ def test_memory_moves_once_a_step_for_both_branches(small_network: SearchNetwork
     seen = set(output.scene.regions.identities.tolist()) - {UNLABELED}
     filled = torch.nonzero(memory.lookup_table.any(dim=1)).flatten().tolist()
     assert set(filled) == seen
+
+
+def test_all_parts_of_a_step_are_remembered_in_their_order(small_network: SearchNetwork) -> None:
+    """The tables after two parts are those after one update with the rows of both."""
+    model = BINet(small_network)
+    outputs = [model(IMAGES, [PEOPLE]), model(IMAGES.flip(3), [PEOPLE])]
+    identities = torch.cat([output.scene.regions.identities for output in outputs])
+    search = torch.cat([output.scene.search.embeddings for output in outputs])
+    instance = torch.cat([output.instance.embeddings for output in outputs])
+    by_hand, memory = (OIMMemory(5, 256, OIMSettings(queue=40)) for _ in range(2))
+    by_hand.update(search, identities)
+    OIMCriterion(memory, LossSettings()).remember([output.scene for output in outputs])
+    assert memory.lookup_table.any()
+    assert all(torch.equal(a, b) for a, b in zip(memory.buffers(), by_hand.buffers(), strict=True))
+    by_hand.update(search, identities)
+    by_hand.update(instance, identities)
+    BINetCriterion(memory, LossSettings()).remember(outputs)
+    assert all(torch.equal(a, b) for a, b in zip(memory.buffers(), by_hand.buffers(), strict=True))
+
+
+def test_a_plain_detector_learns_detection_alone(small_network: SearchNetwork) -> None:
+    losses = DetectorCriterion(LossSettings())(small_network(IMAGES, [PEOPLE]))
+    assert set(losses) == {"rpn_score", "rpn_box", "roi_score", "roi_box"}
+    torch.stack(list(losses.values())).sum().backward()
+    assert small_network.head.embedding.weight.grad is None
 
 
 def test_baseline_is_detection_and_oim(small_network: SearchNetwork) -> None:

@@ -15,6 +15,7 @@ ROOT = Path(personsearch.__file__).parent
 ALLOWED = {
     "errors": set(),
     "settings": set(),
+    "progress": set(),
     "geometry": set(),
     "data": {"geometry"},
     "synthesis": {"geometry", "data"},
@@ -39,7 +40,7 @@ ALLOWED = {
         *("methods", "experiment", "report", "describe", "demo", "console"),
     },
 }
-EVERYBODYS = {"errors", "settings", ""}
+EVERYBODYS = {"errors", "progress", "settings", ""}
 
 
 def _part(module: str) -> str:

@@ -9,19 +9,20 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from search_fakes import FakeModel, box_at, picture, save_pictures, save_video, searcher
 from torch import nn
 
 from personsearch.data.pictures import ImageFile
 from personsearch.data.records import Scene
 from personsearch.data.transforms import SizeSettings
-from personsearch.errors import BoxError, GalleryError, SettingError
+from personsearch.errors import BoxError, GalleryError, ImageError, SettingError
 from personsearch.models.igpn import IGPN, IGPNSettings, SceneCode, build_igpn
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.search.gallery import Gallery
 from personsearch.search.indexing import index_sources
 from personsearch.search.scene_codes import SceneCodes
-from personsearch.search.two_stage import TwoStageSearcher, keep_best
+from personsearch.search.two_stage import TwoStageSearcher, keep_best, propose
 
 SETTINGS = IGPNSettings(
     channels=4,
@@ -134,8 +135,8 @@ def test_the_best_of_the_whole_gallery_are_kept() -> None:
     assert kept["a"][1].tolist() == pytest.approx([0.9, 0.5])
     assert torch.equal(kept["a"][0], boxes[[0, 2]])
     assert kept["b"][1].tolist() == pytest.approx([0.8])
-    assert len(kept["c"][0]) == 0
-    assert {name: len(b) for name, (b, _) in keep_best(answers, 99).items()} == {"a": 3, "b": 2, "c": 0}
+    assert "c" not in kept
+    assert {name: len(b) for name, (b, _) in keep_best(answers, 99).items()} == {"a": 3, "b": 2}
     assert keep_best({}, 3) == {}
 
 
@@ -174,7 +175,9 @@ def test_a_changed_picture_is_read_anew(proposer: IGPN, scenes: list[Scene], tmp
     picture([(5, 40)]).save(path)
     os.utime(path, (1, 1))
     codes.get(scenes[0], compute)
+    codes.get(scenes[0], compute)
     assert compute.count == 2
+    assert len(list((tmp_path / "codes").glob("*.safetensors"))) == 1, "the old one makes room"
 
 
 def test_codes_stay_within_their_room(proposer: IGPN, scenes: list[Scene], tmp_path: Path) -> None:
@@ -202,8 +205,73 @@ def test_half_a_code_is_made_again(proposer: IGPN, scenes: list[Scene], tmp_path
     assert compute.count == 2
 
 
+def test_a_full_disk_costs_the_code_and_not_the_answer(
+    proposer: IGPN, scenes: list[Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    compute = Counting(proposer)
+    codes = SceneCodes(tmp_path / "codes", "igpn-1", 10**9, complain=said.append)
+
+    def full(*_: object, **__: object) -> None:
+        raise SafetensorError("No space left on device (os error 28)")
+
+    monkeypatch.setattr("personsearch.search.scene_codes.save_file", full)
+    for scene in scenes:
+        assert codes.get(scene, compute).size == (96, 160)
+    assert len(said) == 1
+    assert "No space left" in said[0]
+    assert sorted(p.name for p in (tmp_path / "codes").iterdir()) == ["codes.json"]
+
+
+def test_a_scene_that_is_gone_is_told_and_left_out(proposer: IGPN, scenes: list[Scene], tmp_path: Path) -> None:
+    both = TwoStageSearcher(proposer, FakeModel(), keep=99)
+    query = both.encode_query(picture([(1, 10)]), box_at(10))
+    Path(scenes[1].name).unlink()
+    Path(scenes[2].name).write_bytes(b"no picture")
+    for limit in (0, 10**9):
+        said: list[str] = []
+        codes = SceneCodes(tmp_path / "codes", "igpn-1", limit)
+
+        def code_of(scene: Scene, codes: SceneCodes = codes) -> SceneCode:
+            return codes.get(scene, Counting(proposer))
+
+        (hits,) = both.search([query], scenes, code_of=code_of, complain=said.append)
+        assert {hit.scene for hit in hits} == {scenes[0].name, scenes[3].name}
+        assert len(said) == 2
+    with pytest.raises(ImageError):
+        both.search([query], scenes)
+
+
+def test_a_query_without_an_embedding_has_no_second_stage(proposer: IGPN, scenes: list[Scene]) -> None:
+    query = TwoStageSearcher(proposer).encode_query(picture([(1, 10)]), box_at(10))
+    with pytest.raises(SettingError, match="encode it by this searcher"):
+        TwoStageSearcher(proposer, FakeModel()).search([query], scenes)
+
+
+def test_without_a_second_stage_nothing_is_cut(proposer: IGPN, scenes: list[Scene]) -> None:
+    alone = TwoStageSearcher(proposer, keep=1)
+    query = alone.encode_query(picture([(1, 10)]), box_at(10))
+    (hits,) = alone.search([query], scenes, 4)
+    assert len(hits) == 4
+
+
+def test_what_cannot_be_among_the_best_is_let_go(
+    proposer: IGPN, scenes: list[Scene], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = proposer.encode_query(picture([(1, 10)]), [box_at(10)])
+    asking = {scene.name: [0] for scene in scenes}
+    (everything,) = propose(proposer, [code], scenes, asking)
+    monkeypatch.setattr("personsearch.search.two_stage._SCENES_BEFORE_CUT", 2)
+    (best,) = propose(proposer, [code], scenes, asking, keep=3)
+    expected = keep_best(everything, 3)
+    assert best.keys() == expected.keys()
+    for name in best:
+        torch.testing.assert_close(best[name], expected[name])
+
+
 def test_codes_of_other_weights_are_refused(tmp_path: Path) -> None:
     SceneCodes(tmp_path / "codes", "igpn-1", 10**9)
+    SceneCodes(tmp_path / "codes", "igpn-2", 0)  # asks for none
     with pytest.raises(GalleryError, match=r"made by the weights igpn-1, not by igpn-2; delete the folder"):
         SceneCodes(tmp_path / "codes", "igpn-2", 10**9)
     (tmp_path / "codes" / "codes.json").write_text("{")

@@ -22,7 +22,7 @@ from personsearch.data.records import UNLABELED, Benchmark, Person, Query, Scene
 from personsearch.errors import DataError, ImageError, PersonSearchError, SettingError, WeightsError
 from personsearch.methods import Whole, build_network
 from personsearch.models.weights import load_weights
-from personsearch.settings import change_settings
+from personsearch.settings import change_settings, settings_to_dict
 from personsearch.training.loop import Training, learning_rate
 from personsearch.training.recipes import OptimizerSettings, get_recipe
 
@@ -144,6 +144,17 @@ def test_whole_weights_of_other_shapes_are_refused(finished: Path, tmp_path: Pat
     with pytest.raises(WeightsError, match="another shape"):
         experiment.train("binet_cuhk_sysu", "coco:x", tmp_path / "run", backbone=Whole(finished), workers=0)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_setting_younger_than_a_run_had_its_default_then(finished: Path) -> None:
+    recipe = change_settings(get_recipe("binet_rendered"), TINY)
+    wanted = {"recipe": settings_to_dict(recipe), "training_data": {}}
+    old = json.loads(json.dumps(wanted))
+    del old["recipe"]["network"]["twin_iou"], old["recipe"]["batches"]["light"]
+    with pytest.raises(SettingError, match=r"begun with batches.light=0.0, not 0.25"):
+        experiment.refuse_other_settings(old, wanted, recipe, finished)
+    plain = change_settings(recipe, ["batches.light=0"])
+    experiment.refuse_other_settings(old, {**wanted, "recipe": settings_to_dict(plain)}, plain, finished)
 
 
 class Brightness(nn.Module):

@@ -74,7 +74,8 @@ def test_unknown_recipe_names_the_nearest() -> None:
         get_recipe("binet_pwr")
 
 
-def test_every_setting_is_read_somewhere() -> None:
+@pytest.mark.parametrize("name", ["binet_prw", "igpn_prw", "pcb_prw"])
+def test_every_setting_is_read_somewhere(name: str) -> None:
     """A setting that nobody reads lies to whoever sets it."""
     source = " ".join(p.read_text() for p in Path(personsearch.__file__).parent.rglob("*.py"))
 
@@ -82,4 +83,4 @@ def test_every_setting_is_read_somewhere() -> None:
         inner = {n for f in fields(kind) if is_dataclass(getattr(kind, f.name)) for n in names(getattr(kind, f.name))}
         return {f.name for f in fields(kind)} | inner
 
-    assert not [n for n in names(get_recipe("binet_prw")) if f".{n}" not in source]
+    assert not [n for n in names(get_recipe(name)) if f".{n}" not in source]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,9 @@ from personsearch.data.crops import load_crops
 from personsearch.data.records import UNLABELED, Benchmark, Person, Scene
 from personsearch.data.reid_batches import ReidBatches, ReidBatchSettings
 from personsearch.describe import describe_weights
-from personsearch.errors import DataError, SettingError
-from personsearch.models.weights import load_reid
+from personsearch.errors import DataError, SettingError, WeightsError
+from personsearch.geometry.detections import Detections
+from personsearch.models.weights import LoadedModel, load_reid
 
 TINY = ["network.size=[64, 32]", "batches.patches=4", "optimizer.steps=4", "optimizer.warmup=2"]
 
@@ -73,27 +75,83 @@ def test_only_a_re_id_network_takes_a_detector(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_found_people_are_kept_with_the_run(made: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Model:
-        calls = 0
+class Detector:
+    """Finds the annotated people, a little to the right, and stops after some scenes."""
 
-        def detect(self, image: Image.Image) -> object:
-            Model.calls += 1
-            return type("Found", (), {"boxes": torch.tensor([[1.004, 2, 3, 4]])})
+    def __init__(self, benchmark: Benchmark, stops_after: int = 99) -> None:
+        self.boxes = {scene.read().getpixel((0, 0)): scene.persons for scene in benchmark.train}
+        self.calls, self.stops_after = 0, stops_after
 
-    def load(name: str, _device: str) -> object:
-        return type("Loaded", (), {"fingerprint": name, "model": Model()})
+    def detect(self, image: Image.Image) -> Detections:
+        self.calls += 1
+        if self.calls > self.stops_after:
+            raise KeyboardInterrupt
+        boxes = torch.tensor([p.box for p in self.boxes[image.getpixel((0, 0))]]).reshape(-1, 4)
+        return Detections(
+            boxes + torch.tensor([2.004, 0, 2.004, 0]), torch.ones(len(boxes)), torch.zeros(len(boxes), 1)
+        )
 
-    monkeypatch.setattr(experiment, "load_weights", load)
-    cache = tmp_path / "run" / "detected.json"
-    found = experiment.find_people(made, "one", cache, "cpu")
-    assert found.keys() == {scene.name for scene in made.train}
-    again = experiment.find_people(made, "one", cache, "cpu")
-    assert Model.calls == len(made.train)
-    assert all(torch.equal(found[name], again[name]) for name in found)
-    assert json.loads(cache.read_text())["detector"] == "one"
-    with pytest.raises(SettingError, match="another detector"):
-        experiment.find_people(made, "two", cache, "cpu")
+
+def loaded(benchmark: Benchmark, name: str = "one", stops_after: int = 99) -> LoadedModel[Any]:
+    return LoadedModel(Detector(benchmark, stops_after), {}, name)  # type: ignore[type-var]
+
+
+def test_found_people_are_kept_with_the_run(made: Benchmark, tmp_path: Path) -> None:
+    cache = tmp_path / "run" / "detected.jsonl"
+    with pytest.raises(KeyboardInterrupt):
+        experiment.find_people(made, loaded(made, stops_after=2), cache)
+    cache.write_text(cache.read_text() + '["c", [[1.0')  # killed while it wrote
+    rest = loaded(made)
+    found = experiment.find_people(made, rest, cache)
+    assert rest.model.calls == len(made.train) - 2
+    for scene in made.train:
+        expected = torch.tensor([p.box for p in scene.persons]) + torch.tensor([2, 0, 2, 0])
+        torch.testing.assert_close(found[scene.name], expected)
+    again = loaded(made)
+    assert all(torch.equal(boxes, found[n]) for n, boxes in experiment.find_people(made, again, cache).items())
+    assert again.model.calls == 0
+    with pytest.raises(SettingError, match="another detector or other data"):
+        experiment.find_people(made, loaded(made, "two"), cache)
+    with pytest.raises(SettingError, match="another detector or other data"):
+        experiment.find_people(replace(made, train=made.train[:3]), loaded(made), cache)
+
+
+def test_a_run_with_a_detector_trains_on_its_boxes_and_says_so(
+    made: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(experiment, "load_weights", lambda name, _device: loaded(made, name))
+    seen: list[int] = []
+    usual = ReidBatches.__init__
+    monkeypatch.setattr(ReidBatches, "__init__", lambda s, *a: (usual(s, *a), seen.append(len(s.sights)))[0])
+    out = train(tmp_path / "with", detector="one")
+    train(tmp_path / "without")
+    assert seen == [8, 4], "four named people, each annotated and found"
+    assert load_reid(out).config["training_data"]["detector"] == "one"
+    with pytest.raises(SettingError, match=r"begun with detector=one, not None"):
+        train(out, resume=True)
+
+
+def test_people_are_not_looked_for_in_vain(made: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hours of detection begin when backbone and settings are known to be good."""
+    monkeypatch.setattr(experiment, "load_weights", lambda name, _device: loaded(made, name, stops_after=0))
+    with pytest.raises(WeightsError):
+        experiment.train("pcb_rendered", "coco:x", tmp_path / "run", backbone=tmp_path / "no.pth", detector="one")
+    with pytest.raises(SettingError, match="two patches or more to each part"):
+        train(tmp_path / "run", "optimizer.accumulate=3", detector="one")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_search_network_hands_its_backbone_on(tmp_path: Path) -> None:
+    settings = ["network.rois=8", "batches.short_sides=[64]", "optimizer.steps=1"]
+    warm = experiment.train(
+        "oim_rendered", "coco:x", tmp_path / "warm", settings=settings, backbone="random", workers=0
+    )
+    out = experiment.train(
+        "pcb_rendered", "coco:x", tmp_path / "run", settings=[*TINY, "optimizer.rate=0"], backbone=warm, workers=0
+    )
+    old, new = load_file(warm / "model.safetensors"), load_file(out / "model.safetensors")
+    assert torch.equal(old["stem.layer3.5.conv3.weight"], new["stem.layer3.5.conv3.weight"])
+    assert torch.equal(old["head.backbone.layer4.2.conv1.weight"], new["head.layer4.2.conv1.weight"])
 
 
 class Striped:
@@ -131,10 +189,22 @@ def test_patches_are_of_whom_they_say_and_every_sight_comes_once_an_epoch() -> N
     assert sorted(means[1]) == pytest.approx([2, 2, 54.5, 54.5], abs=0.6)
 
 
+def test_patches_are_mirrored_by_setting() -> None:
+    def brighter_to_the_right(flip: bool) -> set[bool]:
+        batches = ReidBatches([scene()], {}, ReidBatchSettings(patches=4, flip=flip), (50, 10), seed=0)
+        patches = torch.cat([batches[step].images for step in range(5)]).float()
+        return set((patches[..., -1].mean(dim=(1, 2)) > patches[..., 0].mean(dim=(1, 2))).tolist())
+
+    assert brighter_to_the_right(flip=False) == {True}
+    assert brighter_to_the_right(flip=True) == {True, False}
+
+
 def test_one_identity_teaches_nothing() -> None:
     alone = Scene("a", Striped(), 100, 50, (Person((10, 0, 20, 50), 0), Person((50, 0, 60, 50))))
     with pytest.raises(DataError, match="nothing to tell apart"):
         ReidBatches([alone], {}, ReidBatchSettings(), (50, 10), seed=0)
+    with pytest.raises(SettingError, match="2 or more"):
+        ReidBatches([scene()], {}, ReidBatchSettings(patches=1), (50, 10), seed=0)
 
 
 def crops(folder: Path, *names: str) -> Path:

@@ -66,10 +66,12 @@ class TrainingBatches(Dataset[Batch]):
         """Scenes without people are left out: they teach nothing that the background of others does not.
 
         `share` is this process's rank and the number of processes, which divide the scenes of each step. Raises
-        SettingError when these are not divisible.
+        SettingError when these are not divisible, or for an impossible light.
         """
         if settings.scenes % share[1]:
             raise SettingError(f"{share[1]} processes cannot divide {settings.scenes} scenes: change batches.scenes")
+        if not 0 <= settings.light < 1:
+            raise SettingError(f"batches.light {settings.light}: give a part from 0 to below 1")
         self.share = share
         self.scenes = [scene for scene in scenes if scene.persons]
         self.settings = settings

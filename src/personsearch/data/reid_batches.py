@@ -15,7 +15,7 @@ from torchvision.ops import box_iou
 from personsearch.data.batches import Batch, drawn_places
 from personsearch.data.patches import crop_patches
 from personsearch.data.records import UNLABELED, Person, Scene
-from personsearch.errors import DataError
+from personsearch.errors import DataError, SettingError
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,10 @@ class ReidBatches(Dataset[Batch]):
     ) -> None:
         """`detected` holds boxes [N, 4] by the name of their scene; `size` is the height and width of patches.
 
-        Raises DataError when fewer than two identities are seen.
+        Raises DataError when fewer than two identities are seen, SettingError for fewer than two patches a step.
         """
+        if settings.patches < 2:
+            raise SettingError(f"batches.patches {settings.patches}: give 2 or more, to tell apart")
         self.scenes, self.settings, self.size, self.seed = scenes, settings, size, seed
         self.sights = [
             sight

@@ -75,9 +75,9 @@ class SearchResult:
     find but the query itself."""
     first_hits: tuple[int | None, ...]
     """Rank of the first right answer to each query, counted from 1; None when there was none."""
-    detection_ap: float
-    """See `DetectionResult`."""
-    detection_recall: float
+    detection_ap: float | None
+    """See `DetectionResult`. None where every query has detections of its own."""
+    detection_recall: float | None
 
     @property
     def mAP(self) -> float:  # noqa: N802  the name in every table
@@ -100,7 +100,7 @@ class SearchResult:
     def top10(self) -> float:
         return self.top(10)
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, float | None]:
         """The figures of a table: mAP, top1, top5, top10, detection_ap, detection_recall."""
         names = ("mAP", "top1", "top5", "top10", "detection_ap", "detection_recall")
         return {name: getattr(self, name) for name in names}
@@ -204,7 +204,7 @@ def evaluate_guided(
     """Judges a model that is asked with each query: by the same rule, on answers that are the query's own.
 
     `answers` holds for each query the boxes [N, 4] and similarities [N] of each scene of its gallery; a scene that
-    is missing has none. There is no detection to judge, so its figures are zero. Raises DataError like
+    is missing has none. There is no detection to judge, so its figures are None. Raises DataError like
     `evaluate_search`, and ValueError when there is not one mapping a query.
     """
     if not benchmark.queries:
@@ -224,7 +224,7 @@ def evaluate_guided(
     precisions, ranks = zip(*judged, strict=True)
     if all(ap is None for ap in precisions):
         raise DataError(f"{benchmark.name} has no query with anything to find but itself: give larger galleries")
-    return SearchResult(tuple(precisions), tuple(ranks), 0.0, 0.0)
+    return SearchResult(tuple(precisions), tuple(ranks), None, None)
 
 
 def evaluate_detection(

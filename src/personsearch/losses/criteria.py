@@ -53,6 +53,20 @@ def detection_losses(output: SearchOutput, settings: LossSettings) -> dict[str, 
     return detection | ({"roi_fit": fit_loss(output)} if output.fits.shape[1] else {})
 
 
+class DetectorCriterion(nn.Module):
+    """L = L_det: a plain Faster R-CNN, whose embeddings nobody teaches."""
+
+    def __init__(self, settings: LossSettings) -> None:
+        super().__init__()
+        self.settings = settings
+
+    def forward(self, output: SearchOutput) -> dict[str, Tensor]:
+        return detection_losses(output, self.settings)
+
+    def remember(self, outputs: Sequence[SearchOutput]) -> None:
+        """Has no memory."""
+
+
 class OIMCriterion(nn.Module):
     """L = L_det + L_oim: the baseline OIM*."""
 

@@ -109,11 +109,16 @@ class DetectThenEmbed:
 
     detector: SearchNetwork
     embedder: ReidNet
+    least: float = 0.0
+    """Who is found with less confidence is not embedded, but has zeros: detection alone asks for them."""
 
     def detect(self, image: Image.Image, score_threshold: float) -> Detections:
         """Everybody that the detector finds, embedded anew."""
         found = self.detector.detect(image, score_threshold)
-        return replace(found, embeddings=self.embed(image, found.boxes))
+        sure = found.scores >= self.least
+        embeddings = torch.zeros(len(found), self.embedder.dim)
+        embeddings[sure] = self.embed(image, found.boxes[sure])
+        return replace(found, embeddings=embeddings)
 
     def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
         """[N, D] unit embeddings of the people in boxes [N, 4]."""
@@ -134,7 +139,11 @@ def build_reid(settings: ReidSettings) -> ReidNet:
     """A re-id network with random weights. Raises SettingError for an unknown layout or impossible stripes."""
     if settings.layout not in LAYOUTS:
         raise SettingError(f"network.layout {settings.layout}: choose one of {', '.join(LAYOUTS)}")
-    for name, value, least in (("stripes", settings.stripes, 1), ("reduced", settings.reduced, 0)):
+    for name, value, least in (
+        ("stripes", settings.stripes, 1),
+        ("reduced", settings.reduced, 0),
+        ("size", min(settings.size), 32),
+    ):
         if value < least:
             raise SettingError(f"network.{name} {value}: give {least} or more")
     if settings.stride not in (1, 2):

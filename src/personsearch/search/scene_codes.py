@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from personsearch.data.records import Scene
-from personsearch.errors import GalleryError, SettingError
+from personsearch.errors import GalleryError, ImageError, SettingError
 from personsearch.models.correlation import CorrelatedScene
 from personsearch.models.igpn import SceneCode
 from personsearch.search.rows import file_and_frame
@@ -23,58 +24,91 @@ _ABOUT = "codes.json"
 class SceneCodes:
     """A folder with one file a scene, of at most `limit` bytes together: what comes after that is computed each time.
 
-    A file is named by the scene's picture as it is now, so a changed picture is read anew.
+    A code knows of which state of its picture it is: that of a changed picture is made anew.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, limit: int, device: str = "cpu") -> None:
-        """Raises GalleryError for a folder with codes of other weights, SettingError for a limit below 0."""
+    def __init__(
+        self,
+        folder: Path,
+        fingerprint: str,
+        limit: int,
+        *,
+        device: str = "cpu",
+        complain: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """With a limit of 0 the folder is neither read nor made. `complain` hears why no more codes are kept.
+
+        Raises GalleryError for a folder with codes of other weights, SettingError for a limit below 0.
+        """
         if limit < 0:
             raise SettingError(f"{limit} bytes of scene codes are impossible: give 0 or more")
-        self.folder, self._limit, self._device = folder, limit, device
-        about = folder / _ABOUT
-        if about.exists():
-            try:
-                made_by = str(json.loads(about.read_text())["fingerprint"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise GalleryError(f"{about}: damaged; delete the folder {folder}, it is made anew") from error
-            if made_by != fingerprint:
-                raise GalleryError(
-                    f"{folder}: scene codes made by the weights {made_by}, not by {fingerprint}; "
-                    "delete the folder, it is made anew, or give the weights it was made by"
-                )
-        elif limit:
-            folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self._limit, self._device, self._complain = folder, limit, device, complain
+        self._size = 0
+        if limit:
+            self._claim(fingerprint)
+
+    def _claim(self, fingerprint: str) -> None:
+        about = self.folder / _ABOUT
+        if not about.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
             about.write_text(json.dumps({"fingerprint": fingerprint}) + "\n")
-        self._size = sum(file.stat().st_size for file in folder.glob("*.safetensors")) if about.exists() else 0
+        try:
+            made_by = str(json.loads(about.read_text())["fingerprint"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise GalleryError(f"{about}: damaged; delete the folder {self.folder}, it is made anew") from error
+        if made_by != fingerprint:
+            raise GalleryError(
+                f"{self.folder}: scene codes made by the weights {made_by}, not by {fingerprint}; "
+                "delete the folder, it is made anew, or ask without codes on disk"
+            )
+        self._size = sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
 
     def get(self, scene: Scene, compute: Callable[[Scene], SceneCode]) -> SceneCode:
-        """The scene's code, from disk if it is there; else computed, and kept while there is room."""
-        path = self.folder / f"{_key(scene)}.safetensors"
+        """The scene's code, from disk if it is there; else computed, and kept while there is room.
+
+        Raises ImageError when the scene's file is gone, and what `compute` raises.
+        """
+        if not self._limit:
+            return compute(scene)
+        path, state = self._place(scene), _state(scene)
         if path.exists():
-            try:
-                return _load(path, self._device)
-            except (OSError, SafetensorError, KeyError, ValueError):
-                path.unlink(missing_ok=True)  # half a file of a killed process
+            held = _load(path, state, self._device)
+            if held is not None:
+                return held
+            self._size -= path.stat().st_size
+            path.unlink()
         code = compute(scene)
-        tensors = _tensors(code)
-        size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-        if self._size + size <= self._limit:
-            part = path.with_suffix(".part")
-            try:
-                save_file(tensors, part, metadata={"size": json.dumps(code.size)})
-                part.replace(path)
-                self._size += size
-            except OSError as error:
-                part.unlink(missing_ok=True)
-                raise GalleryError(f"{self.folder}: cannot be written ({error.strerror}); free some space") from error
+        self._keep(code, path, state)
         return code
 
+    def _keep(self, code: SceneCode, path: Path, state: str) -> None:
+        tensors = _tensors(code)
+        if self._size + sum(t.numel() * t.element_size() for t in tensors.values()) > self._limit:
+            return
+        part = path.with_suffix(f".{os.getpid()}.part")
+        try:
+            save_file(tensors, part, metadata={"size": json.dumps(code.size), "state": state})
+            self._size += part.stat().st_size
+            part.replace(path)
+        except (OSError, SafetensorError) as error:  # a full disk: the answer matters more than its code
+            part.unlink(missing_ok=True)
+            self._complain(f"{self.folder}: no more scene codes are kept ({error})")
+            self._limit = self._size
 
-def _key(scene: Scene) -> str:
-    path, frame = file_and_frame(scene.picture)
-    stat = path.stat()
-    said = (str(path.resolve()), stat.st_size, stat.st_mtime_ns, frame)
-    return hashlib.sha256(repr(said).encode()).hexdigest()[:32]
+    def _place(self, scene: Scene) -> Path:
+        path, frame = file_and_frame(scene.picture)
+        name = hashlib.sha256(f"{path.resolve()}@{frame}".encode(errors="surrogateescape")).hexdigest()[:32]
+        return self.folder / f"{name}.safetensors"
+
+
+def _state(scene: Scene) -> str:
+    """What tells a changed file."""
+    path, _ = file_and_frame(scene.picture)
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise ImageError(f"{path} cannot be read ({error.strerror}): index the gallery's files again") from None
+    return f"{stat.st_size} {stat.st_mtime_ns}"
 
 
 def _tensors(code: SceneCode) -> dict[str, torch.Tensor]:
@@ -89,10 +123,17 @@ def _tensors(code: SceneCode) -> dict[str, torch.Tensor]:
     return {**half, "scale": code.scale.float().cpu()}
 
 
-def _load(path: Path, device: str) -> SceneCode:
-    with safe_open(path, "pt", device=device) as file:
-        held = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  not a mapping
-        height, width = json.loads(file.metadata()["size"])
+def _load(path: Path, state: str, device: str) -> SceneCode | None:
+    """None for a damaged file, and for one of another state of the picture."""
+    try:
+        with safe_open(path, "pt", device=device) as file:
+            about = file.metadata()
+            if about["state"] != state:
+                return None
+            held = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  not a mapping
+            height, width = json.loads(about["size"])
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+        return None
     similarity = CorrelatedScene(held["similarity.adjusted"], held["similarity.shared"])
     regression = CorrelatedScene(held["regression.adjusted"], held["regression.shared"])
     return SceneCode(held["maps"], similarity, regression, (height, width), held["scale"])

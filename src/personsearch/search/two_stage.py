@@ -8,34 +8,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from personsearch.data.records import Box, Scene
-from personsearch.errors import BoxError, SettingError
+from personsearch.errors import BoxError, ImageError, SettingError, VideoError
 from personsearch.geometry.boxes import check_box
 from personsearch.models.igpn import IGPN, Proposals, QueryCode, SceneCode, cat_queries
 from personsearch.models.runtime import best_device
 from personsearch.models.weights import load_proposer, load_reid
+from personsearch.progress import Progress, quiet
 from personsearch.search.ranking import descending, too_close
 from personsearch.search.rows import GalleryHit, hit_of
 from personsearch.search.scene_codes import SceneCodes
 
 Answers = dict[str, tuple[Tensor, Tensor]]
 """Boxes [N, 4] and similarities [N] of each scene, to one query."""
-Progress = Callable[[Iterable[Any], str, int], Iterable[Any]]
+Complain = Callable[[str], None] | None
+"""Hears in one line of a scene that cannot be read, and is left out."""
 _TOGETHER = 8
 """Queries of one scene that are answered in one go."""
+_SCENES_BEFORE_CUT = 64
+"""After so many scenes what cannot be among a query's best is let go."""
 LEAST_QUERY = (6, 12)
 """Width and height in pixels under which a box does not show who somebody is."""
-
-
-def quiet(items: Iterable[Any], _text: str, _total: int) -> Iterable[Any]:
-    """A Progress that shows nothing."""
-    return items
 
 
 class Embedder(Protocol):
@@ -63,7 +62,7 @@ class TwoStageSearcher:
     embedder: Embedder | None = None
     """None ranks by the proposer's own similarities."""
     keep: int = 100
-    """How many proposals of the whole gallery, the most alike ones, the second stage sees."""
+    """How many proposals of the whole gallery, the most alike ones, the second stage sees, where there is one."""
 
     def __post_init__(self) -> None:
         if self.keep < 1:
@@ -98,29 +97,40 @@ class TwoStageSearcher:
         min_score: float = 0.0,
         min_gap: float = 0.0,
         allow: Callable[[GalleryHit], bool] | None = None,
+        complain: Complain = None,
         progress: Progress = quiet,
     ) -> list[list[GalleryHit]]:
         """For each query the people most like it in pictures or frames of videos, best first, at most `top`.
 
         `code_of` gives a scene's code where it is kept somewhere. A scene gives at most `per_scene` hits (None: any
         number), and hits of one video are `min_gap` seconds apart. A hit's score is the proposer's similarity; those
-        under `min_score`, and those that `allow` refuses, are left out before the proposals are counted.
+        under `min_score`, and those that `allow` refuses, are left out before the proposals are counted. A scene
+        that cannot be read any more is told to `complain` in one line and left out, or raised without it.
         """
         known = {scene.name: scene for scene in scenes}
         asking = {name: list(range(len(queries))) for name in known}
-        answers = propose(self.proposer, [q.code for q in queries], scenes, asking, code_of, progress)
-        kept = [keep_best(_allowed(found, known, min_score, allow), self.keep) for found in answers]
+        codes = [query.code for query in queries]
+        answers = propose(self.proposer, codes, scenes, asking, code_of, complain=complain, progress=progress)
+        kept = [_allowed(found, known, min_score, allow) for found in answers]
         ranked = kept
         if self.embedder is not None:
-            embeddings = [q.embedding for q in queries if q.embedding is not None]
-            ranked = embed_again(self.embedder, scenes, kept, embeddings, progress)
+            kept = [keep_best(found, self.keep) for found in kept]
+            embeddings = [_embedding(query) for query in queries]
+            ranked = embed_again(self.embedder, scenes, kept, embeddings, complain=complain, progress=progress)
         return [
             _ranked(known, first, second, top, per_scene, min_gap) for first, second in zip(kept, ranked, strict=True)
         ]
 
 
 def load_two_stages(
-    proposer: str, reid: str | None, keep: int, folder: Path, limit: int, device: str | None = None
+    proposer: str,
+    reid: str | None,
+    keep: int,
+    folder: Path,
+    limit: int,
+    *,
+    device: str | None = None,
+    complain: Callable[[str], None] = lambda line: None,
 ) -> tuple[TwoStageSearcher, Callable[[Scene], SceneCode]]:
     """A searcher from weights by name or folder, and what gives it scene codes: from `folder`, where at most `limit`
     bytes of them are kept. Raises WeightsError, and GalleryError when the folder holds codes of other weights.
@@ -129,7 +139,7 @@ def load_two_stages(
     loaded = load_proposer(proposer, chosen)
     embedder = None if reid is None else load_reid(reid, chosen).model
     searcher = TwoStageSearcher(loaded.model, embedder, keep)
-    codes = SceneCodes(folder, loaded.fingerprint, limit, chosen)
+    codes = SceneCodes(folder, loaded.fingerprint, limit, device=chosen, complain=complain)
     return searcher, lambda scene: codes.get(scene, lambda missing: searcher.encode_scene(missing.read()))
 
 
@@ -139,26 +149,55 @@ def propose(
     scenes: Sequence[Scene],
     asking: Mapping[str, Sequence[int]],
     code_of: Callable[[Scene], SceneCode] | None = None,
+    *,
+    keep: int | None = None,
+    complain: Complain = None,
     progress: Progress = quiet,
 ) -> list[Answers]:
-    """What each scene answers to the queries, by their places, that `asking` lists for it."""
+    """What each scene answers to the queries, by their places, that `asking` lists for it.
+
+    With `keep` the most alike ones of each query's gallery; the others are let go as soon as that is known.
+    """
     code_of = code_of or (lambda scene: proposer.encode_scene(scene.read()))
     answers: list[Answers] = [{} for _ in queries]
     for scene in progress(scenes, "asking scenes", len(scenes)):
         places = asking.get(scene.name, ())
         if not places:
             continue
-        code = code_of(scene)
+        try:
+            code = code_of(scene)
+        except (ImageError, VideoError) as error:
+            _tell(complain, error)
+            continue
         for start in range(0, len(places), _TOGETHER):
             some = places[start : start + _TOGETHER]
             found: list[Proposals] = proposer.answer(code, cat_queries([queries[place] for place in some]))
             for place, proposals in zip(some, found, strict=True):
                 answers[place][scene.name] = (proposals.boxes, proposals.similarities)
-    return answers
+                if keep is not None and len(answers[place]) % _SCENES_BEFORE_CUT == 0:
+                    answers[place] = keep_best(answers[place], keep)
+    return answers if keep is None else [keep_best(found, keep) for found in answers]
+
+
+def _tell(complain: Complain, error: ImageError | VideoError) -> None:
+    if complain is None:
+        raise error
+    complain(str(error))
+
+
+def _embedding(query: GuidedQuery) -> Tensor:
+    if query.embedding is None:
+        raise SettingError(
+            "a query without an embedding cannot be ranked by a second stage: encode it by this searcher"
+        )
+    return query.embedding
 
 
 def keep_best(answers: Answers, count: int) -> Answers:
-    """The `count` most alike proposals of a whole gallery; of several with the last similarity the first ones."""
+    """The `count` most alike proposals of a whole gallery; of several with the last similarity the first ones.
+
+    Scenes of which nothing is left are left out.
+    """
     names = list(answers)
     similarities = torch.cat([answers[name][1] for name in names] or [torch.zeros(0)])
     kept = torch.zeros(len(similarities), dtype=torch.bool)
@@ -166,7 +205,8 @@ def keep_best(answers: Answers, count: int) -> Answers:
     best: Answers = {}
     for name, chosen in zip(names, torch.split(kept, [len(answers[name][1]) for name in names]), strict=True):
         boxes, values = answers[name]
-        best[name] = (boxes[chosen], values[chosen])
+        if chosen.any():
+            best[name] = (boxes[chosen], values[chosen])
     return best
 
 
@@ -175,6 +215,8 @@ def embed_again(
     scenes: Iterable[Scene],
     answers: Sequence[Answers],
     queries: Sequence[Tensor],
+    *,
+    complain: Complain = None,
     progress: Progress = quiet,
 ) -> list[Answers]:
     """The same boxes with the cosines of an embedder to queries [D]; scenes of which nothing is left are not read."""
@@ -183,7 +225,12 @@ def embed_again(
     for scene in progress(wanted, "embedding proposals", len(wanted)):
         places = [place for place, found in enumerate(answers) if scene.name in found]
         lists = [answers[place][scene.name][0] for place in places]
-        embeddings = torch.split(embedder.embed(scene.read(), torch.cat(lists)), [len(boxes) for boxes in lists])
+        try:
+            image = scene.read()
+        except (ImageError, VideoError) as error:
+            _tell(complain, error)
+            continue
+        embeddings = torch.split(embedder.embed(image, torch.cat(lists)), [len(boxes) for boxes in lists])
         for place, boxes, some in zip(places, lists, embeddings, strict=True):
             again[place][scene.name] = (boxes, some @ queries[place])
     return again
@@ -192,7 +239,7 @@ def embed_again(
 def _allowed(
     answers: Answers, scenes: Mapping[str, Scene], min_score: float, allow: Callable[[GalleryHit], bool] | None
 ) -> Answers:
-    left = {}
+    left: Answers = {}
     for name, (boxes, similarities) in answers.items():
         hits = [_hit(scenes[name], box, float(s), float(s)) for box, s in zip(boxes, similarities, strict=True)]
         good = [hit.score >= min_score and (allow is None or allow(hit)) for hit in hits]

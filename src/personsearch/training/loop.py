@@ -59,7 +59,7 @@ _FRESH = (
     *("rpn.", "score.", "fit.", "delta.", "similarity.", "regression.", "relation.", "local.", "search."),
     *("reduce.", "classifiers."),
 )
-"""Parts that start at random, in any network or criterion."""
+"""Parts that ImageNet weights lack, in any network or criterion; the embedding is no part of them."""
 
 
 def _nothing(_step: int) -> None:

@@ -30,7 +30,7 @@ class OptimizerSettings:
     """"sgd" or "adamw"."""
     rate: float = 0.001
     fresh_factor: float = 1.0
-    """The rate of layers that start at random (the proposal network, person score, box) is this many times larger."""
+    """The rate of what ImageNet weights lack (proposal network, person score, box, …) is this many times larger."""
     momentum: float = 0.9
     """Of SGD, and Adam's first."""
     weight_decay: float = 0.0001
@@ -56,7 +56,7 @@ class Recipe:
 
     name: str
     method: str
-    """What is trained (`methods.py`): "binet", "binet_original_patches", "oim", or "patches", the warm-up."""
+    """What is trained (`methods.py`): binet, binet_original_patches, oim, detector, or patches, the warm-up."""
     seed: int = 0
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()
@@ -160,6 +160,11 @@ def _oim_original(recipe: Recipe) -> Recipe:
     return replace(_oim(recipe), network=replace(recipe.network, conv4_blocks=3, roi_size=(14, 14)))
 
 
+def _detector(recipe: Recipe) -> Recipe:
+    """The detection losses alone: "Faster R-CNN" of IGPN's Figure 6, to put a re-id network behind."""
+    return replace(recipe, method="detector")
+
+
 def _with_loss(**changes: Any) -> Callable[[Recipe], Recipe]:
     return lambda recipe: replace(recipe, loss=replace(recipe.loss, **changes))
 
@@ -175,6 +180,7 @@ VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
     "binet": lambda recipe: recipe,
     "oim": _oim,
     "oim_original": _oim_original,
+    "detector": _detector,
     "binet0": _no_interaction,
     "binet1": _with_loss(direction="search"),
     "binet2": _with_loss(direction="instance"),
