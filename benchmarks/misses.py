@@ -11,15 +11,14 @@ from collections import Counter
 from dataclasses import replace
 
 from torch import Tensor
-from torchvision.ops import box_iou
+from torchvision.ops import box_iou, nms
 
 from personsearch.data.records import UNLABELED
 from personsearch.data.sources import load_benchmark
 from personsearch.evaluation.protocols import Rules, labeled_boxes
-from personsearch.geometry.suppression import suppress
 from personsearch.models.weights import load_weights
 
-KEPT = {"nms_iou": 1.0, "twin_iou": 1.0}
+KEPT = 1.0
 """A suppression that keeps everything."""
 
 
@@ -32,14 +31,14 @@ def needed(truth: Tensor, rules: Rules) -> Tensor:
 def main() -> None:
     name, data = sys.argv[1:]
     model, rules = load_weights(name).model, Rules()
-    own = model.settings
-    model.settings = replace(own, **KEPT)
+    iou = model.settings.nms_iou
+    model.settings = replace(model.settings, nms_iou=KEPT)
     counts: Counter[str] = Counter()
     for scene in load_benchmark(data).test:
         truth = labeled_boxes(scene)
         found = model.detect(scene.read(), rules.score_threshold)
         overlap = box_iou(truth, found.boxes)  # [P, N]
-        kept = suppress(found.boxes, found.scores, found.embeddings, own.nms_iou, own.twin_iou, own.twin_cosine)
+        kept = nms(found.boxes, found.scores, iou)
         for index, (person, least) in enumerate(zip(scene.persons, needed(truth, rules), strict=True)):
             if person.identity == UNLABELED:
                 continue

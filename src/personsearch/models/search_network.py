@@ -13,14 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import clip_boxes_to_image
+from torchvision.ops import clip_boxes_to_image, nms
 
 from personsearch.data.transforms import SizeSettings, resize
 from personsearch.errors import SettingError
 from personsearch.geometry.assignment import Matcher, Sampler
 from personsearch.geometry.deltas import decode_boxes
 from personsearch.geometry.detections import Detections
-from personsearch.geometry.suppression import suppress
 from personsearch.models.resnet import CONV4_BLOCKS, HEAD_CHANNELS, LAYOUTS, STEM_CHANNELS, Head, Stem
 from personsearch.models.roi_align import roi_align
 from personsearch.models.rpn import RPN, STRIDE, AnchorSettings, ProposalSettings, RPNOutput
@@ -48,11 +47,6 @@ class NetworkSettings:
     box_fit: bool = False
     """Whether the head also says how well a box fits, so that suppression keeps the better one of two."""
     nms_iou: float = 0.4
-    """A detection that overlaps a better one more is removed."""
-    twin_iou: float = 1.0
-    """So is one that overlaps more than this, and looks the same: 1 asks nobody's looks."""
-    twin_cosine: float = 1.0
-    """From which cosine of their embeddings on two detections look the same."""
     test_size: SizeSettings = SizeSettings(600, 1000)
 
 
@@ -193,11 +187,10 @@ class SearchNetwork(nn.Module):
         boxes = clip_boxes_to_image(decode_boxes(deltas, proposals, ROI_STD), size)
         scores = box_scores(logits, fits)
         sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
-        found = (scores >= score_threshold) & (sides > 1)
-        boxes, scores, embeddings = boxes[found], scores[found], self.head.branch(features[found]).embeddings
-        rule = self.settings
-        kept = suppress(boxes, scores, embeddings, rule.nms_iou, rule.twin_iou, rule.twin_cosine)
-        return Detections((boxes[kept] / scale).cpu(), scores[kept].cpu(), embeddings[kept].cpu())
+        kept = torch.nonzero((scores >= score_threshold) & (sides > 1)).flatten()
+        kept = kept[nms(boxes[kept], scores[kept], self.settings.nms_iou)]
+        embeddings = self.head.branch(features[kept]).embeddings
+        return Detections((boxes[kept] / scale).cpu(), scores[kept].cpu(), embeddings.cpu())
 
     @torch.inference_mode()
     def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
