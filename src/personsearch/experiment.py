@@ -145,10 +145,11 @@ def find_people(
         if json.loads(first) != head:
             raise SettingError(f"{cache} holds the boxes of another detector or other data: give another --out")
         boxes = dict(json.loads(line) for line in lines if line.endswith("]"))  # the last may be cut
-    else:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-    with cache.open("w") as file:
-        file.writelines(json.dumps(line) + "\n" for line in (head, *boxes.items()))
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    part = cache.with_suffix(".part")  # a kill while the cut line is dropped must not cost the others
+    part.write_text("".join(json.dumps(line) + "\n" for line in (head, *boxes.items())))
+    part.replace(cache)
+    with cache.open("a") as file:
         for scene in progress(benchmark.train, "finding people", len(benchmark.train)):
             if scene.name not in boxes:
                 boxes[scene.name] = detector.model.detect(scene.read()).boxes.round(decimals=2).tolist()

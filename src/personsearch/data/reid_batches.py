@@ -14,7 +14,7 @@ from torchvision.ops import box_iou
 
 from personsearch.data.batches import Batch, drawn_places
 from personsearch.data.patches import crop_patches
-from personsearch.data.records import UNLABELED, Person, Scene
+from personsearch.data.records import UNLABELED, Scene
 from personsearch.errors import DataError, SettingError
 
 
@@ -85,9 +85,7 @@ class ReidBatches(Dataset[Batch]):
 
 def _sights(index: int, scene: Scene, detected: Tensor | None, settings: ReidBatchSettings) -> Iterator[_Sight]:
     """The labelled people of a scene, then the detected boxes that fit one of them."""
-    seen: list[Person] = [
-        p for p in scene.persons if p.identity != UNLABELED and p.visible >= settings.min_visible
-    ]  # fmt: skip
+    seen = [p for p in scene.persons if p.identity != UNLABELED and p.visible >= settings.min_visible]
     boxes = torch.tensor([p.box for p in seen], dtype=torch.float32).reshape(-1, 4)
     for person, box in zip(seen, boxes, strict=True):
         yield _Sight(index, box, person.identity)
