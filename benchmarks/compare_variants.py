@@ -1,10 +1,13 @@
-"""Trains rows of BINet's tables with equal budgets and several seeds, and prints their figures side by side.
+"""Trains recipes with equal budgets and several seeds, and prints their figures side by side.
 
-Run: python benchmarks/compare_variants.py OUT DATA WARM [--seeds 0 1 2] [--recipes oim_rendered …] [--set a.b=value …]
+Run: python benchmarks/compare_variants.py OUT TRAIN TEST WARM --recipes oim_rendered binet_rendered … [--seeds 0 1 2]
+     [--set a.b=value …] [--gallery-size N] [--keep-weights] [--whole]
 
-All runs start from the same warm-up on patches (WARM), differ in recipe and seed alone, and are evaluated on DATA's
-test scenes, with detected and with labelled boxes. A stopped comparison goes on: finished runs stand in
-OUT/results.json. Scenes are small unless --set says otherwise, so that a run takes minutes on two cores.
+All runs start from WARM's backbone and embedding, or with --whole from all of its weights (WARM is a run, shipped
+weights, or a file of ImageNet weights), learn from TRAIN, differ in recipe and seed alone, and are evaluated on TEST's
+test scenes; search networks with detected and with labelled boxes. Scenes are small unless --set says otherwise, so
+that a run takes minutes on two cores. A finished run is a file in OUT: a stopped comparison goes on, and with
+OMP_NUM_THREADS=1 another command may run other seeds into the same OUT meanwhile.
 """
 
 from __future__ import annotations
@@ -18,13 +21,15 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
 from personsearch.experiment import train
-from personsearch.judge import JudgeSettings, evaluate_weights
+from personsearch.judge import JudgeSettings, evaluate_weights, is_proposer
+from personsearch.methods import Whole
+from personsearch.models.weights import CONFIG_FILE, MODEL_FILE
+from personsearch.training.recipes import IGPNRecipe, get_recipe
 
-RECIPES = ("oim_rendered", "binet0_rendered", "binet_rendered", "binet1_rendered", "binet2_rendered")
-"""OIM*, + instance-aware, BINet, BINet-1 and BINet-2."""
-SMALL = (
+SMALL_SEARCH = (
     "batches.short_sides=[300, 360]",
     "batches.long_side=640",
     "network.rois=16",
@@ -34,59 +39,92 @@ SMALL = (
     "optimizer.steps=300",
     "optimizer.rate=0.00005",
 )
+SMALL_IGPN = (
+    "pairs.short_sides=[240, 300, 360]",
+    "pairs.long_side=640",
+    "network.channels=256",
+    "network.test_size.short=450",
+    "network.test_size.long=750",
+    "optimizer.steps=240",
+)
 COLUMNS = ("mAP", "top1", "detection_ap", "labeled_mAP", "labeled_top1")
 
 
 def main() -> None:
     options = argparse.ArgumentParser()
-    for name in ("out", "data", "warm"):
+    for name in ("out", "train", "test", "warm"):
         options.add_argument(name)
+    options.add_argument("--recipes", nargs="+", required=True)
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options.add_argument("--recipes", nargs="+", default=list(RECIPES))
-    options.add_argument("--set", nargs="+", default=list(SMALL))
+    options.add_argument("--set", nargs="+", default=[])
+    options.add_argument("--gallery-size", type=int)
+    options.add_argument("--keep-weights", action="store_true")
+    options.add_argument("--whole", action="store_true")
     given = options.parse_args()
     out = Path(given.out)
     out.mkdir(parents=True, exist_ok=True)
-    file = out / "results.json"
-    held = json.loads(file.read_text()) if file.exists() else {"settings": given.set, "runs": {}}
-    if held["settings"] != given.set:
-        raise SystemExit(f"{file} was made with other settings: give another OUT")
-    results: dict[str, dict[str, Any]] = held["runs"]
+    size = {} if given.gallery_size is None else {"gallery_size": given.gallery_size}
+    benchmark = load_benchmark(given.test, **size)
     for seed, recipe in product(given.seeds, given.recipes):  # all recipes of a seed first
-        name = f"{recipe}-{seed}"
-        if name in results:
+        small = SMALL_IGPN if isinstance(get_recipe(recipe), IGPNRecipe) else SMALL_SEARCH
+        asked = {
+            "settings": [*small, *given.set, f"seed={seed}"],
+            **{name: getattr(given, name) for name in ("train", "test", "warm", "whole", "gallery_size")},
+        }
+        file = out / f"{recipe}-{seed}.json"
+        if file.exists():
+            if json.loads(file.read_text())["asked"] != asked:
+                raise SystemExit(f"{file} was made with other settings: give another OUT")
             continue
-        start = time.perf_counter()
-        settings = [*given.set, f"seed={seed}"]
-        run = train(recipe, given.data, out / name, settings=settings, backbone=Path(given.warm), resume=True)
-        minutes = (time.perf_counter() - start) / 60
-        results[name] = {"recipe": recipe, "seed": seed, "minutes": round(minutes, 1), **figures_of(run, given.data)}
+        figures = run_once(recipe, asked, out / f"{recipe}-{seed}", benchmark, keep=given.keep_weights)
         part = file.with_suffix(".part")
-        part.write_text(json.dumps({"settings": given.set, "runs": results}, indent=1) + "\n")
+        part.write_text(json.dumps({"recipe": recipe, "seed": seed, **figures, "asked": asked}, indent=1) + "\n")
         part.replace(file)
+        print(file.stem, {column: figures[column] for column in COLUMNS if column in figures}, flush=True)
+    print_table(read_results(out), given.recipes)
+
+
+def run_once(recipe: str, asked: dict[str, Any], run: Path, benchmark: Benchmark, keep: bool) -> dict[str, Any]:
+    start = time.perf_counter()
+    warm = Whole(asked["warm"]) if asked["whole"] else asked["warm"]
+    train(recipe, asked["train"], run, settings=asked["settings"], backbone=warm, resume=True)
+    minutes = (time.perf_counter() - start) / 60
+    figures = {"minutes": round(minutes, 1), **figures_of(run, benchmark)}
+    if keep:
+        for path in run.iterdir():
+            if path.name not in (CONFIG_FILE, MODEL_FILE):
+                path.unlink()
+    else:
         shutil.rmtree(run)  # half a gigabyte each
-        print(name, {column: results[name][column] for column in COLUMNS}, flush=True)
-    print_table(results, given.recipes)
+    return figures
 
 
-def figures_of(run: Path, data: str) -> dict[str, float | None]:
+def figures_of(run: Path, benchmark: Benchmark) -> dict[str, float | None]:
     """With detected boxes under their usual names, with labelled ones under names that say so."""
-    benchmark = load_benchmark(data)
     detected, _ = evaluate_weights(str(run), benchmark)
+    if is_proposer(str(run)):
+        return detected.as_dict()
     labeled, _ = evaluate_weights(str(run), benchmark, JudgeSettings(boxes="labeled"))
     return {**detected.as_dict(), "labeled_mAP": labeled.mAP, "labeled_top1": labeled.top1}
 
 
-def print_table(results: dict[str, dict[str, Any]], recipes: list[str]) -> None:
+def read_results(out: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    """All finished runs by recipe and seed."""
+    runs = [json.loads(file.read_text()) for file in sorted(out.glob("*.json"))]
+    return {(run["recipe"], run["seed"]): run for run in runs}
+
+
+def print_table(by_seed: dict[tuple[str, int], dict[str, Any]], recipes: list[str]) -> None:
     """Mean ± standard deviation over seeds, and the mean gain over the first recipe, seed by seed."""
-    by_seed = {(r["recipe"], r["seed"]): r for r in results.values()}
     seeds = sorted({seed for _, seed in by_seed})
-    print(f"| recipe | seeds | {' | '.join(COLUMNS)} | mAP gained | labeled_mAP gained |")
-    print("|---|" + "---|" * (len(COLUMNS) + 3))
+    columns = [column for column in COLUMNS if all(run.get(column) is not None for run in by_seed.values())]
+    compared = [column for column in columns if column.endswith("mAP")]
+    print(f"| recipe | seeds | {' | '.join((*columns, *(f'{column} gained' for column in compared)))} |")
+    print("|---|" + "---|" * (len(columns) + len(compared) + 1))
     for recipe in recipes:
         runs = [by_seed[recipe, seed] for seed in seeds if (recipe, seed) in by_seed]
-        cells = [spread([run[column] for run in runs]) for column in COLUMNS]
-        for column in ("mAP", "labeled_mAP"):
+        cells = [spread([run[column] for run in runs]) for column in columns]
+        for column in compared:
             both = [seed for seed in seeds if {(recipe, seed), (recipes[0], seed)} <= by_seed.keys()]
             gains = [by_seed[recipe, seed][column] - by_seed[recipes[0], seed][column] for seed in both]
             cells.append(spread(gains, "+"))

@@ -78,13 +78,35 @@ def test_one_scene_answers_all_queries_like_each():
 
 def test_vanilla_reads_with_its_own_kernel():
     layer = VanillaCrossCorrelation(6, 4, 5, (7, 3))
+    nn.init.normal_(layer.up.weight)
     nn.init.normal_(layer.bias)
+    nn.init.normal_(layer.up.bias)
     x, z = torch.randn(2, 6, 9, 8), torch.randn(2, 6, 7, 3)
     kernel = layer.read_query(z)
     assert kernel.shape == (2, 5, 4, 7, 3)
+    own = torch.nn.functional.conv2d(z, layer.up.weight, padding=1) / (4 * 7 * 3) ** 0.5
+    torch.testing.assert_close(kernel, (own + layer.up.bias[:, None, None]).view_as(kernel))
     expected = torch.stack([slow_correlation(a, k) for a, k in zip(layer.adjust(x), kernel, strict=True)])
     out = layer.correlate(layer.read_scene(x), kernel)
     torch.testing.assert_close(out, expected + layer.bias[None, :, None, None], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [ImprovedCrossCorrelation, VanillaCrossCorrelation])
+def test_a_young_layer_answers_with_nothing_and_learns(kind):
+    """The first steps move what starts at zero, the next ones everything."""
+    torch.manual_seed(0)
+    layer = kind(64, 16, 4, (7, 3))
+    scene, query = torch.randn(1, 64, 12, 10).relu(), torch.randn(2, 64, 7, 3).relu()
+    before = {name: parameter.detach().clone() for name, parameter in layer.named_parameters()}
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+    for step in range(3):
+        responses = layer.correlate(layer.read_scene(scene), layer.read_query(query))
+        if step == 0:
+            assert not responses.any()
+        optimizer.zero_grad()
+        (responses - 1).square().mean().backward()
+        optimizer.step()
+    assert all(not torch.equal(parameter, before[name]) for name, parameter in layer.named_parameters())
 
 
 def test_the_paper_s_counts():

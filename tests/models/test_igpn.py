@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from PIL import Image
@@ -12,7 +14,7 @@ from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError
 from personsearch.models.correlation import ImprovedCrossCorrelation, VanillaCrossCorrelation
 from personsearch.models.igpn import IGPN, IGPNSettings, QueryCode, build_igpn
-from personsearch.models.relation import LocalRelationBlock, NoLocalRelation
+from personsearch.models.relation import LocalRelationBlock, NoLocalRelation, UnitFeatures
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.models.search_network import Targets
 
@@ -61,6 +63,26 @@ def test_shapes_of_a_training_pass(network: IGPN) -> None:
     assert (output.matches[1] < 0).all(), "a negative pair holds nobody"
 
 
+def test_queries_of_one_scene_train_like_pairs_of_their_own(network: IGPN) -> None:
+    """Shared scenes save reading them, and regions of several queries are read once: neither changes a number."""
+    images, people, targets = pictures(2), patches(4), [ONE, NOBODY, NOBODY, ONE]
+    trained = [*network.head.parameters(), *network.similarity.parameters(), *network.relation.parameters()]
+    gradients = []
+    for scenes in (images, images.repeat_interleave(2, dim=0)):
+        related = network(scenes, people, targets).related
+        score = (related.logits.square().sum(dim=2) * related.present).sum() + related.search.square().sum()
+        gradients.append(
+            (related, torch.autograd.grad(score, [p for p in trained if p.requires_grad], allow_unused=True))
+        )
+    (shared, ours), (apart, theirs) = gradients
+    assert torch.equal(shared.boxes, apart.boxes)
+    torch.testing.assert_close(shared.logits, apart.logits, atol=1e-3, rtol=1e-3)
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, atol=1e-3 * float(other.abs().max()) + 1e-9, rtol=1e-2)
+
+
 def code(query: QueryCode, index: int) -> QueryCode:
     """One of several queries."""
     one = slice(index, index + 1)
@@ -101,7 +123,9 @@ def test_variants_are_other_parts() -> None:
     assert isinstance(build_igpn(plain).local, NoLocalRelation)
     unshared = build_igpn(IGPNSettings(channels=4, correlation="unshared")).similarity
     assert [name for name, _ in unshared.shared.named_parameters()] == ["bias"]
-    for wrong in ({"layout": "x"}, {"correlation": "x"}, {"local_relation": "x"}):
+    assert isinstance(build_igpn(SETTINGS).relation.prepared, nn.Identity)
+    assert isinstance(build_igpn(replace(SETTINGS, features="unit")).relation.prepared, UnitFeatures)
+    for wrong in ({"layout": "x"}, {"correlation": "x"}, {"features": "x"}, {"local_relation": "x"}):
         with pytest.raises(SettingError, match="choose one of"):
             build_igpn(IGPNSettings(**wrong))
 

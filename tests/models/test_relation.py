@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from personsearch.models.relation import LocalRelationBlock, NoLocalRelation, QueryRelation, mean_relation
+from personsearch.models.relation import LocalRelationBlock, NoLocalRelation, QueryRelation, UnitFeatures, mean_relation
 
 
 def block(dim=6, embedding=4):
@@ -55,11 +55,19 @@ def test_the_order_of_proposals_does_not_matter():
 
 
 def test_a_proposal_like_the_query_has_the_relation_of_zero():
-    relation = QueryRelation(6)
+    relation = QueryRelation(6, nn.Identity())
     query = torch.randn(2, 6)
     out = relation(torch.stack([query, query + 1, query - 1], dim=1), query)
     torch.testing.assert_close(out[:, 0], relation.layers(torch.zeros(2, 6)))
     torch.testing.assert_close(out[:, 1], out[:, 2])
+
+
+def test_unit_features_forget_how_long_they_were():
+    features = torch.randn(3, 4, 6)
+    scaled = UnitFeatures()(features)
+    torch.testing.assert_close(scaled.square().mean(dim=2), torch.ones(3, 4))
+    torch.testing.assert_close(UnitFeatures()(features * 7), scaled)
+    assert torch.equal(UnitFeatures()(torch.zeros(2, 6)), torch.zeros(2, 6))
 
 
 def test_mean_relation():

@@ -27,7 +27,7 @@ SMALLER = {
         "--out runs/binet --set optimizer.steps=1 --set network.rois=8 --set batches.short_sides=[96]"
     ),
     "--out runs/igpn": (
-        "--out runs/igpn --set optimizer.steps=1 --set pairs.pairs=2 --set pairs.short_sides=[96] "
+        "--out runs/igpn --set optimizer.steps=1 --set pairs.scenes=1 --set pairs.short_sides=[96] "
         "--set network.channels=8 --set network.test_size.short=96"
     ),
     "--out runs/pcb": ("--out runs/pcb --set optimizer.steps=1 --set batches.patches=2 --set network.size=[96,32]"),

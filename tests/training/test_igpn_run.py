@@ -11,18 +11,21 @@ from layout_fixtures import make_benchmark
 from PIL import Image
 from safetensors.torch import load_file
 
-from personsearch import experiment
+from personsearch import experiment, methods
 from personsearch.describe import describe_recipe, describe_weights
 from personsearch.errors import SettingError, WeightsError
 from personsearch.models.igpn import IGPN
 from personsearch.models.weights import load_proposer, load_weights
+from personsearch.settings import change_settings
+from personsearch.training.loop import Training
+from personsearch.training.recipes import get_recipe
 
 TINY = [
     "network.channels=8",
     "network.anchors.sizes=[48]",
     "network.proposals.after_nms=4",
     "network.test_size.short=96",
-    "pairs.pairs=2",
+    "pairs.scenes=1",
     "pairs.short_sides=[96]",
     "optimizer.steps=4",
     "optimizer.warmup=2",
@@ -112,3 +115,19 @@ def load_proposer_parameters(folder: Path) -> dict[str, torch.Tensor]:
     constants = ("scale", "shift", "mean", "std")
     tensors = load_file(folder / "model.safetensors")
     return {name: tensor for name, tensor in tensors.items() if name.rsplit(".", 1)[-1] not in constants}
+
+
+def test_correlations_have_a_rate_of_their_own(tmp_path: Path) -> None:
+    settings = [*TINY, "optimizer.fresh_factor=5", "optimizer.correlation_factor=3"]
+    recipe = change_settings(get_recipe("igpn_rendered"), settings)
+    prepared = methods.prepare(recipe, make_benchmark(tmp_path / "pictures"), "random", (0, 1), "cpu")
+    training = Training(prepared.model, prepared.criterion, prepared.batches, recipe.optimizer, {})
+    factors = {id(p): group["factor"] for group in training.optimizer.param_groups for p in group["params"]}
+    found: dict[str, set[float]] = {}
+    for name, parameter in prepared.model.named_parameters():
+        if parameter.requires_grad:
+            found.setdefault(name.split(".")[0], set()).add(factors[id(parameter)])
+    assert found == {
+        "stem": {1.0}, "head": {1.0}, "similarity": {3.0}, "regression": {3.0},
+        "relation": {5.0}, "local": {5.0}, "score": {5.0}, "delta": {5.0}, "search": {5.0},
+    }  # fmt: skip

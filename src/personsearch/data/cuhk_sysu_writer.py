@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,14 @@ def _resized(queries: Iterable[Query], scenes: Sequence[Scene], size: int) -> li
 def _asking(benchmark: Benchmark, hard: Callable[[Sequence[Person]], set[Person]]) -> list[Query]:
     """The benchmark's queries asked with another, hard sight of the person, where there is one."""
     chosen = hard([p for scene in benchmark.test for p in scene.persons if p.identity != UNLABELED])
+    sights: dict[int, list[tuple[str, Person]]] = defaultdict(list)
+    for scene in benchmark.test:
+        for person in scene.persons:
+            if person in chosen:
+                sights[person.identity].append((scene.name, person))
     queries = []
     for query in benchmark.queries:
-        sights = [(s.name, p) for s in benchmark.test for p in s.persons if p.identity == query.identity]
-        asked = next(((name, p) for name, p in sights if p in chosen and name in query.gallery), None)
+        asked = next(((name, p) for name, p in sights[query.identity] if name in query.gallery), None)
         if asked is None:
             continue
         name, person = asked

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from personsearch.data.batches import Batch, pad_images
 from personsearch.data.patches import query_patch
 from personsearch.data.records import UNLABELED, Person, Scene
 from personsearch.data.transforms import SizeSettings, flip, resize
-from personsearch.errors import DataError
+from personsearch.errors import DataError, SettingError
 
 KINDS = ("cross", "self", "negative")
 
@@ -24,7 +25,9 @@ KINDS = ("cross", "self", "negative")
 class PairSettings:
     """What a step of IGPN's training sees."""
 
-    pairs: int = 16
+    scenes: int = 16
+    per_scene: int = 1
+    """Pairs of each scene: one in the paper. More teach to look for somebody, and not for anybody, at less cost."""
     shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Of cross-scene positive, self-scene positive and negative pairs."""
     short_sides: tuple[int, ...] = (600,)
@@ -47,22 +50,28 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairBatch(Batch):
-    """Scenes, of which each has the box of its query person or none; and the queries."""
+    """Scenes [B, …] and queries: P/B pairs of a scene one after the other, each with a box of its person, or none."""
 
     patches: Tensor
-    """[B, 3, 224, 96] uint8 RGB"""
+    """[P, 3, 224, 96] uint8 RGB"""
 
     def inputs(self) -> tuple[Tensor, ...]:
         """Scenes and patches."""
         return self.images, self.patches
 
     def parts(self, count: int) -> list[Batch]:
-        """The same pairs in `count` batches, or in as many as there are pairs if these are fewer."""
-        whole = super().parts(count)
-        patches = torch.split(self.patches, [len(part.images) for part in whole])
+        """The same pairs in `count` batches, or in as many as there are scenes if these are fewer."""
+        each = len(self.patches) // len(self.images)
+        bounds = np.linspace(0, len(self.images), min(count, len(self.images)) + 1).astype(int).tolist()
         return [
-            PairBatch(part.images, part.boxes, part.identities, part.seeds, some)
-            for part, some in zip(whole, patches, strict=True)
+            PairBatch(
+                self.images[a:b],
+                self.boxes[a * each : b * each],
+                self.identities[a * each : b * each],
+                self.seeds[a * each : b * each],
+                self.patches[a * each : b * each],
+            )
+            for a, b in pairwise(bounds)
         ]
 
 
@@ -70,7 +79,7 @@ class TrainingPairs(Dataset[Batch]):
     """The pairs of a training run, indexed by step: a pure function of seed and step."""
 
     def __init__(self, scenes: Sequence[Scene], settings: PairSettings, seed: int) -> None:
-        """Raises DataError when the scenes do not allow a kind of pair that has a share."""
+        """Raises DataError when the scenes lack a kind of pair that has a share, SettingError for no pairs."""
         self.scenes, self.settings, self.seed = scenes, settings, seed
         self._sights: dict[int, list[tuple[int, Person]]] = defaultdict(list)
         for index, scene in enumerate(scenes):
@@ -83,6 +92,9 @@ class TrainingPairs(Dataset[Batch]):
 
     def _check(self) -> None:
         shares = dict(zip(KINDS, self.settings.shares, strict=True))
+        for name in ("scenes", "per_scene"):
+            if getattr(self.settings, name) < 1:
+                raise SettingError(f"pairs.{name} {getattr(self.settings, name)}: give 1 or more")
         if min(shares.values()) < 0 or not any(shares.values()):
             raise DataError(f"pairs.shares {self.settings.shares}: give three numbers from 0 on, not all of them 0")
         if not self._known:
@@ -100,8 +112,33 @@ class TrainingPairs(Dataset[Batch]):
         """The pairs of a step."""
         random = np.random.default_rng((self.seed, 3, step))
         shares = np.array(self.settings.shares, dtype=float)
-        kinds = random.choice(KINDS, self.settings.pairs, p=shares / shares.sum())
-        return [self._pair(str(kind), random) for kind in kinds]
+        count = self.settings.scenes * self.settings.per_scene
+        kinds = [str(kind) for kind in random.choice(KINDS, count, p=shares / shares.sum())]
+        pairs: list[Pair] = []
+        for place, kind in enumerate(kinds):
+            alone = place % self.settings.per_scene == 0
+            pairs.append(self._pair(kind, random) if alone else self._pair_in(pairs[-1].scene, kind, random))
+        return pairs
+
+    def _pair_in(self, scene: Scene, kind: str, random: np.random.Generator) -> Pair:
+        """Another pair of a kind that searches a scene, or of the next kind that the scene allows."""
+        named = [person for person in scene.persons if person.identity != UNLABELED]
+        here = {person.identity for person in named}
+        if kind == "cross" and (known := sorted(here & set(self._twice))):
+            identity = int(random.choice(known))
+            sights = [
+                (self.scenes[i], person) for i, person in self._sights[identity] if self.scenes[i].name != scene.name
+            ]
+            query, person = sights[random.integers(len(sights))]
+            return Pair(query, person, scene, kind)
+        if kind != "negative" and named:
+            return Pair(scene, named[random.integers(len(named))], scene, "self")
+        absent = [identity for identity in self._known if identity not in here]
+        if not absent:
+            return self._pair_in(scene, "self", random)
+        sights_of_absent = self._sights[int(random.choice(absent))]
+        index, person = sights_of_absent[random.integers(len(sights_of_absent))]
+        return Pair(self.scenes[index], person, scene, "negative")
 
     def _pair(self, kind: str, random: np.random.Generator) -> Pair:
         identity = int(random.choice(self._twice if kind == "cross" else self._known))
@@ -123,18 +160,21 @@ class TrainingPairs(Dataset[Batch]):
     def __getitem__(self, step: int) -> PairBatch:
         random = np.random.default_rng((self.seed, 4, step))
         size = SizeSettings(int(random.choice(self.settings.short_sides)), self.settings.long_side)
-        images, boxes, patches = [], [], []
-        for pair in self.pairs(step):
+        images: list[Tensor] = []
+        boxes, patches = [], []
+        for place, pair in enumerate(self.pairs(step)):
             mirrored, patch_mirrored = (random.random(2) < 0.5) & self.settings.flip
-            image, scale = resize(pair.scene.read(), size)
+            if place % self.settings.per_scene == 0:
+                image, scale = resize(pair.scene.read(), size)
+                scene_mirrored = mirrored
+                images.append(flip(image, torch.zeros(0, 4))[0] if mirrored else image)
             found = [p.box for p in pair.scene.persons if p.identity == pair.person.identity]
             box = torch.tensor(found[:1], dtype=torch.float32).reshape(-1, 4) * scale
-            if mirrored:
-                image, box = flip(image, box)
+            if scene_mirrored:
+                box = flip(image, box)[1]
             patch = query_patch(pair.query.read(), pair.person.box)
-            images.append(image)
             boxes.append(box)
             patches.append(patch.flip(2) if patch_mirrored else patch)
-        seeds = random.integers(2**62, size=len(images)).tolist()
+        seeds = random.integers(2**62, size=len(boxes)).tolist()
         identities = [torch.zeros(len(box), dtype=torch.int64) for box in boxes]  # the one asked for
         return PairBatch(pad_images(images), boxes, identities, seeds, torch.stack(patches))

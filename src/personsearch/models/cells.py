@@ -15,22 +15,28 @@ def whole_cells(boxes: Tensor) -> Tensor:
     return torch.floor(boxes / STRIDE + 0.5).long()
 
 
+def distinct_regions(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """The regions [R, 4] that RoIPool sees in boxes [N, 4], as boxes of whole cells, and which one each box is [N]."""
+    cells, places = torch.unique(whole_cells(boxes), dim=0, return_inverse=True)
+    return cells.to(boxes.dtype) * STRIDE, places
+
+
 class RegionFeatures:
     """What was read of a scene's regions so far, for whoever asks next. Holds at most `most` regions (8 kB each)."""
 
     def __init__(self, most: int = 2048) -> None:
         self._most = most
-        self._known: dict[tuple[int, ...], Tensor] = {}
+        self._known: dict[tuple[float, ...], Tensor] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
     def read(self, boxes: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
         """Features [N, D] of boxes [N, 4]; `compute` is given only regions not known yet, as boxes of whole cells."""
-        cells, places = torch.unique(whole_cells(boxes), dim=0, return_inverse=True)
-        keys = [tuple(row) for row in cells.tolist()]
+        regions, places = distinct_regions(boxes)
+        keys = [tuple(row) for row in regions.tolist()]
         missing = [place for place, key in enumerate(keys) if key not in self._known]
-        fresh = compute(cells[missing].to(boxes.dtype) * STRIDE)  # of no region: [0, D]
+        fresh = compute(regions[missing])  # of no region: [0, D]
         read = {keys[place]: row for place, row in zip(missing, fresh, strict=True)}
         rows = [read[key] if key in read else self._known[key] for key in keys]
         if len(self._known) + len(read) <= self._most:

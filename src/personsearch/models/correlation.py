@@ -2,6 +2,10 @@
 
 Both layers split their work in three, so that what depends on one side alone is computed once: `read_scene`,
 `read_query`, and `correlate`, which is all that a pair costs.
+
+Each response is an inner product of h w c' numbers, 10,752 in IGPN. What of a kernel depends on the query is divided by
+the root of that count, as in attention, and kernels are zero at first: the same functions can be learned, but a young
+network leaves its anchors where they are instead of scattering them.
 """
 
 from __future__ import annotations
@@ -22,6 +26,12 @@ class CorrelatedScene:
     shared: Tensor
     """[B, outputs, H, W]: what the kernel that all queries share says of the scene; zero without it"""
 
+    def repeated(self, times: int) -> CorrelatedScene:
+        """Each scene so many times, one after the other."""
+        return CorrelatedScene(
+            self.adjusted.repeat_interleave(times, dim=0), self.shared.repeat_interleave(times, dim=0)
+        )
+
 
 @dataclass(frozen=True)
 class CorrelationKernel:
@@ -40,17 +50,22 @@ def pad_same(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.pad(maps, (left, width - 1 - left, top, height - 1 - top))
 
 
+def _damping(channels: int, kernel: tuple[int, int]) -> float:
+    return float((channels * kernel[0] * kernel[1]) ** -0.5)
+
+
 class ImprovedCrossCorrelation(nn.Module):
     """Eq. 2: the kernel is phi1(z) x phi2(z) + B, with B shared by all queries. Never built, only applied."""
 
     def __init__(self, inputs: int, channels: int, outputs: int, kernel: tuple[int, int], shared: bool = True) -> None:
         super().__init__()
+        self.damping = _damping(channels, kernel)
         self.adjust = nn.Conv2d(inputs, channels, 3, padding=1)
         self.first = nn.Conv2d(inputs, channels, 3, padding=1)
         self.second = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.shared: nn.Module = _SharedKernel(channels, outputs, kernel) if shared else _NoKernel(outputs)
-        for layer in (self.adjust, self.first, self.second):
-            nn.init.normal_(layer.weight, std=0.01)
+        for layer, std in ((self.adjust, 0.01), (self.first, 0.01), (self.second, 0.0)):
+            nn.init.normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def read_scene(self, maps: Tensor) -> CorrelatedScene:
@@ -60,7 +75,7 @@ class ImprovedCrossCorrelation(nn.Module):
 
     def read_query(self, maps: Tensor) -> CorrelationKernel:
         """Stem maps [P, inputs, h, w] of queries to the two factors of their kernels."""
-        return CorrelationKernel(self.first(maps), self.second(maps))
+        return CorrelationKernel(self.first(maps) * self.damping, self.second(maps))
 
     def correlate(self, scene: CorrelatedScene, kernel: CorrelationKernel) -> Tensor:
         """Eq. 1: [P, outputs, H, W] for P pairs. One scene (B = 1) is shared by all queries.
@@ -96,9 +111,8 @@ class _SharedKernel(nn.Module):
     def __init__(self, channels: int, outputs: int, kernel: tuple[int, int]) -> None:
         super().__init__()
         self.size = kernel
-        self.weight = nn.Parameter(torch.empty(outputs, channels, *kernel))
+        self.weight = nn.Parameter(torch.zeros(outputs, channels, *kernel))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        nn.init.normal_(self.weight, std=0.01)
 
     def forward(self, adjusted: Tensor) -> Tensor:
         return F.conv2d(pad_same(adjusted, self.size), self.weight, self.bias)
@@ -119,14 +133,15 @@ class _NoKernel(nn.Module):
 class VanillaCrossCorrelation(nn.Module):
     """Eq. 1 as SiamRPN has it: one convolution makes the whole kernel. 254.80 M parameters for both of IGPN's."""
 
-    def __init__(self, inputs: int, channels: int, outputs: int, _kernel: tuple[int, int]) -> None:
+    def __init__(self, inputs: int, channels: int, outputs: int, kernel: tuple[int, int]) -> None:
         super().__init__()
         self.channels = channels
+        self.damping = _damping(channels, kernel)
         self.adjust = nn.Conv2d(inputs, channels, 3, padding=1)
         self.up = nn.Conv2d(inputs, channels * outputs, 3, padding=1)
         self.bias = nn.Parameter(torch.zeros(outputs))
-        for layer in (self.adjust, self.up):
-            nn.init.normal_(layer.weight, std=0.01)
+        for layer, std in ((self.adjust, 0.01), (self.up, 0.0)):
+            nn.init.normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def read_scene(self, maps: Tensor) -> CorrelatedScene:
@@ -137,7 +152,8 @@ class VanillaCrossCorrelation(nn.Module):
 
     def read_query(self, maps: Tensor) -> Tensor:
         """Stem maps [P, inputs, h, w] of queries to their kernels [P, outputs, c', h, w]."""
-        kernels: Tensor = self.up(maps)
+        own = F.conv2d(maps, self.up.weight, padding=1) * self.damping
+        kernels = own + self.up.bias[None, :, None, None]  # type: ignore[index]
         return kernels.view(len(maps), -1, self.channels, *maps.shape[2:])
 
     def correlate(self, scene: CorrelatedScene, kernel: Tensor) -> Tensor:

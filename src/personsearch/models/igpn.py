@@ -21,14 +21,20 @@ from personsearch.data.transforms import SizeSettings, resize
 from personsearch.errors import SettingError
 from personsearch.geometry.assignment import Matcher
 from personsearch.geometry.deltas import decode_boxes
-from personsearch.models.cells import RegionFeatures
+from personsearch.models.cells import RegionFeatures, distinct_regions
 from personsearch.models.correlation import (
     CorrelatedScene,
     CorrelationKernel,
     ImprovedCrossCorrelation,
     VanillaCrossCorrelation,
 )
-from personsearch.models.relation import LocalRelationBlock, NoLocalRelation, QueryRelation, mean_relation
+from personsearch.models.relation import (
+    LocalRelationBlock,
+    NoLocalRelation,
+    QueryRelation,
+    UnitFeatures,
+    mean_relation,
+)
 from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, STEM_CHANNELS, Head, Stem
 from personsearch.models.rpn import STRIDE, AnchorSettings, ProposalSettings, RPNOutput, make_anchors
 from personsearch.models.runtime import mixed_precision
@@ -49,6 +55,8 @@ class IGPNSettings:
     """"improved" (Eq. 2), "unshared" (without B), or "vanilla" (Eq. 1 as in SiamRPN)."""
     channels: int = 512
     """c' of section 3.2.2."""
+    features: str = "plain"
+    """How f^p and f^q are compared: "plain" as in the paper, or scaled to "unit" length first."""
     local_relation: str = "block"
     """"block", or "none" ("w/o L" of Table 2)."""
     anchors: AnchorSettings = AnchorSettings((64.0, 128.0, 256.0), (1.0, 2.0, 3.0))
@@ -70,6 +78,16 @@ class SceneCode:
     scale: Tensor
     """[4] that takes boxes of the original picture to it; ones in training"""
     regions: RegionFeatures = field(default_factory=RegionFeatures, repr=False)
+
+    def repeated(self, times: int) -> SceneCode:
+        """Each scene so many times, one after the other."""
+        return SceneCode(
+            self.maps.repeat_interleave(times, dim=0),
+            self.similarity.repeated(times),
+            self.regression.repeated(times),
+            self.size,
+            self.scale,
+        )
 
 
 @dataclass(frozen=True)
@@ -148,6 +166,7 @@ class IGPN(nn.Module):
         similarity: nn.Module,
         regression: nn.Module,
         head: Head,
+        relation: QueryRelation,
         local: nn.Module,
         settings: IGPNSettings,
     ) -> None:
@@ -156,7 +175,7 @@ class IGPN(nn.Module):
         self.similarity = similarity
         self.regression = regression
         self.head = head
-        self.relation = QueryRelation(HEAD_CHANNELS)
+        self.relation = relation
         self.local = local
         self.score = nn.Linear(HEAD_CHANNELS, 2)
         self.delta = nn.Linear(HEAD_CHANNELS, 4)
@@ -168,23 +187,31 @@ class IGPN(nn.Module):
         self._matcher = Matcher(positive=0.5, negative=0.5)
 
     def forward(self, images: Tensor, patches: Tensor, targets: Sequence[Targets]) -> IGPNOutput:
-        """One training pass over P pairs: pictures [P, 3, H, W] and query patches [P, 3, 224, 96], RGB in [0, 255].
+        """One training pass over P pairs: pictures [B, 3, H, W] and query patches [P, 3, 224, 96], RGB in [0, 255].
 
-        The boxes of a pair's targets are the query person's alone: one, or none in a negative pair.
+        Each picture is asked for the same number P/B of queries, one after the other. The boxes of a pair's targets
+        are the query person's alone: one, or none in a negative pair.
         """
         scene, query = self.encode_scenes(images), self.encode_queries(patches)
-        rpn = self.propose(scene, query)
+        each = len(patches) // len(images)
+        rpn = self.propose(scene.repeated(each), query)
         boxes = []
         for index, target in enumerate(targets):
             found = rpn.proposals(index, scene.size, self.settings.proposals)
             # the query person's box is a candidate, too, so that a young first stage cannot starve the second
             boxes.append(torch.cat([target.boxes, found])[: self.settings.proposals.after_nms])
-        features = self.head(roi_pool(scene.maps.float(), boxes, _ROI, 1 / STRIDE))
-        related = self.relate(query, boxes, features)
+        related = self.relate(query, boxes, self._read_each(scene, boxes, each))
         matches = torch.full(related.present.shape, -1, device=images.device)
         for index, (some, target) in enumerate(zip(boxes, targets, strict=True)):
             matches[index, : len(some)] = self._matcher(some, target.boxes)
         return IGPNOutput(rpn, related, matches, list(targets))
+
+    def _read_each(self, scene: SceneCode, boxes: Sequence[Tensor], each: int) -> Tensor:
+        """f^p of all boxes, `each` lists for each scene; what several queries of a scene propose is read once."""
+        found = [distinct_regions(torch.cat(list(boxes[at : at + each]))) for at in range(0, len(boxes), each)]
+        features = self.head(roi_pool(scene.maps.float(), [regions for regions, _ in found], _ROI, 1 / STRIDE))
+        by_scene = torch.split(features, [len(regions) for regions, _ in found])
+        return torch.cat([some[places] for some, (_, places) in zip(by_scene, found, strict=True)])
 
     def encode_scenes(self, images: Tensor) -> SceneCode:
         """Pictures [B, 3, H, W], RGB in [0, 255]."""
@@ -287,14 +314,16 @@ def _block() -> nn.Module:
     return LocalRelationBlock(HEAD_CHANNELS)
 
 
+_FEATURES: dict[str, Callable[[], nn.Module]] = {"plain": nn.Identity, "unit": UnitFeatures}
 _LOCAL: dict[str, Callable[[], nn.Module]] = {"block": _block, "none": NoLocalRelation}
 
 
 def build_igpn(settings: IGPNSettings) -> IGPN:
-    """IGPN with random weights. Raises SettingError for an unknown layout, correlation or local relation."""
+    """IGPN with random weights. Raises SettingError for an unknown layout, correlation, features or local relation."""
     for name, value, known in (
         ("layout", settings.layout, LAYOUTS),
         ("correlation", settings.correlation, _CORRELATIONS),
+        ("features", settings.features, _FEATURES),
         ("local_relation", settings.local_relation, _LOCAL),
     ):
         if value not in known:
@@ -307,6 +336,7 @@ def build_igpn(settings: IGPNSettings) -> IGPN:
         correlation(2 * anchors, settings.channels),
         correlation(4 * anchors, settings.channels),
         Head(layout, stride=1),
+        QueryRelation(HEAD_CHANNELS, _FEATURES[settings.features]()),
         _LOCAL[settings.local_relation](),
         settings,
     )

@@ -7,16 +7,31 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+class UnitFeatures(nn.Module):
+    """Scales features to one length, whose mean square is 1.
+
+    A small, blurred sight has shorter features than a sharp one of the same person, and that difference would drown
+    what the two look like.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[..., dim] to the same."""
+        scaled: Tensor = F.normalize(features, dim=-1) * features.shape[-1] ** 0.5
+        return scaled
+
+
 class QueryRelation(nn.Module):
     """r1: how each proposal differs from the query, squared, through two layers."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, prepared: nn.Module) -> None:
+        """`prepared` is applied to features before they are compared; the paper has nothing there."""
         super().__init__()
+        self.prepared = prepared
         self.layers = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(inplace=True), nn.Linear(dim, dim))
 
     def forward(self, proposals: Tensor, query: Tensor) -> Tensor:
         """Features [P, N, dim] of N proposals a pair and [P, dim] of its query to relations [P, N, dim]."""
-        relations: Tensor = self.layers((proposals - query[:, None]).square())
+        relations: Tensor = self.layers((self.prepared(proposals) - self.prepared(query)[:, None]).square())
         return relations
 
 

@@ -55,11 +55,10 @@ def learning_rate(step: int, settings: OptimizerSettings) -> float:
     return settings.rate * warm * _SCHEDULES[settings.schedule](step, settings)
 
 
-_FRESH = (
-    *("rpn.", "score.", "fit.", "delta.", "similarity.", "regression.", "relation.", "local.", "search."),
-    *("reduce.", "classifiers."),
-)
-"""Parts that ImageNet weights lack, in any network or criterion; the embedding is no part of them."""
+_CORRELATION = ("similarity.", "regression.")
+"""IGPN's correlation layers, which ImageNet weights lack, too."""
+_FRESH = ("rpn.", "score.", "fit.", "delta.", "relation.", "local.", "search.", "reduce.", "classifiers.")
+"""All else that they lack, in any network or criterion; the embedding is no part of it."""
 
 
 def _nothing(_step: int) -> None:
@@ -89,14 +88,15 @@ class Training:
         self.optimizer = _OPTIMIZERS[self.settings.kind](self._groups(), self.settings)
 
     def _groups(self) -> list[dict[str, Any]]:
-        """Trained parameters in two groups, by where they start: as they were handed over, or at random."""
+        """Trained parameters by how fast they move: those that were handed over, and those that start at random."""
         named = [*self.model.named_parameters(), *self.criterion.named_parameters()]
-        groups: dict[bool, list[nn.Parameter]] = {False: [], True: []}
+        kinds = ((_CORRELATION, self.settings.correlation_factor), (_FRESH, self.settings.fresh_factor), (("",), 1.0))
+        groups: list[dict[str, Any]] = [{"params": [], "factor": factor} for _, factor in kinds]
         for name, parameter in named:
             if parameter.requires_grad:
-                groups[any(part in name for part in _FRESH)].append(parameter)
-        factors = {False: 1.0, True: self.settings.fresh_factor}
-        return [{"params": groups[fresh], "factor": factors[fresh]} for fresh in groups]
+                kind = next(i for i, (parts, _) in enumerate(kinds) if any(part in name for part in parts))
+                groups[kind]["params"].append(parameter)
+        return [group for group in reversed(groups) if group["params"]]
 
     def run(
         self,

@@ -15,6 +15,7 @@ from personsearch.data.reid_batches import ReidBatchSettings
 from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError
 from personsearch.losses.criteria import IGPNLossSettings, LossSettings
+from personsearch.losses.detection import AnchorRule
 from personsearch.losses.oim import OIMSettings
 from personsearch.models.igpn import IGPNSettings
 from personsearch.models.reid import ReidSettings
@@ -31,6 +32,8 @@ class OptimizerSettings:
     rate: float = 0.001
     fresh_factor: float = 1.0
     """The rate of what ImageNet weights lack (proposal network, person score, box, …) is this many times larger."""
+    correlation_factor: float = 1.0
+    """The same of IGPN's correlation layers: products of three layers, which must not run away from each other."""
     momentum: float = 0.9
     """Of SGD, and Adam's first."""
     weight_decay: float = 0.0001
@@ -216,15 +219,31 @@ def igpn_prw() -> IGPNRecipe:
 
 
 def igpn_rendered() -> IGPNRecipe:
-    """IGPN on rendered people, sized for two CPU cores: four pairs of small scenes, half the proposals."""
+    """IGPN on rendered people, sized for two CPU cores: four pairs of small scenes, half the proposals.
+
+    Anchors fit walking people; the best one of a person is positive, since small people have none over 0.6.
+    """
     network = IGPNSettings(
-        anchors=AnchorSettings((40.0, 80.0, 160.0), (1.0, 2.0, 3.0)), proposals=ProposalSettings(2000, 16)
+        anchors=AnchorSettings((28.0, 50.0, 90.0, 160.0, 280.0), (2.0, 3.0)),
+        proposals=ProposalSettings(2000, 16),
+        features="unit",
     )
     optimizer = OptimizerSettings(
-        "adamw", rate=0.00003, fresh_factor=8.0, steps=1000, schedule="cosine", warmup=40, frozen_stages=3
+        "adamw",
+        rate=0.00001,
+        fresh_factor=64.0,
+        correlation_factor=4.0,
+        steps=1000,
+        schedule="cosine",
+        warmup=40,
+        frozen_stages=3,
     )
     return IGPNRecipe(
-        "igpn_rendered", network=network, pairs=PairSettings(pairs=4, short_sides=(400, 480, 600)), optimizer=optimizer
+        "igpn_rendered",
+        network=network,
+        loss=IGPNLossSettings(anchors=AnchorRule(0.5, 0.3, best_is_positive=True, count=64, positive_fraction=0.25)),
+        pairs=PairSettings(scenes=2, per_scene=6, short_sides=(400, 480, 600)),
+        optimizer=optimizer,
     )
 
 
