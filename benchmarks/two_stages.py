@@ -5,8 +5,8 @@ Run: python benchmarks/two_stages.py OUT.json DATA --reid R [P …] [--proposers
      [--keep 5 10 …] [--gallery-sizes 30 60 …]
 
 Several proposers, or detectors, are seeds of one recipe: the table has means and standard deviations over them. Each
-proposer is asked once with every query in every other test scene; smaller galleries are parts of that. What is
-finished stands in OUT.json: a stopped comparison goes on.
+proposer is asked once with every query in each scene of its galleries of all sizes. What is finished stands in
+OUT.json: a stopped comparison goes on.
 """
 
 from __future__ import annotations
@@ -89,8 +89,8 @@ def of_proposer(
     proposer = load_proposer(name, best_device()).model
     codes, _ = read_queries(proposer, None, everywhere)
     asking: dict[str, list[int]] = defaultdict(list)
-    for place, query in enumerate(everywhere.queries):
-        for scene in query.gallery:
+    for place in range(len(everywhere.queries)):
+        for scene in {scene for benchmark in sized.values() for scene in benchmark.queries[place].gallery}:
             asking[scene].append(place)
     found = propose(proposer, codes, everywhere.test, asking)
     kept: dict[tuple[int, int], list[Answers]] = {}
