@@ -84,7 +84,7 @@ def main() -> None:
         train, test, identities, queries = scaled(11_206, 6_978, 5_532, 2_900)
         benchmark = random_benchmark(picture, train, test, 5, identities, queries)
         # the protocol of 100 alone: the larger ones are the same structure again
-        cuhk_sysu_writer.GALLERY_SIZES = (100,)  # type: ignore[misc]
+        cuhk_sysu_writer.gallery_sizes = lambda _scenes: (100,)  # type: ignore[assignment]
         with timed(f"write {train + test:,} scenes of CUHK-SYSU"):
             cuhk_sysu_writer.save_cuhk_sysu(benchmark, folder / "cuhk")
         with timed(f"load {train + test:,} scenes, {len(benchmark.queries):,} queries of CUHK-SYSU"):
