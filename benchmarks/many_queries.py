@@ -58,7 +58,10 @@ def proposer_of(name: str) -> IGPN:
     if name != "random":
         return load_proposer(name, best_device()).model
     torch.manual_seed(0)
-    return prepare_for_inference(build_igpn(get_recipe("igpn_cuhk_sysu").network).to(best_device()))  # type: ignore[arg-type]
+    made = build_igpn(get_recipe("igpn_cuhk_sysu").network)  # type: ignore[arg-type]
+    for correlation in (made.similarity, made.regression):  # zero at first, so that all queries would propose the same
+        torch.nn.init.normal_(correlation.second.weight, std=0.01)  # type: ignore[union-attr, arg-type]
+    return prepare_for_inference(made.to(best_device()))
 
 
 def row(text: str, first: float, further: float, base: float) -> None:

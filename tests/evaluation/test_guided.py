@@ -55,6 +55,9 @@ def proposer() -> IGPN:
     settings = IGPNSettings(channels=4, anchors=AnchorSettings((96.0,), (2.0,)), proposals=ProposalSettings(30, 4))
     network = build_igpn(settings)
     nn.init.normal_(network.score.weight, std=0.5)
+    for correlation in (network.similarity, network.regression):  # zero at first, so that all queries would be alike
+        nn.init.normal_(correlation.second.weight, std=0.05)
+        nn.init.normal_(correlation.shared.weight, std=0.01)
     return network.eval()
 
 

@@ -54,6 +54,7 @@ def test_factorised_is_dense_with_its_gradients(shared, size, scenes, dtype, tol
     x = torch.randn(scenes, 6, 9, 8, dtype=dtype, requires_grad=True)
     z = torch.randn(3, 6, *size, dtype=dtype, requires_grad=True)
     scene, kernel = layer.read_scene(x), layer.read_query(z)
+    torch.testing.assert_close(kernel.first, layer.first(z) / (4 * size[0] * size[1]) ** 0.5)
     fast = layer.correlate(scene, kernel)
     whole = outer(kernel) + (layer.shared.weight if shared else 0)
     dense = dense_correlation(scene.adjusted, whole) + layer.shared.bias[None, :, None, None]

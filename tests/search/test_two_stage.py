@@ -43,6 +43,9 @@ def proposer() -> IGPN:
         if hasattr(module, "scale"):
             module.scale.fill_(0.7)
     nn.init.normal_(made.score.weight, std=0.5)
+    for correlation in (made.similarity, made.regression):  # zero at first, so that all queries would be alike
+        nn.init.normal_(correlation.second.weight, std=0.05)
+        nn.init.normal_(correlation.shared.weight, std=0.01)
     return made.eval()
 
 
