@@ -17,10 +17,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 import torch
+from compare_variants import spread
 from torch import Tensor
 
 from personsearch.data.records import Benchmark
@@ -180,10 +181,6 @@ def print_table(results: dict[str, list[dict[str, Any]]]) -> None:
         cells = [spread([one[column] for one in rows]) for column in ("mAP", "top1")]
         boxes = mean(one["boxes"] for one in rows)
         print(f"| {what} | {gallery} | {keep or ''} | {boxes:.0f} | {cells[0]} | {cells[1]} | {len(rows)} |")
-
-
-def spread(values: list[float]) -> str:
-    return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
 
 
 if __name__ == "__main__":

@@ -48,10 +48,15 @@ class Batch:
 
     def parts(self, count: int) -> list[Batch]:
         """The same scenes in `count` batches, or in as many as there are scenes if these are fewer."""
-        bounds = np.linspace(0, len(self.images), min(count, len(self.images)) + 1).astype(int).tolist()
         return [
-            Batch(self.images[a:b], self.boxes[a:b], self.identities[a:b], self.seeds[a:b]) for a, b in pairwise(bounds)
+            Batch(self.images[a:b], self.boxes[a:b], self.identities[a:b], self.seeds[a:b])
+            for a, b in self.shares(count)
         ]
+
+    def shares(self, count: int) -> list[tuple[int, int]]:
+        """First scene of each part, and the one after its last."""
+        bounds = np.linspace(0, len(self.images), min(count, len(self.images)) + 1).astype(int).tolist()
+        return list(pairwise(bounds))
 
 
 _PADDING = 114  # grey: near the mean of pictures, so that padding looks like nothing

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -62,7 +61,6 @@ class PairBatch(Batch):
     def parts(self, count: int) -> list[Batch]:
         """The same pairs in `count` batches, or in as many as there are scenes if these are fewer."""
         each = len(self.patches) // len(self.images)
-        bounds = np.linspace(0, len(self.images), min(count, len(self.images)) + 1).astype(int).tolist()
         return [
             PairBatch(
                 self.images[a:b],
@@ -71,7 +69,7 @@ class PairBatch(Batch):
                 self.seeds[a * each : b * each],
                 self.patches[a * each : b * each],
             )
-            for a, b in pairwise(bounds)
+            for a, b in self.shares(count)
         ]
 
 

@@ -61,6 +61,13 @@ _FRESH = ("rpn.", "score.", "fit.", "delta.", "relation.", "local.", "search.", 
 """All else that they lack, in any network or criterion; the embedding is no part of it."""
 
 
+def _kind(name: str) -> str:
+    """Where a parameter starts, by its name."""
+    if any(part in name for part in _CORRELATION):
+        return "correlation"
+    return "fresh" if any(part in name for part in _FRESH) else "given"
+
+
 def _nothing(_step: int) -> None:
     pass
 
@@ -90,13 +97,12 @@ class Training:
     def _groups(self) -> list[dict[str, Any]]:
         """Trained parameters by how fast they move: those that were handed over, and those that start at random."""
         named = [*self.model.named_parameters(), *self.criterion.named_parameters()]
-        kinds = ((_CORRELATION, self.settings.correlation_factor), (_FRESH, self.settings.fresh_factor), (("",), 1.0))
-        groups: list[dict[str, Any]] = [{"params": [], "factor": factor} for _, factor in kinds]
+        factors = {"given": 1.0, "fresh": self.settings.fresh_factor, "correlation": self.settings.correlation_factor}
+        groups: dict[str, list[nn.Parameter]] = {kind: [] for kind in factors}
         for name, parameter in named:
             if parameter.requires_grad:
-                kind = next(i for i, (parts, _) in enumerate(kinds) if any(part in name for part in parts))
-                groups[kind]["params"].append(parameter)
-        return [group for group in reversed(groups) if group["params"]]
+                groups[_kind(name)].append(parameter)
+        return [{"params": groups[kind], "factor": factors[kind]} for kind in groups if groups[kind]]
 
     def run(
         self,
