@@ -25,6 +25,7 @@ from personsearch.models.igpn import IGPN, QueryCode, SceneCode, build_igpn, cat
 from personsearch.models.runtime import best_device, prepare_for_inference
 from personsearch.models.weights import load_proposer
 from personsearch.search.scene_codes import SceneCodes
+from personsearch.search.two_stage import propose
 from personsearch.training.recipes import get_recipe
 
 TOGETHER = 8
@@ -112,6 +113,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         from_disk(proposer, scenes, queries[:3], Path(folder), base)
     fewer(proposer, codes, queries, base)
+    selected(proposer, scenes, codes, queries, base)
 
 
 def from_disk(proposer: IGPN, scenes: tuple[Scene, ...], queries: list[QueryCode], folder: Path, base: float) -> None:
@@ -141,6 +143,20 @@ def fewer(proposer: IGPN, codes: list[SceneCode], queries: list[QueryCode], base
             timed(lambda: [proposer.answer(code, query) for code in held])  # noqa: B023
         row(f"{most} proposals, regions shared (other answers)", timed.seconds[0], median(timed.seconds[1:]), base)
     proposer.settings = own
+
+
+def selected(
+    proposer: IGPN, scenes: tuple[Scene, ...], codes: list[SceneCode], queries: list[QueryCode], base: float
+) -> None:
+    """The best of the whole gallery alone are compared: other answers, too; `evaluate --candidates N` judges them."""
+    asking = {scene.name: [0] for scene in scenes}
+    for part in (2, 4, 8):
+        most = len(scenes) * proposer.settings.proposals.after_nms // part
+        timed = Timed()
+        for query in queries:
+            held = {scene.name: fresh(code) for scene, code in zip(scenes, codes, strict=True)}
+            timed(lambda: propose(proposer, [query], scenes, asking, lambda s: held[s.name], candidates=most))  # noqa: B023
+        row(f"{most} candidates of the gallery (other answers)", timed.seconds[0], median(timed.seconds[1:]), base)
 
 
 if __name__ == "__main__":

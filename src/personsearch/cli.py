@@ -151,6 +151,7 @@ def search(
     proposer: Annotated[str | None, typer.Option(help="IGPN weights: ask every scene for the person anew.")] = None,
     reid: Annotated[str | None, typer.Option(help="Re-id weights that rank what --proposer leaves.")] = None,
     keep: Annotated[int | None, typer.Option(min=1, help="How many proposals go on to --reid (100).")] = None,
+    candidates: Annotated[int | None, typer.Option(min=1, help="Of --proposer: how many are compared (all).")] = None,
     codes_gb: Annotated[float, typer.Option(min=0, help="Disk for scenes as --proposer reads them.")] = 0.0,
     device: Device = None,
     out: Annotated[Path | None, typer.Option(help="Folder for sheet.jpg and results.json.")] = None,
@@ -166,8 +167,8 @@ def search(
     from personsearch.search.searchers import read_scene
 
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
-    if proposer is None and (reid is not None or codes_gb):
-        raise SettingError("--reid and --codes-gb are for a proposer: give --proposer, too")
+    if proposer is None and (reid is not None or codes_gb or candidates is not None):
+        raise SettingError("--reid, --candidates and --codes-gb are for a proposer: give --proposer, too")
     if proposer is not None and model is not None:
         raise SettingError("a proposer does not ask the gallery's embeddings: give --model or --proposer, not both")
     if keep is not None and reid is None:
@@ -179,7 +180,7 @@ def search(
     if proposer is None:
         asked, answer = _by_embedding(held, model, device)
     else:
-        asked, answer = _by_proposer(held, proposer, reid, keep or 100, codes_gb, device)
+        asked, answer = _by_proposer(held, proposer, reid, codes_gb, device, keep=keep or 100, candidates=candidates)
     hits = answer(picture, inside, top=top, min_score=min_score, min_gap=min_gap, allow=own)
     results = {
         "query": {"source": str(image), "time": moment, "box": list(inside)},
@@ -298,14 +299,14 @@ def _by_embedding(held: Gallery, model: str | None, device: str | None) -> tuple
 
 
 def _by_proposer(
-    held: Gallery, proposer: str, reid: str | None, keep: int, codes_gb: float, device: str | None
+    held: Gallery, proposer: str, reid: str | None, codes_gb: float, device: str | None, **counts: Any
 ) -> tuple[str, Callable[..., list[GalleryHit]]]:
-    """What is asked in a search in two stages, and who answers."""
+    """What is asked in a search in two stages, and who answers. `counts` are those of `load_two_stages`."""
     from personsearch.search.gallery import CODES
     from personsearch.search.two_stage import load_two_stages
 
     searcher, codes = load_two_stages(
-        proposer, reid, keep, held.folder / CODES, int(codes_gb * 1e9), device=device, complain=complain
+        proposer, reid, held.folder / CODES, int(codes_gb * 1e9), device=device, complain=complain, **counts
     )
 
     def answer(picture: Image, box: Box, **limits: Any) -> list[GalleryHit]:

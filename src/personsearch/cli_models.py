@@ -74,6 +74,7 @@ def evaluate(
     reid: Annotated[str | None, typer.Option(help="Re-id weights that tell apart whom MODEL finds.")] = None,
     keep: Annotated[int | None, typer.Option(help="Of IGPN: proposals of a gallery that count.")] = None,
     proposals: Annotated[int | None, typer.Option(min=1, help="Of IGPN: proposals of a scene.")] = None,
+    candidates: Annotated[int | None, typer.Option(min=1, help="Of IGPN: those of a gallery it compares.")] = None,
     gallery_size: Annotated[int | None, typer.Option(min=1, help="Scenes in the gallery of a query.")] = None,
     subset: Annotated[str | None, typer.Option(help="Of CUHK-SYSU: occlusion, or resolution.")] = None,
     cross_camera: Annotated[bool, typer.Option("--cross-camera", help="Of PRW: other cameras only.")] = False,
@@ -103,7 +104,7 @@ def evaluate(
     rules = rules_of(profile, min_score, cbgm)
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
     benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
-    how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals)
+    how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates)
     with bar("evaluating") as tell:
         shown = progress_of(tell)
         result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=shown)

@@ -10,7 +10,7 @@ from personsearch.data.records import Benchmark
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, evaluate_guided
 from personsearch.models.igpn import IGPN, QueryCode
 from personsearch.progress import Progress, quiet
-from personsearch.search.two_stage import Embedder, embed_again, propose
+from personsearch.search.two_stage import Embedder, check_candidates, embed_again, propose
 
 
 def evaluate_two_stages(
@@ -19,20 +19,23 @@ def evaluate_two_stages(
     *,
     embedder: Embedder | None = None,
     keep: int | None = None,
+    candidates: int | None = None,
     rules: Rules = PROFILES["strict"],
     progress: Progress = quiet,
 ) -> SearchResult:
     """Judges a proposer by its own similarities, or those of an embedder on what it leaves.
 
-    `keep` proposals of a query's whole gallery, the most alike ones, are judged or go on; all when None.
+    `keep` proposals of a query's whole gallery, the most alike ones, are judged or go on; all when None. Of what the
+    proposer's first stage finds there, the second one looks at the best `candidates`; at all when None.
     """
+    check_candidates(candidates)
     codes, embeddings = read_queries(proposer, embedder, benchmark, progress)
     asking: dict[str, list[int]] = {}
     for index, query in enumerate(benchmark.queries):
         for name in dict.fromkeys(query.gallery):
             if name != query.scene or rules.own_scene:
                 asking.setdefault(name, []).append(index)
-    answers = propose(proposer, codes, benchmark.test, asking, keep=keep, progress=progress)
+    answers = propose(proposer, codes, benchmark.test, asking, keep=keep, candidates=candidates, progress=progress)
     if embedder is not None:
         answers = embed_again(embedder, benchmark.test, answers, embeddings, progress=progress)
     return evaluate_guided(benchmark, answers, rules=rules)

@@ -52,6 +52,8 @@ class JudgeSettings:
     """How many proposals of a query's gallery are judged, or go on to the re-id network; all when None. Of IGPN."""
     proposals: int | None = None
     """How many proposals of a scene are related to the query; the weights' own when None. Of IGPN."""
+    candidates: int | None = None
+    """How many proposals of a query's gallery are related to it; all when None. Of IGPN."""
 
 
 def is_proposer(model: str) -> bool:
@@ -84,7 +86,7 @@ def evaluate_weights(
 def _search(
     model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
 ) -> tuple[SearchResult, Evaluation | None]:
-    _refuse(settings, "a search network", ("keep", "proposals"))
+    _refuse(settings, "a search network", ("keep", "proposals", "candidates"))
     network = load_weights(model, device).model
     if settings.size is not None:
         network = resized(network, *settings.size)
@@ -117,7 +119,13 @@ def _guided(
         )
     embedder = None if settings.reid is None else load_reid(settings.reid, device).model
     result = evaluate_two_stages(
-        proposer, benchmark, embedder=embedder, keep=settings.keep, rules=rules, progress=progress
+        proposer,
+        benchmark,
+        embedder=embedder,
+        keep=settings.keep,
+        candidates=settings.candidates,
+        rules=rules,
+        progress=progress,
     )
     return result, None
 
@@ -128,7 +136,7 @@ def _reid(
     if settings.boxes != "labeled":
         raise SettingError(f"{model} is a re-id network and finds nobody: --boxes labeled, or evaluate a detector "
                            f"with --reid {model}")  # fmt: skip
-    _refuse(settings, "a re-id network alone", ("query", "branch", "size", "reid", "keep", "proposals"))
+    _refuse(settings, "a re-id network alone", ("query", "branch", "size", "reid", "keep", "proposals", "candidates"))
     network = load_reid(model, device).model
     judged = evaluate_model(_Blind(network), benchmark, boxes="labeled", rules=rules, progress=progress)
     return judged.result, judged

@@ -259,9 +259,9 @@ def test_commands_hand_their_options_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert run_json("evaluate", "m", "--data", "coco:r", "--gallery-size", 50, "--device", "cpu") == figures
     assert calls[-2] == (("coco:r",), {"gallery_size": 50})
     assert (calls[-1][0][0], calls[-1][1]["device"]) == ("m", "cpu")
-    refined = ("--reid", "r", "--keep", 9, "--proposals", 8, "--boxes", "labeled", "--size", 60, 90)
+    refined = ("--reid", "r", "--keep", 9, "--proposals", 8, "--candidates", 7, "--boxes", "labeled", "--size", 60, 90)
     assert run("evaluate", "m", "--data", "coco:r", *refined).exit_code == 0
-    how = judge.JudgeSettings(boxes="labeled", size=(60, 90), reid="r", keep=9, proposals=8)
+    how = judge.JudgeSettings(boxes="labeled", size=(60, 90), reid="r", keep=9, proposals=8, candidates=7)
     assert calls[-1][0][2] == how
     assert "mAP                0.5000" in run("evaluate", "m", "--data", "coco:r").stdout
 
@@ -311,6 +311,7 @@ def test_a_gallery_is_asked_in_two_stages(tmp_path: Path) -> None:
     for wrong, advice in (
         (["--reid", "r"], "give --proposer, too"),
         (["--codes-gb", "1"], "give --proposer, too"),
+        (["--candidates", "1"], "give --proposer, too"),
         (["--keep", "9"], "give --reid, too"),
         (["--proposer", "p", "--model", "m"], "not both"),
     ):

@@ -74,3 +74,12 @@ class FakeProposer:
             best = likeness.argsort(descending=True)[: self.settings.proposals.after_nms]
             answers.append(Proposals(found.boxes[best], likeness[best] * self.settings.test_size.short / 1000))
         return answers
+
+    candidates = answer
+
+    def compare(self, scene: Image.Image, query: QueryCode, lists: list[torch.Tensor]) -> list[Proposals]:
+        compared = []
+        for answer, boxes in zip(self.answer(scene, query), lists, strict=True):
+            asked = [place for place, box in enumerate(answer.boxes.tolist()) if box in boxes.tolist()]
+            compared.append(Proposals(answer.boxes[asked], answer.similarities[asked]))
+        return compared

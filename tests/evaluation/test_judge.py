@@ -104,6 +104,8 @@ def test_what_a_proposer_leaves_is_judged(benchmark: Benchmark, weights: Path) -
         "kept": figures(benchmark, igpn, reid=reid, keep=5),
     }
     assert len(set(made.values())) == len(made)
+    # this proposer's stages agree, so that its candidates are those it would keep
+    assert figures(benchmark, igpn, candidates=4) == figures(benchmark, igpn, keep=4) != made["alone"]
     assert made["alone"] == evaluate_two_stages(proposer, benchmark).average_precisions  # type: ignore[arg-type]
     kept = evaluate_two_stages(proposer, benchmark, embedder=other, keep=5)  # type: ignore[arg-type]
     assert made["kept"] == kept.average_precisions == judged_by_hand(proposer, other, benchmark, 5).average_precisions
@@ -158,6 +160,8 @@ def test_small_weights_of_each_kind_are_judged(benchmark: Benchmark, weights: Pa
     [
         ("binet", JudgeSettings(keep=5), "keep"),
         ("binet", JudgeSettings(proposals=5), "proposals"),
+        ("binet", JudgeSettings(candidates=5), "candidates"),
+        ("igpn", JudgeSettings(candidates=0), "give 1 or more"),
         ("binet", JudgeSettings(branch="instance", reid="reid"), "branch"),
         ("igpn", JudgeSettings(boxes="labeled"), "boxes"),
         ("igpn", JudgeSettings(query="detection"), "query"),

@@ -1,8 +1,10 @@
 """Anchors, proposals, and the boxes they come from."""
 
+import pytest
 import torch
+from torchvision.ops import nms
 
-from personsearch.models.rpn import RPN, AnchorSettings, ProposalSettings, RPNOutput, make_anchors
+from personsearch.models.rpn import RPN, AnchorSettings, ProposalSettings, RPNOutput, first_survivors, make_anchors
 
 
 def test_anchors_sit_on_cells_with_the_asked_area_and_ratio() -> None:
@@ -21,6 +23,17 @@ def test_proposals_are_best_first_clipped_and_apart() -> None:
     # the tiny anchor is dropped, the twin suppressed, the last one clipped
     assert found.tolist() == [[1, 0, 21, 40], [60, 0, 80, 45]]
     assert len(output.proposals(0, (45, 80), ProposalSettings(before_nms=4, after_nms=1))) == 1
+
+
+@pytest.mark.parametrize("count", [1, 3, 20, 200])
+@pytest.mark.parametrize("boxes", [0, 1, 150])
+def test_the_first_survivors_are_those_of_all(boxes: int, count: int) -> None:
+    random = torch.Generator().manual_seed(boxes + count)
+    corners = torch.rand(boxes, 2, generator=random) * 30
+    crowded = torch.cat([corners, corners + 10 + 20 * torch.rand(boxes, 2, generator=random)], dim=1)
+    scores = torch.randint(0, 40, (boxes,), generator=random).float().sort(descending=True).values  # many are equal
+    everybody = nms(crowded, scores, 0.6)
+    assert first_survivors(crowded, scores, 0.6, count).tolist() == everybody[:count].tolist()
 
 
 def test_predictions_follow_the_anchors_order() -> None:

@@ -103,6 +103,45 @@ def test_more_than_there_is_is_all_there_is(proposer: IGPN, scenes: list[Scene])
     assert both.search([], scenes, 5) == []
 
 
+def test_only_candidates_of_the_gallery_are_compared(proposer: IGPN, scenes: list[Scene]) -> None:
+    queries = [proposer.encode_query(picture([(n, 10)]), [box_at(10)]) for n in range(2)]
+    asked: list[str] = []
+
+    def code_of(scene: Scene) -> SceneCode:
+        asked.append(scene.name)
+        return proposer.encode_scene(scene.read())
+
+    asking = {scene.name: [0, 1] for scene in scenes}
+    found = propose(proposer, queries, scenes, asking, code_of, candidates=3)
+    second = asked[len(scenes) :]
+    for query, answers in zip(queries, found, strict=True):
+        first = {scene.name: proposer.candidates(proposer.encode_scene(scene.read()), query)[0] for scene in scenes}
+        rows = [(float(s), n, p) for n, some in first.items() for p, s in enumerate(some.similarities)]
+        best = sorted(rows, key=lambda row: -row[0])[:3]
+        assert len(best) == 3
+        for scene in scenes:
+            places = sorted(p for _, name, p in best if name == scene.name)
+            assert (scene.name in answers) == bool(places)
+            if places:
+                assert scene.name in second
+                code = proposer.encode_scene(scene.read())
+                (expected,) = proposer.compare(code, query, [first[scene.name].boxes[places]])
+                torch.testing.assert_close(answers[scene.name][0], expected.boxes, atol=0.5, rtol=0.01)
+                torch.testing.assert_close(answers[scene.name][1], expected.similarities, atol=0.02, rtol=0)
+    assert set(second) == {name for answers in found for name in answers}, "other scenes are not encoded again"
+
+
+def test_as_many_candidates_as_there_are_change_nothing(proposer: IGPN, scenes: list[Scene]) -> None:
+    query = TwoStageSearcher(proposer).encode_query(picture([(1, 10)]), box_at(10))
+    (without,) = TwoStageSearcher(proposer).search([query], scenes, 50, per_scene=None)
+    (hits,) = TwoStageSearcher(proposer, candidates=999).search([query], scenes, 50, per_scene=None)
+    assert hits == without
+    (few,) = TwoStageSearcher(proposer, candidates=2).search([query], scenes, 50, per_scene=None)
+    assert 0 < len(few) <= 2
+    with pytest.raises(SettingError, match="candidates 0: give 1 or more"):
+        TwoStageSearcher(proposer, candidates=0)
+
+
 def test_scenes_of_which_nothing_is_left_are_not_read_again(proposer: IGPN, scenes: list[Scene]) -> None:
     model = FakeModel()
     seen: list[int] = []

@@ -104,10 +104,10 @@ class QueryCode:
 
 @dataclass(frozen=True)
 class Proposals:
-    """What a scene answers to one query, most alike first."""
+    """What a scene, or its first stage, answers to one query, most alike first."""
 
     boxes: Tensor
-    """[N, 4] float32 xyxy in pixels of the original picture"""
+    """[N, 4] float32 xyxy in pixels of the original picture; of the network's input from the first stage"""
     similarities: Tensor
     """[N] in [0, 1]"""
 
@@ -209,7 +209,7 @@ class IGPN(nn.Module):
     def _read_each(self, scene: SceneCode, boxes: Sequence[Tensor], each: int) -> Tensor:
         """f^p of all boxes, `each` lists for each scene; what several queries of a scene propose is read once."""
         found = [distinct_regions(torch.cat(list(boxes[at : at + each]))) for at in range(0, len(boxes), each)]
-        features = self.head(roi_pool(scene.maps.float(), [regions for regions, _ in found], _ROI, 1 / STRIDE))
+        features = self.head(_pool(scene.maps, [regions for regions, _ in found]))
         by_scene = torch.split(features, [len(regions) for regions, _ in found])
         return torch.cat([some[places] for some, (_, places) in zip(by_scene, found, strict=True)])
 
@@ -244,7 +244,7 @@ class IGPN(nn.Module):
         """
 
         def read(regions: Tensor) -> Tensor:
-            features: Tensor = self.head(roi_pool(scene.maps.float(), [regions], _ROI, 1 / STRIDE))
+            features: Tensor = self.head(_pool(scene.maps, [regions]))
             return features
 
         return scene.regions.read(boxes, read)
@@ -266,7 +266,9 @@ class IGPN(nn.Module):
         pixels, scale = resize(image, self.settings.test_size)
         device = self.stem.mean.device
         with mixed_precision(device):
-            return replace(self.encode_scenes(pixels[None].to(device)), scale=scale.to(device))
+            code = self.encode_scenes(pixels[None].to(device))
+        # as RoIPool reads them: every query would convert them again
+        return replace(code, maps=code.maps.float().contiguous(), scale=scale.to(device))
 
     @torch.inference_mode()
     def encode_query(self, image: Image.Image, boxes: Sequence[Box]) -> QueryCode:
@@ -276,13 +278,23 @@ class IGPN(nn.Module):
         with mixed_precision(device):
             return self.encode_queries(patches.to(device))
 
-    @torch.inference_mode()
     def answer(self, scene: SceneCode, query: QueryCode) -> list[Proposals]:
         """What one scene answers to each of P queries. Further queries of the same scene are cheaper."""
+        return self.compare(scene, query, [some.boxes for some in self.candidates(scene, query)])
+
+    @torch.inference_mode()
+    def candidates(self, scene: SceneCode, query: QueryCode) -> list[Proposals]:
+        """The first stage alone: what the Siamese proposal network finds in one scene for each of P queries."""
         with mixed_precision(scene.maps.device):
             rpn = self.propose(scene, query)
-            lists = [rpn.proposals(i, scene.size, self.settings.proposals) for i in range(len(query.features))]
-            related = self.relate(query, lists, self.read_regions(scene, torch.cat(lists)))
+        found = [rpn.scored_proposals(i, scene.size, self.settings.proposals) for i in range(len(query.features))]
+        return [Proposals(boxes, logits.sigmoid()) for boxes, logits in found]
+
+    @torch.inference_mode()
+    def compare(self, scene: SceneCode, query: QueryCode, lists: Sequence[Tensor]) -> list[Proposals]:
+        """The second stage alone: candidates [N_i, 4] of one scene for each of P queries, looked at again."""
+        with mixed_precision(scene.maps.device):
+            related = self.relate(query, lists, self.read_regions(scene, torch.cat(list(lists))))
         answers = []
         for index, proposals in enumerate(lists):
             count = len(proposals)
@@ -293,6 +305,12 @@ class IGPN(nn.Module):
             kept = large[nms(boxes[large], similarities[large], self.settings.nms_iou)]
             answers.append(Proposals((boxes[kept] / scene.scale).cpu(), similarities[kept].cpu()))
         return answers
+
+
+def _pool(maps: Tensor, regions: list[Tensor]) -> Tensor:
+    """Regions [R, 1024, 7, 7] of maps [B, 1024, H, W], from a list of boxes for each."""
+    pooled: Tensor = roi_pool(maps.float(), regions, _ROI, 1 / STRIDE)
+    return pooled.contiguous(memory_format=torch.channels_last)
 
 
 def _improved(outputs: int, channels: int) -> nn.Module:

@@ -57,15 +57,31 @@ class RPNOutput:
 
     def proposals(self, image: int, size: tuple[int, int], settings: ProposalSettings) -> Tensor:
         """The most person-like boxes [n, 4] of one picture of `size` (height, width), best first, no gradient."""
+        return self.scored_proposals(image, size, settings)[0]
+
+    def scored_proposals(self, image: int, size: tuple[int, int], settings: ProposalSettings) -> tuple[Tensor, Tensor]:
+        """The same with their logits [n]."""
         logits, deltas = self.logits[image].detach(), self.deltas[image].detach()
         top = logits.topk(min(settings.before_nms, len(logits))).indices
         boxes = clip_boxes_to_image(decode_boxes(deltas[top], self.anchors[top], RPN_STD), size)
         sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
         large = sides >= settings.min_side
         boxes, scores = boxes[large], logits[top][large]
-        best = nms(boxes, scores, settings.nms_iou)[: settings.after_nms]
-        kept: Tensor = boxes[best]
-        return kept
+        kept = first_survivors(boxes, scores, settings.nms_iou, settings.after_nms)
+        return boxes[kept], scores[kept]
+
+
+def first_survivors(boxes: Tensor, scores: Tensor, iou: float, count: int) -> Tensor:
+    """The first `count` places that suppression leaves of boxes [N, 4], best first, with falling scores [N].
+
+    What survives among the best boxes does not depend on those after them, so a prefix is nearly always enough.
+    """
+    seen = 4 * count
+    while True:
+        survivors: Tensor = nms(boxes[:seen], scores[:seen], iou)
+        if len(survivors) >= count or seen >= len(boxes):
+            return survivors[:count]
+        seen *= 4
 
 
 class RPN(nn.Module):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -62,11 +63,14 @@ class TwoStageSearcher:
     embedder: Embedder | None = None
     """None ranks by the proposer's own similarities."""
     keep: int = 100
-    """How many proposals of the whole gallery, the most alike ones, the second stage sees, where there is one."""
+    """How many proposals of the whole gallery, the most alike ones, the re-id network sees, where there is one."""
+    candidates: int | None = None
+    """How many of what the proposer's first stage finds in the whole gallery its second one looks at; all when None."""
 
     def __post_init__(self) -> None:
         if self.keep < 1:
-            raise SettingError(f"keep {self.keep}: the second stage needs 1 proposal or more")
+            raise SettingError(f"keep {self.keep}: the re-id network needs 1 proposal or more")
+        check_candidates(self.candidates)
 
     def encode_scene(self, image: Image.Image) -> SceneCode:
         """All that a scene says before anybody is asked for."""
@@ -110,7 +114,16 @@ class TwoStageSearcher:
         known = {scene.name: scene for scene in scenes}
         asking = {name: list(range(len(queries))) for name in known}
         codes = [query.code for query in queries]
-        answers = propose(self.proposer, codes, scenes, asking, code_of, complain=complain, progress=progress)
+        answers = propose(
+            self.proposer,
+            codes,
+            scenes,
+            asking,
+            code_of,
+            candidates=self.candidates,
+            complain=complain,
+            progress=progress,
+        )
         kept = [_allowed(found, known, min_score, allow) for found in answers]
         ranked = kept
         if self.embedder is not None:
@@ -122,13 +135,20 @@ class TwoStageSearcher:
         ]
 
 
+def check_candidates(count: int | None) -> None:
+    """Raises SettingError for less than one candidate."""
+    if count is not None and count < 1:
+        raise SettingError(f"candidates {count}: give 1 or more")
+
+
 def load_two_stages(
     proposer: str,
     reid: str | None,
-    keep: int,
     folder: Path,
     limit: int,
     *,
+    keep: int = 100,
+    candidates: int | None = None,
     device: str | None = None,
     complain: Callable[[str], None] = lambda line: None,
 ) -> tuple[TwoStageSearcher, Callable[[Scene], SceneCode]]:
@@ -138,7 +158,7 @@ def load_two_stages(
     chosen = device or best_device()
     loaded = load_proposer(proposer, chosen)
     embedder = None if reid is None else load_reid(reid, chosen).model
-    searcher = TwoStageSearcher(loaded.model, embedder, keep)
+    searcher = TwoStageSearcher(loaded.model, embedder, keep, candidates)
     codes = SceneCodes(folder, loaded.fingerprint, limit, device=chosen, complain=complain)
     return searcher, lambda scene: codes.get(scene, lambda missing: searcher.encode_scene(missing.read()))
 
@@ -151,15 +171,49 @@ def propose(
     code_of: Callable[[Scene], SceneCode] | None = None,
     *,
     keep: int | None = None,
+    candidates: int | None = None,
     complain: Complain = None,
     progress: Progress = quiet,
 ) -> list[Answers]:
     """What each scene answers to the queries, by their places, that `asking` lists for it.
 
     With `keep` the most alike ones of each query's gallery; the others are let go as soon as that is known.
+    With `candidates` the second stage looks only at so many of a query's whole gallery, those that the first stage
+    likes best, and at no scene without one: faster, with other answers. Such a scene is encoded twice, so it pays
+    where codes are kept.
     """
     code_of = code_of or (lambda scene: proposer.encode_scene(scene.read()))
-    answers: list[Answers] = [{} for _ in queries]
+
+    def both(code: SceneCode, places: Sequence[int], _scene: str) -> list[Proposals]:
+        return proposer.answer(code, cat_queries([queries[place] for place in places]))
+
+    def first(code: SceneCode, places: Sequence[int], _scene: str) -> list[Proposals]:
+        return proposer.candidates(code, cat_queries([queries[place] for place in places]))
+
+    def second(code: SceneCode, places: Sequence[int], scene: str) -> list[Proposals]:
+        lists = [chosen[place][scene][0] for place in places]
+        return proposer.compare(code, cat_queries([queries[place] for place in places]), lists)
+
+    ask = partial(_ask_scenes, len(queries), scenes, code_of=code_of, complain=complain, progress=progress)
+    if candidates is None:
+        return ask(both, asking, keep)
+    chosen = ask(first, asking, candidates)
+    return ask(second, {name: [p for p in places if name in chosen[p]] for name, places in asking.items()}, keep)
+
+
+def _ask_scenes(
+    count: int,
+    scenes: Sequence[Scene],
+    ask: Callable[[SceneCode, Sequence[int], str], list[Proposals]],
+    asking: Mapping[str, Sequence[int]],
+    keep: int | None,
+    *,
+    code_of: Callable[[Scene], SceneCode],
+    complain: Complain,
+    progress: Progress,
+) -> list[Answers]:
+    """What `ask` gets from each scene, by its code and name, for some of `count` queries at a time."""
+    answers: list[Answers] = [{} for _ in range(count)]
     for scene in progress(scenes, "asking scenes", len(scenes)):
         places = asking.get(scene.name, ())
         if not places:
@@ -171,7 +225,7 @@ def propose(
             continue
         for start in range(0, len(places), _TOGETHER):
             some = places[start : start + _TOGETHER]
-            found: list[Proposals] = proposer.answer(code, cat_queries([queries[place] for place in some]))
+            found = ask(code, some, scene.name)
             for place, proposals in zip(some, found, strict=True):
                 answers[place][scene.name] = (proposals.boxes, proposals.similarities)
                 if keep is not None and len(answers[place]) % _SCENES_BEFORE_CUT == 0:
