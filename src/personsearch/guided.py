@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain, pairwise
+
 import torch
 from torch import Tensor
 
@@ -10,7 +12,10 @@ from personsearch.data.records import Benchmark
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, evaluate_guided
 from personsearch.models.igpn import IGPN, QueryCode
 from personsearch.progress import Progress, quiet
-from personsearch.search.two_stage import Embedder, check_candidates, embed_again, propose
+from personsearch.search.two_stage import Answers, Embedder, check_candidates, embed_again, propose
+
+_AT_ONCE = 2**20
+"""Most scenes' answers, of all queries, that are held at once: about 1.5 GB."""
 
 
 def evaluate_two_stages(
@@ -30,15 +35,36 @@ def evaluate_two_stages(
     """
     check_candidates(candidates)
     codes, embeddings = read_queries(proposer, embedder, benchmark, progress)
-    asking: dict[str, list[int]] = {}
-    for index, query in enumerate(benchmark.queries):
-        for name in dict.fromkeys(query.gallery):
-            if name != query.scene or rules.own_scene:
-                asking.setdefault(name, []).append(index)
-    answers = propose(proposer, codes, benchmark.test, asking, keep=keep, candidates=candidates, progress=progress)
-    if embedder is not None:
-        answers = embed_again(embedder, benchmark.test, answers, embeddings, progress=progress)
-    return evaluate_guided(benchmark, answers, rules=rules)
+
+    def answers(start: int, end: int) -> list[Answers]:
+        asking: dict[str, list[int]] = {}
+        for index, query in enumerate(benchmark.queries[start:end]):
+            for name in dict.fromkeys(query.gallery):
+                if name != query.scene or rules.own_scene:
+                    asking.setdefault(name, []).append(index)
+        found = propose(
+            proposer, codes[start:end], benchmark.test, asking, keep=keep, candidates=candidates, progress=progress
+        )
+        if embedder is None:
+            return found
+        return embed_again(embedder, benchmark.test, found, embeddings[start:end], progress=progress)
+
+    shares = _shares(benchmark, _AT_ONCE)
+    return evaluate_guided(benchmark, chain.from_iterable(answers(*share) for share in shares), rules=rules)
+
+
+def _shares(benchmark: Benchmark, most: int) -> list[tuple[int, int]]:
+    """Ranges of queries whose galleries have together at most `most` scenes, or which are a single query's.
+
+    Scenes are encoded once for each.
+    """
+    starts, held = [0], 0
+    for place, query in enumerate(benchmark.queries):
+        held += len(query.gallery)
+        if held > most and place > starts[-1]:
+            starts.append(place)
+            held = len(query.gallery)
+    return list(pairwise([*starts, len(benchmark.queries)]))
 
 
 def read_queries(

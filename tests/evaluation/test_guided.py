@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,11 @@ from PIL import Image
 from test_protocols import random_case
 from torch import Tensor, nn
 
+from personsearch import guided
 from personsearch.data.coco import load_coco, save_coco
 from personsearch.data.records import Benchmark
 from personsearch.evaluation.protocols import Rules, evaluate_guided, evaluate_search
-from personsearch.guided import read_queries
+from personsearch.guided import evaluate_two_stages, read_queries
 from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 
@@ -38,7 +40,7 @@ def test_answers_that_ignore_who_asks_are_judged_like_detections(seed: int) -> N
 
 def test_one_mapping_a_query() -> None:
     benchmark, _, _ = random_case(0)
-    with pytest.raises(ValueError, match="1 answers for"):
+    with pytest.raises(ValueError, match="shorter"):
         evaluate_guided(benchmark, [{}])
     assert evaluate_guided(benchmark, [{}] * len(benchmark.queries)).mAP == 0
 
@@ -67,6 +69,18 @@ class ByPlace:
     def embed(self, _image: Image.Image, boxes: Tensor) -> Tensor:
         angle = boxes[:, 0] / 640
         return torch.stack([angle.cos(), angle.sin()], dim=1)
+
+
+def test_few_answers_held_at_once_are_judged_the_same(
+    benchmark: Benchmark, proposer: IGPN, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = benchmark.queries
+    benchmark = replace(benchmark, queries=(first, second, first))
+    expected = evaluate_two_stages(proposer, benchmark, embedder=ByPlace())
+    for most, shares in ((1, [(0, 1), (1, 2), (2, 3)]), (8, [(0, 2), (2, 3)]), (12, [(0, 3)])):
+        assert guided._shares(benchmark, most) == shares, "galleries of four scenes"
+        monkeypatch.setattr(guided, "_AT_ONCE", most)
+        assert evaluate_two_stages(proposer, benchmark, embedder=ByPlace()) == expected
 
 
 def test_queries_are_read_in_their_order(benchmark: Benchmark, proposer: IGPN) -> None:

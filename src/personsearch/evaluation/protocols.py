@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -197,20 +197,18 @@ def _best(table: _Table, names: Sequence[str], ranking: _Ranking, top: int) -> l
 
 def evaluate_guided(
     benchmark: Benchmark,
-    answers: Sequence[Mapping[str, tuple[Tensor, Tensor]]],
+    answers: Iterable[Mapping[str, tuple[Tensor, Tensor]]],
     *,
     rules: Rules = Rules(),
 ) -> SearchResult:
     """Judges a model that is asked with each query: by the same rule, on answers that are the query's own.
 
     `answers` holds for each query the boxes [N, 4] and similarities [N] of each scene of its gallery; a scene that
-    is missing has none. There is no detection to judge, so its figures are None. Raises DataError like
-    `evaluate_search`, and ValueError when there is not one mapping a query.
+    is missing has none. They are judged one after the other, and not held. There is no detection to judge, so its
+    figures are None. Raises DataError like `evaluate_search`, and ValueError when there is not one mapping a query.
     """
     if not benchmark.queries:
         raise DataError(f"{benchmark.name} has no queries: nobody is seen twice in its test scenes")
-    if len(answers) != len(benchmark.queries):
-        raise ValueError(f"{len(answers)} answers for {len(benchmark.queries)} queries")
     one = torch.ones(1, 1)
     scenes = {scene.name: scene for scene in benchmark.test}
     judged = []
