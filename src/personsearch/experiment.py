@@ -6,6 +6,7 @@ import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,13 +23,14 @@ from personsearch.data.transforms import SizeSettings
 from personsearch.errors import DataError, SettingError
 from personsearch.evaluation.cbgm import CBGM
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, evaluate_search, labeled_boxes
+from personsearch.found import find_people
 from personsearch.geometry.detections import Detections
 from personsearch.methods import Backbone, check_method, prepare
 from personsearch.models.binet import InstanceReader
 from personsearch.models.reid import embedding_dim
 from personsearch.models.runtime import best_device, keep_memory, prepare_for_inference
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
-from personsearch.models.weights import LoadedModel, load_weights, save_weights
+from personsearch.models.weights import load_weights, save_weights
 from personsearch.progress import Progress, quiet
 from personsearch.settings import change_settings, settings_from_dict, settings_to_dict
 from personsearch.training.checkpoints import read_facts
@@ -36,6 +38,9 @@ from personsearch.training.curves import draw_losses
 from personsearch.training.loop import CHECKPOINT, LOG, Training
 from personsearch.training.processes import joined
 from personsearch.training.recipes import AnyRecipe, Recipe, ReidRecipe, get_recipe
+
+DETECTED = "detected.jsonl"
+EVALUATIONS = "evaluations.jsonl"
 
 
 def train(
@@ -79,7 +84,8 @@ def train(
     with joined(device) as share:
         torch.manual_seed(chosen.seed)
         found = None if detector is None else load_weights(detector, device)
-        made = prepare(chosen, benchmark, backbone, share, device, _finder(found, benchmark, out / DETECTED, progress))
+        find = dict if found is None else partial(find_people, benchmark, found, out / DETECTED, progress)
+        made = prepare(chosen, benchmark, backbone, share, device, find)
         stored = describe_run(made.recipe, benchmark, None if found is None else found.fingerprint)
         if (out / CHECKPOINT).exists():
             refuse_other_settings(read_facts(out / CHECKPOINT), stored, made.recipe, out)
@@ -107,9 +113,6 @@ def train(
     return out
 
 
-EVALUATIONS = "evaluations.jsonl"
-
-
 def load_judged(recipe: AnyRecipe, spec: str) -> Benchmark:
     """What checkpoints are evaluated on. Raises SettingError for what cannot be, DataError without queries."""
     if not isinstance(recipe, Recipe):
@@ -118,44 +121,6 @@ def load_judged(recipe: AnyRecipe, spec: str) -> Benchmark:
     if not benchmark.queries:
         raise DataError(f"{spec} has no queries to evaluate checkpoints with: give a benchmark with test scenes")
     return benchmark
-
-
-DETECTED = "detected.jsonl"
-
-
-def _finder(
-    detector: LoadedModel[SearchNetwork] | None, benchmark: Benchmark, cache: Path, progress: Progress
-) -> Callable[[], dict[str, Tensor]]:
-    if detector is None:
-        return dict
-    return lambda: find_people(benchmark, detector, cache, progress)
-
-
-def find_people(
-    benchmark: Benchmark, detector: LoadedModel[SearchNetwork], cache: Path, progress: Progress = quiet
-) -> dict[str, Tensor]:
-    """Boxes [N, 4] that a detector finds in each training scene. `cache` has a line a scene: a stopped search goes on.
-
-    Raises SettingError when the file is of another detector or other data.
-    """
-    head = {"detector": detector.fingerprint, "data": benchmark.name, "scenes": len(benchmark.train)}
-    boxes: dict[str, list[list[float]]] = {}
-    if cache.exists():
-        first, *lines = cache.read_text().splitlines()
-        if json.loads(first) != head:
-            raise SettingError(f"{cache} holds the boxes of another detector or other data: give another --out")
-        boxes = dict(json.loads(line) for line in lines if line.endswith("]"))  # the last may be cut
-    cache.parent.mkdir(parents=True, exist_ok=True)
-    part = cache.with_suffix(".part")  # a kill while the cut line is dropped must not cost the others
-    part.write_text("".join(json.dumps(line) + "\n" for line in (head, *boxes.items())))
-    part.replace(cache)
-    with cache.open("a") as file:
-        for scene in progress(benchmark.train, "finding people", len(benchmark.train)):
-            if scene.name not in boxes:
-                boxes[scene.name] = detector.model.detect(scene.read()).boxes.round(decimals=2).tolist()
-                file.write(json.dumps([scene.name, boxes[scene.name]]) + "\n")
-                file.flush()
-    return {name: torch.tensor(found).reshape(-1, 4) for name, found in boxes.items()}
 
 
 def note_evaluation(path: Path, step: int, network: SearchNetwork, benchmark: Benchmark) -> None:

@@ -20,6 +20,7 @@ from personsearch.data.records import UNLABELED, Benchmark, Person, Scene
 from personsearch.data.reid_batches import ReidBatches, ReidBatchSettings
 from personsearch.describe import describe_weights
 from personsearch.errors import DataError, SettingError, WeightsError
+from personsearch.found import find_people
 from personsearch.geometry.detections import Detections
 from personsearch.models.weights import LoadedModel, load_reid
 
@@ -99,21 +100,21 @@ def loaded(benchmark: Benchmark, name: str = "one", stops_after: int = 99) -> Lo
 def test_found_people_are_kept_with_the_run(made: Benchmark, tmp_path: Path) -> None:
     cache = tmp_path / "run" / "detected.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        experiment.find_people(made, loaded(made, stops_after=2), cache)
+        find_people(made, loaded(made, stops_after=2), cache)
     cache.write_text(cache.read_text() + '["c", [[1.0')  # killed while it wrote
     rest = loaded(made)
-    found = experiment.find_people(made, rest, cache)
+    found = find_people(made, rest, cache)
     assert rest.model.calls == len(made.train) - 2
     for scene in made.train:
         expected = torch.tensor([p.box for p in scene.persons]) + torch.tensor([2, 0, 2, 0])
         torch.testing.assert_close(found[scene.name], expected)
     again = loaded(made)
-    assert all(torch.equal(boxes, found[n]) for n, boxes in experiment.find_people(made, again, cache).items())
+    assert all(torch.equal(boxes, found[n]) for n, boxes in find_people(made, again, cache).items())
     assert again.model.calls == 0
     with pytest.raises(SettingError, match="another detector or other data"):
-        experiment.find_people(made, loaded(made, "two"), cache)
+        find_people(made, loaded(made, "two"), cache)
     with pytest.raises(SettingError, match="another detector or other data"):
-        experiment.find_people(replace(made, train=made.train[:3]), loaded(made), cache)
+        find_people(replace(made, train=made.train[:3]), loaded(made), cache)
 
 
 def test_a_run_with_a_detector_trains_on_its_boxes_and_says_so(
