@@ -112,8 +112,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         from_disk(proposer, scenes, queries[:3], Path(folder), base)
-    fewer(proposer, codes, queries, base)
-    selected(proposer, scenes, codes, queries, base)
+    fewer(proposer, codes, queries[:4], base)
+    selected(proposer, scenes, codes, queries[:4], base)
 
 
 def from_disk(proposer: IGPN, scenes: tuple[Scene, ...], queries: list[QueryCode], folder: Path, base: float) -> None:
