@@ -308,6 +308,8 @@ def test_a_gallery_is_asked_in_two_stages(tmp_path: Path) -> None:
     assert [hit["source"] for hit in answers[0]] == [hit["source"] for hit in answers[1]]
     assert {hit["source"] for hit in answers[0]} == {str(path) for path in files[1:]}, "not from its own picture"
     assert len(list((tmp_path / "g" / "codes").glob("*.safetensors"))) == 3
+    one = CliRunner().invoke(app, [*ask, *stages, "--include-own", "--candidates", "1"])
+    assert len(json.loads(one.stdout)["hits"]) == 1
     for wrong, advice in (
         (["--reid", "r"], "give --proposer, too"),
         (["--codes-gb", "1"], "give --proposer, too"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from personsearch.evaluation.protocols import Rules, evaluate_guided, evaluate_s
 from personsearch.guided import evaluate_two_stages, read_queries
 from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
+from personsearch.search.two_stage import Answers
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -71,16 +73,28 @@ class ByPlace:
         return torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
+def same(one: Answers, other: Answers) -> bool:
+    """The same boxes and similarities, but for how queries asked together are rounded."""
+    return one.keys() == other.keys() and all(
+        a.shape == b.shape and torch.allclose(a, b, atol=0.02, rtol=1e-3)
+        for name in one
+        for a, b in zip(one[name], other[name], strict=True)
+    )
+
+
 def test_few_answers_held_at_once_are_judged_the_same(
     benchmark: Benchmark, proposer: IGPN, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = benchmark.queries
     benchmark = replace(benchmark, queries=(first, second, first))
-    expected = evaluate_two_stages(proposer, benchmark, embedder=ByPlace())
+    monkeypatch.setattr(guided, "evaluate_guided", lambda _benchmark, answers, *, rules: list(answers))
+    expected: Any = evaluate_two_stages(proposer, benchmark, embedder=ByPlace())
+    assert not same(expected[0], expected[1]), "or it would not matter who asks"
     for most, shares in ((1, [(0, 1), (1, 2), (2, 3)]), (8, [(0, 2), (2, 3)]), (12, [(0, 3)])):
         assert guided._shares(benchmark, most) == shares, "galleries of four scenes"
         monkeypatch.setattr(guided, "_AT_ONCE", most)
-        assert evaluate_two_stages(proposer, benchmark, embedder=ByPlace()) == expected
+        found: Any = evaluate_two_stages(proposer, benchmark, embedder=ByPlace())
+        assert all(same(*pair) for pair in zip(found, expected, strict=True))
 
 
 def test_queries_are_read_in_their_order(benchmark: Benchmark, proposer: IGPN) -> None:

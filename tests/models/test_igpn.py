@@ -100,6 +100,10 @@ def test_many_queries_of_a_scene_are_each_alone(network: IGPN) -> None:
     query = network.encode_query(image, boxes)
     together = network.answer(scene, query)
     assert len(together) == 3
+    for index, first in enumerate(network.candidates(scene, query)):
+        logits = network.propose(scene, query).logits[index]
+        assert first.similarities.tolist() == sorted(first.similarities.tolist(), reverse=True)
+        torch.testing.assert_close(first.similarities[0], logits.max().sigmoid(), atol=0.02, rtol=0)
     for index, proposals in enumerate(together):
         (alone,) = network.answer(scene, code(query, index))
         assert len(alone) == len(proposals) > 0

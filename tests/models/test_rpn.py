@@ -23,6 +23,10 @@ def test_proposals_are_best_first_clipped_and_apart() -> None:
     # the tiny anchor is dropped, the twin suppressed, the last one clipped
     assert found.tolist() == [[1, 0, 21, 40], [60, 0, 80, 45]]
     assert len(output.proposals(0, (45, 80), ProposalSettings(before_nms=4, after_nms=1))) == 1
+    settings = ProposalSettings(before_nms=4, after_nms=5, nms_iou=0.7, min_side=4)
+    boxes, logits = output.scored_proposals(0, (45, 80), settings)
+    assert torch.equal(boxes, found)
+    assert logits.tolist() == [2.0, 0.5]
 
 
 @pytest.mark.parametrize("count", [1, 3, 20, 200])
@@ -34,6 +38,14 @@ def test_the_first_survivors_are_those_of_all(boxes: int, count: int) -> None:
     scores = torch.randint(0, 40, (boxes,), generator=random).float().sort(descending=True).values  # many are equal
     everybody = nms(crowded, scores, 0.6)
     assert first_survivors(crowded, scores, 0.6, count).tolist() == everybody[:count].tolist()
+
+
+def test_survivors_are_found_behind_a_crowd() -> None:
+    crowd = torch.tensor([[0.0, 0, 20, 40]]).repeat(30, 1)
+    boxes = torch.cat([crowd, torch.tensor([[50.0, 0, 70, 40], [90.0, 0, 110, 40]])])
+    scores = torch.arange(32.0).flip(0)
+    assert first_survivors(boxes, scores, 0.6, 2).tolist() == [0, 30]
+    assert first_survivors(boxes, scores, 0.6, 9).tolist() == [0, 30, 31]
 
 
 def test_predictions_follow_the_anchors_order() -> None:
