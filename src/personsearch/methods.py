@@ -220,7 +220,16 @@ def _nothing() -> None:
 
 
 def build_igpn_network(recipe: IGPNRecipe, backbone: Backbone) -> IGPN:
-    """The recipe's IGPN on ImageNet weights, or on the backbone of a search network's run; first stages frozen."""
+    """The recipe's IGPN on ImageNet weights, or on the backbone of a search network's run; first stages frozen.
+
+    Raises SettingError for ImageNet weights under features that a search network should embed.
+    """
+    searched = isinstance(backbone, Whole) or backbone == "random" or is_run(backbone)
+    if recipe.network.features == "embedded" and not searched:
+        raise SettingError(
+            "network.features embedded takes the embedding of a search network: give its run or name as the backbone "
+            "(binet-rendered ships), or --set network.features=unit"
+        )
     return _built(recipe, backbone, build_igpn, warm_igpn)
 
 

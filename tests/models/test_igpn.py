@@ -14,7 +14,7 @@ from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError
 from personsearch.models.correlation import ImprovedCrossCorrelation, VanillaCrossCorrelation
 from personsearch.models.igpn import IGPN, IGPNSettings, QueryCode, build_igpn
-from personsearch.models.relation import LocalRelationBlock, NoLocalRelation, UnitFeatures
+from personsearch.models.relation import EmbeddedFeatures, LocalRelationBlock, NoLocalRelation, UnitFeatures
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.models.search_network import Targets
 
@@ -132,6 +132,7 @@ def test_variants_are_other_parts() -> None:
     assert [name for name, _ in unshared.shared.named_parameters()] == ["bias"]
     assert isinstance(build_igpn(SETTINGS).relation.prepared, nn.Identity)
     assert isinstance(build_igpn(replace(SETTINGS, features="unit")).relation.prepared, UnitFeatures)
+    assert isinstance(build_igpn(replace(SETTINGS, features="embedded")).relation.prepared, EmbeddedFeatures)
     for wrong in ({"layout": "x"}, {"correlation": "x"}, {"features": "x"}, {"local_relation": "x"}):
         with pytest.raises(SettingError, match="choose one of"):
             build_igpn(IGPNSettings(**wrong))

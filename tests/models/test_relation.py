@@ -3,7 +3,14 @@
 import torch
 from torch import nn
 
-from personsearch.models.relation import LocalRelationBlock, NoLocalRelation, QueryRelation, UnitFeatures, mean_relation
+from personsearch.models.relation import (
+    EmbeddedFeatures,
+    LocalRelationBlock,
+    NoLocalRelation,
+    QueryRelation,
+    UnitFeatures,
+    mean_relation,
+)
 
 
 def block(dim=6, embedding=4):
@@ -55,7 +62,7 @@ def test_the_order_of_proposals_does_not_matter():
 
 
 def test_a_proposal_like_the_query_has_the_relation_of_zero():
-    relation = QueryRelation(6, nn.Identity())
+    relation = QueryRelation(6, nn.Identity(), 6)
     query = torch.randn(2, 6)
     out = relation(torch.stack([query, query + 1, query - 1], dim=1), query)
     torch.testing.assert_close(out[:, 0], relation.layers(torch.zeros(2, 6)))
@@ -68,6 +75,16 @@ def test_unit_features_forget_how_long_they_were():
     torch.testing.assert_close(scaled.square().mean(dim=2), torch.ones(3, 4))
     torch.testing.assert_close(UnitFeatures()(features * 7), scaled)
     assert torch.equal(UnitFeatures()(torch.zeros(2, 6)), torch.zeros(2, 6))
+
+
+def test_features_are_embedded_before_they_are_compared():
+    relation = QueryRelation(6, EmbeddedFeatures(5, 3), 3)
+    proposals, query = torch.randn(2, 4, 5), torch.randn(2, 5)
+    out = relation(proposals, query)
+    layer = relation.prepared.embedding
+    for pair, place in ((0, 0), (1, 3)):
+        one, other = (layer(f) / layer(f).norm() * 3**0.5 for f in (proposals[pair, place], query[pair]))
+        torch.testing.assert_close(out[pair, place], relation.layers((one - other) ** 2))
 
 
 def test_mean_relation():

@@ -6,7 +6,7 @@ from torch import nn
 from torchvision.models import resnet50
 
 from personsearch.errors import WeightsError
-from personsearch.models.resnet import HE2015, TORCHVISION, ConvFrozenNorm, Head, Layout, Stem, load_imagenet
+from personsearch.models.resnet import HE2015, TORCHVISION, Conv, ConvFrozenNorm, Head, Layout, Stem, load_imagenet
 from personsearch.models.runtime import prepare_for_inference
 
 
@@ -52,6 +52,24 @@ def test_folding_keeps_the_function() -> None:
     torch.testing.assert_close(conv.folded()(x), conv(x))
     model = prepare_for_inference(nn.Sequential(conv))
     assert not any(isinstance(m, ConvFrozenNorm) for m in model.modules())
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 7])
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5])
+def test_a_stride_reads_narrow_maps_right(kernel: int, width: int) -> None:
+    conv = Conv(64, 128, kernel, 2)
+    x = torch.randn(3, 64, 16, width).contiguous(memory_format=torch.channels_last).requires_grad_()
+    expected = nn.functional.conv2d(x, conv.weight, conv.bias, 2, kernel // 2)
+    direction = torch.randn_like(expected)
+    leaves = (x, conv.weight, conv.bias)
+    wanted = torch.autograd.grad(expected, leaves, direction)
+    for dtype, tolerance in ((torch.float32, 1e-4), (torch.bfloat16, 3e-2)):
+        with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+            found = conv(x)
+        got = torch.autograd.grad(found, leaves, direction.to(found.dtype))
+        for one, other in zip((found, *got), (expected, *wanted), strict=True):
+            assert one.shape == other.shape
+            assert (one.float() - other).abs().max() < tolerance * other.abs().max()
 
 
 def test_frozen_stages_get_no_gradient() -> None:

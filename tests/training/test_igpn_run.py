@@ -81,6 +81,7 @@ def test_a_search_network_warms_igpn_up(tmp_path: Path) -> None:
     old, new = load_file(warm / "model.safetensors"), load_file(out / "model.safetensors")
     assert torch.equal(old["stem.layer3.5.conv3.weight"], new["stem.layer3.5.conv3.weight"])
     assert torch.equal(old["head.backbone.layer4.2.conv1.weight"], new["head.layer4.2.conv1.weight"])
+    assert torch.equal(old["head.embedding.weight"], new["relation.prepared.embedding.weight"])
 
 
 def test_weights_of_the_other_class_are_refused(finished: Path) -> None:
@@ -95,6 +96,9 @@ def test_what_igpn_cannot_do_yet_is_refused(tmp_path: Path) -> None:
         train(tmp_path / "run", "method=oim")
     with pytest.raises(SettingError, match="leave evaluate_on out"):
         experiment.train("igpn_rendered", "coco:x", tmp_path / "run", evaluate_on="coco:y")
+    for imagenet in (None, tmp_path / "resnet50.safetensors"):
+        with pytest.raises(SettingError, match="binet-rendered ships"):
+            experiment.train("igpn_rendered", "coco:x", tmp_path / "run", backbone=imagenet)
     assert not (tmp_path / "run").exists()
 
 
@@ -129,5 +133,5 @@ def test_correlations_have_a_rate_of_their_own(tmp_path: Path) -> None:
             found.setdefault(name.split(".")[0], set()).add(factors[id(parameter)])
     assert found == {
         "stem": {1.0}, "head": {1.0}, "similarity": {3.0}, "regression": {3.0},
-        "relation": {5.0}, "local": {5.0}, "score": {5.0}, "delta": {5.0}, "search": {5.0},
+        "relation": {1.0, 5.0}, "local": {5.0}, "score": {5.0}, "delta": {5.0}, "search": {5.0},
     }  # fmt: skip

@@ -29,6 +29,7 @@ from personsearch.models.correlation import (
     VanillaCrossCorrelation,
 )
 from personsearch.models.relation import (
+    EmbeddedFeatures,
     LocalRelationBlock,
     NoLocalRelation,
     QueryRelation,
@@ -38,7 +39,7 @@ from personsearch.models.relation import (
 from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, STEM_CHANNELS, Head, Stem
 from personsearch.models.rpn import STRIDE, AnchorSettings, ProposalSettings, RPNOutput, make_anchors
 from personsearch.models.runtime import mixed_precision
-from personsearch.models.search_network import ROI_STD, Targets
+from personsearch.models.search_network import EMBEDDING_DIM, ROI_STD, Targets
 
 KERNEL = (7, 3)
 """Height and width of the correlation kernel: a query's 14x6 stem map, pooled 2x2."""
@@ -56,7 +57,8 @@ class IGPNSettings:
     channels: int = 512
     """c' of section 3.2.2."""
     features: str = "plain"
-    """How f^p and f^q are compared: "plain" as in the paper, or scaled to "unit" length first."""
+    """How f^p and f^q are compared: "plain" as in the paper, scaled to "unit" length first, or "embedded" first as by
+    the search network that the backbone comes from."""
     local_relation: str = "block"
     """"block", or "none" ("w/o L" of Table 2)."""
     anchors: AnchorSettings = AnchorSettings((64.0, 128.0, 256.0), (1.0, 2.0, 3.0))
@@ -132,6 +134,20 @@ class Related:
 
 
 @dataclass(frozen=True)
+class PairReading:
+    """What the second stage of a training pass is given of P pairs."""
+
+    rpn: RPNOutput
+    query: QueryCode
+    boxes: list[Tensor]
+    """One [N_i, 4] a pair, its proposals"""
+    features: Tensor
+    """[sum of N_i, 2048], f^p of them all, pair after pair"""
+    matches: Tensor
+    """[P, N]: index of the matched person of the pair, negative for none"""
+
+
+@dataclass(frozen=True)
 class IGPNOutput:
     """All that a training pass predicts, and what it should have."""
 
@@ -192,6 +208,12 @@ class IGPN(nn.Module):
         Each picture is asked for the same number P/B of queries, one after the other. The boxes of a pair's targets
         are the query person's alone: one, or none in a negative pair.
         """
+        reading = self.read_pairs(images, patches, targets)
+        related = self.relate(reading.query, reading.boxes, reading.features)
+        return IGPNOutput(reading.rpn, related, reading.matches, list(targets))
+
+    def read_pairs(self, images: Tensor, patches: Tensor, targets: Sequence[Targets]) -> PairReading:
+        """The first stage of a training pass, and what the second one looks at."""
         scene, query = self.encode_scenes(images), self.encode_queries(patches)
         each = len(patches) // len(images)
         rpn = self.propose(scene.repeated(each), query)
@@ -200,11 +222,9 @@ class IGPN(nn.Module):
             found = rpn.proposals(index, scene.size, self.settings.proposals)
             # the query person's box is a candidate, too, so that a young first stage cannot starve the second
             boxes.append(torch.cat([target.boxes, found])[: self.settings.proposals.after_nms])
-        related = self.relate(query, boxes, self._read_each(scene, boxes, each))
-        matches = torch.full(related.present.shape, -1, device=images.device)
-        for index, (some, target) in enumerate(zip(boxes, targets, strict=True)):
-            matches[index, : len(some)] = self._matcher(some, target.boxes)
-        return IGPNOutput(rpn, related, matches, list(targets))
+        matches = [self._matcher(some, target.boxes) for some, target in zip(boxes, targets, strict=True)]
+        padded = nn.utils.rnn.pad_sequence(matches, batch_first=True, padding_value=-1)
+        return PairReading(rpn, query, boxes, self._read_each(scene, boxes, each), padded)
 
     def _read_each(self, scene: SceneCode, boxes: Sequence[Tensor], each: int) -> Tensor:
         """f^p of all boxes, `each` lists for each scene; what several queries of a scene propose is read once."""
@@ -332,7 +352,16 @@ def _block() -> nn.Module:
     return LocalRelationBlock(HEAD_CHANNELS)
 
 
-_FEATURES: dict[str, Callable[[], nn.Module]] = {"plain": nn.Identity, "unit": UnitFeatures}
+def _embedded() -> nn.Module:
+    return EmbeddedFeatures(HEAD_CHANNELS, EMBEDDING_DIM)
+
+
+_FEATURES: dict[str, tuple[Callable[[], nn.Module], int]] = {
+    "plain": (nn.Identity, HEAD_CHANNELS),
+    "unit": (UnitFeatures, HEAD_CHANNELS),
+    "embedded": (_embedded, EMBEDDING_DIM),
+}
+"""What prepares features, and how many numbers it gives them."""
 _LOCAL: dict[str, Callable[[], nn.Module]] = {"block": _block, "none": NoLocalRelation}
 
 
@@ -347,6 +376,7 @@ def build_igpn(settings: IGPNSettings) -> IGPN:
         if value not in known:
             raise SettingError(f"network.{name} {value}: choose one of {', '.join(known)}")
     layout = LAYOUTS[settings.layout]
+    prepare, width = _FEATURES[settings.features]
     anchors = len(settings.anchors.sizes) * len(settings.anchors.ratios)
     correlation = _CORRELATIONS[settings.correlation]
     return IGPN(
@@ -354,7 +384,7 @@ def build_igpn(settings: IGPNSettings) -> IGPN:
         correlation(2 * anchors, settings.channels),
         correlation(4 * anchors, settings.channels),
         Head(layout, stride=1),
-        QueryRelation(HEAD_CHANNELS, _FEATURES[settings.features]()),
+        QueryRelation(HEAD_CHANNELS, prepare(), width),
         _LOCAL[settings.local_relation](),
         settings,
     )

@@ -20,14 +20,32 @@ class UnitFeatures(nn.Module):
         return scaled
 
 
+class EmbeddedFeatures(nn.Module):
+    """Takes features through an embedding, to one length, whose mean square is 1.
+
+    Squared differences are taken channel by channel, so they cannot weigh what goes together in several of them. An
+    embedding that a search network has learned does.
+    """
+
+    def __init__(self, dim: int, embedding: int) -> None:
+        super().__init__()
+        self.embedding = nn.Linear(dim, embedding)
+        self.unit = UnitFeatures()
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[..., dim] to [..., embedding]."""
+        embedded: Tensor = self.unit(self.embedding(features))
+        return embedded
+
+
 class QueryRelation(nn.Module):
     """r1: how each proposal differs from the query, squared, through two layers."""
 
-    def __init__(self, dim: int, prepared: nn.Module) -> None:
-        """`prepared` is applied to features before they are compared; the paper has nothing there."""
+    def __init__(self, dim: int, prepared: nn.Module, width: int) -> None:
+        """`prepared` gives features `width` numbers before they are compared; the paper has nothing there."""
         super().__init__()
         self.prepared = prepared
-        self.layers = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(inplace=True), nn.Linear(dim, dim))
+        self.layers = nn.Sequential(nn.Linear(width, dim), nn.ReLU(inplace=True), nn.Linear(dim, dim))
 
     def forward(self, proposals: Tensor, query: Tensor) -> Tensor:
         """Features [P, N, dim] of N proposals a pair and [P, dim] of its query to relations [P, N, dim]."""

@@ -40,7 +40,28 @@ HE2015 = Layout("he2015", True, 1e-3, (123.68 / 255, 116.779 / 255, 103.939 / 25
 LAYOUTS = {layout.name: layout for layout in (TORCHVISION, HE2015)}
 
 
-class ConvFrozenNorm(nn.Conv2d):
+class Conv(nn.Conv2d):
+    """A convolution, also of maps that are one or two cells wide.
+
+    With a stride, oneDNN's bfloat16 kernel for AMX answers those with garbage (pytorch/pytorch#169688). Zeros at their
+    right, such as the padding is made of, make the output two cells wide, of which the first is the answer.
+    """
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, kernel, stride, padding=kernel // 2, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.convolve(x, self.weight, self.bias)
+
+    def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Maps [B, inputs, H, W] to [B, outputs, H / stride, W / stride]."""
+        missing = 3 - x.shape[3]
+        if self.stride[1] == 1 or missing <= 0:
+            return F.conv2d(x, weight, bias, self.stride, self.padding)
+        return F.conv2d(F.pad(x, (0, missing)), weight, bias, self.stride, self.padding)[..., :1]
+
+
+class ConvFrozenNorm(Conv):
     """A convolution and the frozen batch norm behind it, as one operation.
 
     The norm is a constant scale and shift per channel. Multiplying the scale into the weight at each call
@@ -51,18 +72,18 @@ class ConvFrozenNorm(nn.Conv2d):
     shift: Tensor
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
-        super().__init__(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+        super().__init__(inputs, outputs, kernel, stride, bias=False)
         self.register_buffer("scale", torch.ones(outputs))
         self.register_buffer("shift", torch.zeros(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
         weight = self.weight * self.scale[:, None, None, None]
-        return F.conv2d(x, weight, self.shift, self.stride, self.padding)
+        return self.convolve(x, weight, self.shift)
 
-    def folded(self) -> nn.Conv2d:
+    def folded(self) -> Conv:
         """The same function as an ordinary convolution with a bias, for inference."""
         kernel, stride = self.kernel_size[0], self.stride[0]
-        plain = nn.Conv2d(self.in_channels, self.out_channels, kernel, stride, padding=kernel // 2)
+        plain = Conv(self.in_channels, self.out_channels, kernel, stride)
         plain.weight = nn.Parameter(self.weight * self.scale[:, None, None, None])
         plain.bias = nn.Parameter(self.shift.clone())
         return plain

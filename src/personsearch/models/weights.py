@@ -140,7 +140,7 @@ def whole_network(name_or_folder: str | Path, settings: NetworkSettings) -> Sear
 
 
 def warm_igpn(folder: Path, settings: IGPNSettings) -> IGPN:
-    """An IGPN to train whose backbone comes from the run's folder of a search network; the rest is random."""
+    """An IGPN to train whose backbone, and embedding if it has one, come from the run's folder of a search network."""
     folder, config = read_config(folder, SearchNetwork)
     network = build_igpn(replace(settings, layout=config["network"]["layout"]))
     _take(network, folder)
@@ -167,8 +167,10 @@ _TAKEN = ("conv1.", "layer", "mean", "std", "embedding.")
 
 
 def _whole_name(key: str) -> str:
-    """The name of a tensor in a ResNet that is not cut: without the part that it lies in."""
-    return key.removeprefix("stem.").removeprefix("head.").removeprefix("backbone.")
+    """The name of a tensor in a network that is not cut: without the part that it lies in."""
+    for part in ("stem.", "head.", "backbone.", "relation.prepared."):
+        key = key.removeprefix(part)
+    return key
 
 
 def fingerprint(path: Path) -> str:

@@ -63,6 +63,8 @@ _FRESH = ("rpn.", "score.", "fit.", "delta.", "relation.", "local.", "search.", 
 
 def _kind(name: str) -> str:
     """Where a parameter starts, by its name."""
+    if "embedding." in name:
+        return "given"
     if any(part in name for part in _CORRELATION):
         return "correlation"
     return "fresh" if any(part in name for part in _FRESH) else "given"

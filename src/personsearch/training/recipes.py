@@ -226,7 +226,7 @@ def igpn_rendered() -> IGPNRecipe:
     network = IGPNSettings(
         anchors=AnchorSettings((28.0, 50.0, 90.0, 160.0, 280.0), (2.0, 3.0)),
         proposals=ProposalSettings(2000, 16),
-        features="unit",
+        features="embedded",
     )
     optimizer = OptimizerSettings(
         "adamw",

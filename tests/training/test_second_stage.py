@@ -1,0 +1,97 @@
+"""The benchmark that trains IGPN's second stage alone, on what one IGPN read."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from layout_fixtures import make_benchmark
+from safetensors.torch import load_file
+
+from personsearch import experiment
+from personsearch.data.pairs import TrainingPairs
+from personsearch.data.records import Benchmark
+from personsearch.models.runtime import mixed_precision
+from personsearch.models.search_network import Targets
+from personsearch.models.weights import load_proposer
+from personsearch.settings import settings_from_dict
+from personsearch.training.recipes import IGPNRecipe
+
+SETTINGS = [
+    "network.channels=8",
+    "network.anchors.sizes=[48]",
+    "network.proposals.after_nms=4",
+    "network.test_size.short=96",
+    "pairs.scenes=1",
+    "pairs.per_scene=3",
+    "pairs.short_sides=[96]",
+    "optimizer.steps=2",
+]
+
+
+@pytest.fixture(scope="module")
+def script() -> Iterator[Any]:
+    folder = str(Path(__file__).parents[2] / "benchmarks")
+    sys.path.insert(0, folder)
+    yield importlib.import_module("second_stage")
+    sys.path.remove(folder)
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
+    return make_benchmark(tmp_path_factory.mktemp("data") / "pictures")
+
+
+@pytest.fixture(scope="module")
+def igpn(benchmark: Benchmark, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "load_benchmark", lambda _spec: benchmark)
+        out = tmp_path_factory.mktemp("runs") / "igpn"
+        return experiment.train("igpn_rendered", "coco:x", out, settings=SETTINGS, backbone="random", workers=0)
+
+
+def test_what_is_read_gives_what_a_whole_pass_gives(
+    script: Any, benchmark: Benchmark, igpn: Path, tmp_path: Path
+) -> None:
+    readings = script.read_pairs(str(igpn), benchmark, 2, tmp_path / "readings.safetensors")
+    loaded = load_proposer(igpn)
+    for layer in (loaded.model.score, loaded.model.search):
+        torch.nn.init.normal_(layer.weight, std=1.0)  # answers far from zero
+    recipe = settings_from_dict(IGPNRecipe, loaded.config["recipe"])
+    batches = TrainingPairs(benchmark.train, recipe.pairs, recipe.seed)
+    for step in range(2):
+        batch = batches[script.UNSEEN + step]
+        targets = [Targets(b, i) for b, i in zip(batch.boxes, batch.identities, strict=True)]
+        with mixed_precision(torch.device("cpu")), torch.inference_mode():
+            whole = loaded.model(batch.images, batch.patches, targets)
+        ours = script.relate(loaded.model, readings, torch.arange(3 * step, 3 * step + 3))
+        assert torch.equal(ours.matches, whole.matches)
+        assert torch.allclose(ours.related.boxes, whole.related.boxes)
+        assert whole.related.logits.std() > 0.1
+        assert torch.allclose(ours.related.logits, whole.related.logits, atol=0.05)
+        assert torch.allclose(ours.related.search, whole.related.search, atol=0.05)
+        for one, other in zip(ours.targets, whole.targets, strict=True):
+            assert torch.equal(one.boxes, other.boxes)
+
+
+def test_only_the_second_stage_learns(
+    script: Any, benchmark: Benchmark, igpn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = script.read_pairs(str(igpn), benchmark, 2, tmp_path / "readings.safetensors")
+    given = Namespace(igpn=str(igpn), steps=30, pairs=6, rate=0.001)
+    for recipe in ("igpn_rendered", "igpn_no_relation_rendered"):
+        figures = script.run_once(recipe, 0, readings, benchmark, given, tmp_path / recipe)
+        assert figures["losses"]["similarity2"] < 0.6, "six pairs are learned by heart"
+        assert 0 <= figures["mAP"] <= 1
+        old, new = (load_file(folder / "model.safetensors") for folder in (igpn, tmp_path / recipe))
+        first = [name for name in old if name.split(".")[0] not in script.SECOND]
+        assert first
+        assert all(torch.equal(old[name], new[name]) for name in first)
+        assert not torch.equal(old["score.weight"], new["score.weight"])
+    assert "local.back.weight" not in new
