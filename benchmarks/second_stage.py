@@ -1,11 +1,13 @@
 """Table 2 of the IGPN paper with second stages that are trained out: what L and G do, all else being equal.
 
-End to end, a short run shares its few steps between the backbone, the first stage and the second one. Here one trained
+End to end, a short run shares its few steps between the backbone, the first stage and the second one. Here a trained
 IGPN reads training pairs once; then the second stages of all variants train from random weights on what it read, for
 many more pairs in the same minutes. Each is saved as a whole IGPN, in OUT/RECIPE-SEED, and evaluated as one.
 
-Run: python benchmarks/second_stage.py OUT IGPN TRAIN TEST [--recipes …] [--seeds 0 1 2] [--read 600] [--steps 500]
+Run: python benchmarks/second_stage.py OUT TRAIN TEST IGPN [IGPN …] [--recipes …] [--read 400] [--steps 300]
      [--gallery-size 15]
+
+Several IGPNs are seeds of one recipe, and second stages take their seeds.
 
 What is finished stands in OUT: a stopped comparison goes on.
 """
@@ -67,13 +69,13 @@ class Readings:
 def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("out", type=Path)
-    for name in ("igpn", "train", "test"):
+    for name in ("train", "test"):
         options.add_argument(name)
+    options.add_argument("igpn", nargs="+")
     variants = ["igpn_rendered", "igpn_no_local_rendered", "igpn_no_global_rendered", "igpn_no_relation_rendered"]
     options.add_argument("--recipes", nargs="+", default=variants)
-    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options.add_argument("--read", type=int, default=600, help="steps whose pairs are read")
-    options.add_argument("--steps", type=int, default=500)
+    options.add_argument("--read", type=int, default=400, help="steps whose pairs are read")
+    options.add_argument("--steps", type=int, default=300)
     options.add_argument("--pairs", type=int, default=64, help="pairs of a step")
     options.add_argument("--rate", type=float, default=0.00064)
     options.add_argument("--gallery-size", type=int)
@@ -82,29 +84,30 @@ def main() -> None:
     keep_memory()
     size = {} if given.gallery_size is None else {"gallery_size": given.gallery_size}
     benchmark = load_benchmark(given.test, **size)
-    readings = read_pairs(given.igpn, load_benchmark(given.train), given.read, given.out / "readings.safetensors")
-    asked = {name: getattr(given, name) for name in ("igpn", "train", "test", "read", "steps", "pairs", "rate")}
-    for seed in given.seeds:
+    train = load_benchmark(given.train)
+    asked = {name: getattr(given, name) for name in ("train", "test", "read", "steps", "pairs", "rate")}
+    for igpn in given.igpn:
+        seed = int(read_config(igpn, IGPN)[1]["recipe"]["seed"])
+        readings = read_pairs(igpn, train, given.read, given.out / f"readings-{seed}.safetensors")
         for recipe in given.recipes:
             file = given.out / f"{recipe}-{seed}.json"
             if not file.exists():
-                figures = run_once(recipe, seed, readings, benchmark, given, given.out / f"{recipe}-{seed}")
+                figures = run_once(recipe, igpn, seed, readings, benchmark, given, given.out / f"{recipe}-{seed}")
+                figures = {"recipe": recipe, "seed": seed, **figures, "asked": {"igpn": igpn, **asked}}
                 part = file.with_suffix(".part")
-                part.write_text(
-                    json.dumps({"recipe": recipe, "seed": seed, **figures, "asked": asked}, indent=1) + "\n"
-                )
+                part.write_text(json.dumps(figures, indent=1) + "\n")
                 part.replace(file)
                 print(file.stem, figures, flush=True)
     print_table(read_results(given.out), given.recipes)
 
 
 def run_once(
-    name: str, seed: int, readings: Readings, benchmark: Benchmark, given: argparse.Namespace, out: Path
+    name: str, igpn: str, seed: int, readings: Readings, benchmark: Benchmark, given: argparse.Namespace, out: Path
 ) -> dict[str, Any]:
     start = time.perf_counter()
     recipe = get_recipe(name)
     assert isinstance(recipe, IGPNRecipe)
-    folder, config = read_config(given.igpn, IGPN)
+    folder, config = read_config(igpn, IGPN)
     settings = read_settings(IGPNSettings, config, folder)
     torch.manual_seed(seed)
     network = build_igpn(replace(settings, local_relation=recipe.network.local_relation))
