@@ -6,13 +6,14 @@ Run: python benchmarks/two_stages.py OUT.json DATA --reid R [P …] [--proposers
 
 Several proposers, or detectors, are seeds of one recipe: the table has means and standard deviations over them. Each
 proposer is asked once with every query in each scene of its galleries of all sizes. What is finished stands in
-OUT.json: a stopped comparison goes on.
+OUT.json: a stopped comparison goes on, and several processes may add to it.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -68,15 +69,20 @@ def main() -> None:
         *((name, lambda n=name: of_detector(n, everywhere, sized, networks)) for name in given.detectors),
         ("labeled", lambda: of_labeled(everywhere, sized, networks)),
     ]
-    results: dict[str, list[dict[str, Any]]] = json.loads(given.out.read_text()) if given.out.exists() else {}
     for name, work in runs:
-        if name not in results:
-            results[name] = [vars(row) for row in work()]
-            part = given.out.with_suffix(".part")
-            part.write_text(json.dumps(results, indent=1) + "\n")
+        if name not in finished(given.out):
+            rows = [vars(row) for row in work()]
+            part = given.out.with_suffix(f".part{os.getpid()}")
+            part.write_text(json.dumps({**finished(given.out), name: rows}, indent=1) + "\n")
             part.replace(given.out)
             print(f"{name} done", flush=True)
-    print_table(results)
+    print_table(finished(given.out))
+
+
+def finished(out: Path) -> dict[str, list[dict[str, Any]]]:
+    """All rows so far, by the name of the weights."""
+    rows: dict[str, list[dict[str, Any]]] = json.loads(out.read_text()) if out.exists() else {}
+    return rows
 
 
 def of_proposer(
