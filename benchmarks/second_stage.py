@@ -5,7 +5,7 @@ IGPN reads training pairs once; then the second stages of all variants train fro
 many more pairs in the same minutes. Each is saved as a whole IGPN, in OUT/RECIPE-SEED, and evaluated as one.
 
 Run: python benchmarks/second_stage.py OUT TRAIN TEST IGPN [IGPN …] [--recipes …] [--read 400] [--steps 300]
-     [--gallery-size 15]
+     [--features unit] [--gallery-size 15]
 
 Several IGPNs are seeds of one recipe, and second stages take their seeds.
 
@@ -78,6 +78,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=300)
     options.add_argument("--pairs", type=int, default=64, help="pairs of a step")
     options.add_argument("--rate", type=float, default=0.00064)
+    options.add_argument("--features", help="how they are compared, if not as by the IGPN itself")
     options.add_argument("--gallery-size", type=int)
     given = options.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -85,7 +86,7 @@ def main() -> None:
     size = {} if given.gallery_size is None else {"gallery_size": given.gallery_size}
     benchmark = load_benchmark(given.test, **size)
     train = load_benchmark(given.train)
-    asked = {name: getattr(given, name) for name in ("train", "test", "read", "steps", "pairs", "rate")}
+    asked = {name: getattr(given, name) for name in ("train", "test", "read", "steps", "pairs", "rate", "features")}
     for igpn in given.igpn:
         seed = int(read_config(igpn, IGPN)[1]["recipe"]["seed"])
         readings = read_pairs(igpn, train, given.read, given.out / f"readings-{seed}.safetensors")
@@ -110,7 +111,8 @@ def run_once(
     folder, config = read_config(igpn, IGPN)
     settings = read_settings(IGPNSettings, config, folder)
     torch.manual_seed(seed)
-    network = build_igpn(replace(settings, local_relation=recipe.network.local_relation))
+    features = given.features or settings.features
+    network = build_igpn(replace(settings, features=features, local_relation=recipe.network.local_relation))
     first = {k: t.float() for k, t in load_file(folder / MODEL_FILE).items() if k.split(".")[0] not in SECOND}
     network.load_state_dict({**network.state_dict(), **first})
     losses = train_second(network, IGPNCriterion(recipe.loss), readings, given.steps, given.pairs, given.rate, seed)

@@ -84,7 +84,7 @@ def test_only_the_second_stage_learns(
     script: Any, benchmark: Benchmark, igpn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readings = script.read_pairs(str(igpn), benchmark, 2, tmp_path / "readings.safetensors")
-    given = Namespace(steps=30, pairs=6, rate=0.001)
+    given = Namespace(steps=30, pairs=6, rate=0.001, features=None)
     for recipe in ("igpn_rendered", "igpn_no_relation_rendered"):
         figures = script.run_once(recipe, str(igpn), 0, readings, benchmark, given, tmp_path / recipe)
         assert figures["losses"]["similarity2"] < 0.6, "six pairs are learned by heart"
