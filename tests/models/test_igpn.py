@@ -15,7 +15,7 @@ from personsearch.errors import SettingError
 from personsearch.models.correlation import ImprovedCrossCorrelation, VanillaCrossCorrelation
 from personsearch.models.igpn import IGPN, IGPNSettings, QueryCode, build_igpn
 from personsearch.models.relation import EmbeddedFeatures, LocalRelationBlock, NoLocalRelation, UnitFeatures
-from personsearch.models.rpn import AnchorSettings, ProposalSettings
+from personsearch.models.rpn import AnchorSettings, ProposalSettings, RPNOutput
 from personsearch.models.search_network import Targets
 
 SETTINGS = IGPNSettings(
@@ -51,6 +51,14 @@ def pictures(count: int) -> torch.Tensor:
 
 def patches(count: int) -> torch.Tensor:
     return torch.randint(0, 255, (count, 3, 224, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+
+
+def test_rows_that_fill_up_match_nobody(network: IGPN, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [torch.tensor([[40.0, 5, 60, 60], [11.0, 6, 34, 60]]), torch.tensor([[40.0, 5, 60, 60]])]
+    monkeypatch.setattr(RPNOutput, "proposals", lambda _self, image, _size, _settings: found[image])
+    output = network(pictures(2), patches(2), [ONE, NOBODY])
+    assert output.matches.tolist() == [[0, -1, 0], [-1, -1, -1]]
+    assert output.related.present.tolist() == [[True, True, True], [True, False, False]]
 
 
 def test_shapes_of_a_training_pass(network: IGPN) -> None:
