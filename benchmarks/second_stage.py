@@ -7,9 +7,8 @@ many more pairs in the same minutes. Each is saved as a whole IGPN, in OUT/RECIP
 Run: python benchmarks/second_stage.py OUT TRAIN TEST IGPN [IGPN …] [--recipes …] [--read 400] [--steps 300]
      [--features unit] [--gallery-size 15]
 
-Several IGPNs are seeds of one recipe, and second stages take their seeds.
-
-What is finished stands in OUT: a stopped comparison goes on.
+Several IGPNs are seeds of one recipe, and second stages take their seeds. What is finished stands in OUT: a stopped
+comparison goes on.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from personsearch.judge import evaluate_weights
 from personsearch.losses.criteria import IGPNCriterion
 from personsearch.losses.detection import related_losses
 from personsearch.models.igpn import IGPN, IGPNOutput, IGPNSettings, QueryCode, build_igpn
-from personsearch.models.runtime import best_device, keep_memory, mixed_precision
+from personsearch.models.runtime import keep_memory, mixed_precision
 from personsearch.models.search_network import Targets
 from personsearch.models.weights import MODEL_FILE, load_proposer, read_config, read_settings, save_weights
 from personsearch.settings import settings_from_dict
@@ -42,6 +41,8 @@ from personsearch.training.recipes import IGPNRecipe, get_recipe
 
 SECOND = ("relation", "local", "score", "delta", "search")
 """The parts that train: all of `IGPN.relate`."""
+ASKED = ("train", "test", "read", "steps", "pairs", "rate", "features", "gallery_size")
+"""What figures depend on, beside the IGPN, its seed and the recipe."""
 UNSEEN = 10_000
 """The first step of the pairs that are read: none that the IGPN itself was trained on."""
 
@@ -86,15 +87,18 @@ def main() -> None:
     size = {} if given.gallery_size is None else {"gallery_size": given.gallery_size}
     benchmark = load_benchmark(given.test, **size)
     train = load_benchmark(given.train)
-    asked = {name: getattr(given, name) for name in ("train", "test", "read", "steps", "pairs", "rate", "features")}
     for igpn in given.igpn:
         seed = int(read_config(igpn, IGPN)[1]["recipe"]["seed"])
-        readings = read_pairs(igpn, train, given.read, given.out / f"readings-{seed}.safetensors")
-        for recipe in given.recipes:
-            file = given.out / f"{recipe}-{seed}.json"
+        asked = {"igpn": igpn, **{name: getattr(given, name) for name in ASKED}}
+        files = {recipe: given.out / f"{recipe}-{seed}.json" for recipe in given.recipes}
+        for file in files.values():
+            if file.exists() and json.loads(file.read_text())["asked"] != asked:
+                raise SystemExit(f"{file} was made with other settings: give another OUT")
+        readings = read_pairs(igpn, train, given.read, given.out / f"readings-{seed}-{given.read}.safetensors")
+        for recipe, file in files.items():
             if not file.exists():
-                figures = run_once(recipe, igpn, seed, readings, benchmark, given, given.out / f"{recipe}-{seed}")
-                figures = {"recipe": recipe, "seed": seed, **figures, "asked": {"igpn": igpn, **asked}}
+                figures = run_once(recipe, igpn, seed, readings, benchmark, given, file.with_suffix(""))
+                figures = {"recipe": recipe, "seed": seed, **figures, "asked": asked}
                 part = file.with_suffix(".part")
                 part.write_text(json.dumps(figures, indent=1) + "\n")
                 part.replace(file)
@@ -167,7 +171,7 @@ def relate(network: IGPN, readings: Readings, chosen: Tensor) -> IGPNOutput:
 def read_pairs(weights: str, benchmark: Benchmark, steps: int, file: Path) -> Readings:
     """What a trained IGPN's second stage is given in `steps` steps of its own recipe; kept in `file`."""
     if not file.exists():
-        loaded = load_proposer(weights, best_device())
+        loaded = load_proposer(weights)  # on the CPU, as all that trains here
         recipe = settings_from_dict(IGPNRecipe, loaded.config["recipe"])
         batches = TrainingPairs(benchmark.train, recipe.pairs, recipe.seed)
         rows = [read_batch(loaded.model, batches[UNSEEN + step]) for step in range(steps)]

@@ -80,6 +80,21 @@ def test_what_is_read_gives_what_a_whole_pass_gives(
             assert torch.equal(one.boxes, other.boxes)
 
 
+def test_figures_of_other_settings_are_not_mixed(
+    script: Any, benchmark: Benchmark, igpn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "load_benchmark", lambda *_: benchmark)
+    words = ["x", str(tmp_path / "out"), "coco:x", "coco:x", str(igpn), "--read", "1", "--recipes", "igpn_rendered"]
+    monkeypatch.setattr(sys, "argv", [*words, "--steps", "1"])
+    script.main()
+    before = (tmp_path / "out" / "igpn_rendered-0.json").read_text()
+    script.main()  # nothing is left to do
+    monkeypatch.setattr(sys, "argv", [*words, "--steps", "2"])
+    with pytest.raises(SystemExit, match="give another OUT"):
+        script.main()
+    assert (tmp_path / "out" / "igpn_rendered-0.json").read_text() == before
+
+
 def test_only_the_second_stage_learns(
     script: Any, benchmark: Benchmark, igpn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
