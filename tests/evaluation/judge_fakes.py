@@ -12,7 +12,7 @@ from torch import Tensor
 from personsearch.data.records import Benchmark
 from personsearch.evaluation.protocols import labeled_boxes
 from personsearch.geometry.detections import Detections
-from personsearch.models.igpn import IGPNSettings, Proposals, QueryCode
+from personsearch.models.igpn import Candidates, IGPNSettings, Proposals, QueryCode
 from personsearch.models.rpn import ProposalSettings
 from personsearch.models.search_network import NetworkSettings
 
@@ -75,7 +75,8 @@ class FakeProposer:
             answers.append(Proposals(found.boxes[best], likeness[best] * self.settings.test_size.short / 1000))
         return answers
 
-    candidates = answer
+    def candidates(self, scene: Image.Image, query: QueryCode) -> list[Candidates]:
+        return [Candidates(found.boxes, found.similarities) for found in self.answer(scene, query)]
 
     def compare(self, scene: Image.Image, query: QueryCode, lists: list[torch.Tensor]) -> list[Proposals]:
         compared = []

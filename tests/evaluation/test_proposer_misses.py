@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from personsearch.data.records import Benchmark, Person, Query, Scene
-from personsearch.models.igpn import Proposals, QueryCode
+from personsearch.models.igpn import Candidates, Proposals, QueryCode
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "proposer_misses.py"
 ASKED, OTHER = Person((10.0, 10, 30, 70), 1), Person((50.0, 10, 70, 70), 2)
@@ -51,9 +51,9 @@ class Known:
     def encode_scene(self, image: Image.Image) -> Any:
         return SimpleNamespace(scale=torch.full((4,), 2.0), place=image.getpixel((0, 0))[0])
 
-    def candidates(self, code: Any, _query: QueryCode) -> list[Proposals]:
+    def candidates(self, code: Any, _query: QueryCode) -> list[Candidates]:
         found = proposals(FIRST[code.place])
-        return [Proposals(found.boxes * 2, found.similarities)]
+        return [Candidates(found.boxes * 2, found.similarities)]
 
     def compare(self, code: Any, _query: QueryCode, _lists: list[Tensor]) -> list[Proposals]:
         return [proposals(SECOND[code.place])]

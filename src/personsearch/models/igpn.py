@@ -105,11 +105,21 @@ class QueryCode:
 
 
 @dataclass(frozen=True)
-class Proposals:
-    """What a scene, or its first stage, answers to one query, most alike first."""
+class Candidates:
+    """What the first stage finds in a scene for one query, most alike first."""
 
     boxes: Tensor
-    """[N, 4] float32 xyxy in pixels of the original picture; of the network's input from the first stage"""
+    """[N, 4] float32 xyxy in pixels of the network's input, on its device"""
+    similarities: Tensor
+    """[N] in [0, 1]"""
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """What a scene answers to one query, most alike first."""
+
+    boxes: Tensor
+    """[N, 4] float32 xyxy in pixels of the original picture, on the CPU"""
     similarities: Tensor
     """[N] in [0, 1]"""
 
@@ -303,12 +313,12 @@ class IGPN(nn.Module):
         return self.compare(scene, query, [some.boxes for some in self.candidates(scene, query)])
 
     @torch.inference_mode()
-    def candidates(self, scene: SceneCode, query: QueryCode) -> list[Proposals]:
+    def candidates(self, scene: SceneCode, query: QueryCode) -> list[Candidates]:
         """The first stage alone: what the Siamese proposal network finds in one scene for each of P queries."""
         with mixed_precision(scene.maps.device):
             rpn = self.propose(scene, query)
         found = [rpn.scored_proposals(i, scene.size, self.settings.proposals) for i in range(len(query.features))]
-        return [Proposals(boxes, logits.sigmoid()) for boxes, logits in found]
+        return [Candidates(boxes, logits.sigmoid()) for boxes, logits in found]
 
     @torch.inference_mode()
     def compare(self, scene: SceneCode, query: QueryCode, lists: Sequence[Tensor]) -> list[Proposals]:

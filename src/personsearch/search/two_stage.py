@@ -18,7 +18,7 @@ from torch import Tensor
 from personsearch.data.records import Box, Scene
 from personsearch.errors import BoxError, ImageError, SettingError, VideoError
 from personsearch.geometry.boxes import check_box
-from personsearch.models.igpn import IGPN, Proposals, QueryCode, SceneCode, cat_queries
+from personsearch.models.igpn import IGPN, Candidates, Proposals, QueryCode, SceneCode, cat_queries
 from personsearch.models.runtime import best_device
 from personsearch.models.weights import load_proposer, load_reid
 from personsearch.progress import Progress, quiet
@@ -187,7 +187,7 @@ def propose(
     def both(code: SceneCode, places: Sequence[int], _scene: str) -> list[Proposals]:
         return proposer.answer(code, cat_queries([queries[place] for place in places]))
 
-    def first(code: SceneCode, places: Sequence[int], _scene: str) -> list[Proposals]:
+    def first(code: SceneCode, places: Sequence[int], _scene: str) -> list[Candidates]:
         return proposer.candidates(code, cat_queries([queries[place] for place in places]))
 
     def second(code: SceneCode, places: Sequence[int], scene: str) -> list[Proposals]:
@@ -204,7 +204,7 @@ def propose(
 def _ask_scenes(
     count: int,
     scenes: Sequence[Scene],
-    ask: Callable[[SceneCode, Sequence[int], str], list[Proposals]],
+    ask: Callable[[SceneCode, Sequence[int], str], Sequence[Proposals | Candidates]],
     asking: Mapping[str, Sequence[int]],
     keep: int | None,
     *,
