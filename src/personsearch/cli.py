@@ -167,12 +167,7 @@ def search(
     from personsearch.search.searchers import read_scene
 
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
-    if proposer is None and (reid is not None or codes_gb or candidates is not None):
-        raise SettingError("--reid, --candidates and --codes-gb are for a proposer: give --proposer, too")
-    if proposer is not None and model is not None:
-        raise SettingError("a proposer does not ask the gallery's embeddings: give --model or --proposer, not both")
-    if keep is not None and reid is None:
-        raise SettingError("--keep says how many proposals go on to a re-id network: give --reid, too")
+    _refuse_odd_stages(model, proposer, reid, for_proposer=bool(codes_gb) or candidates is not None, keep=keep)
     held = Gallery.open(gallery)
     picture, moment = read_scene(image, at)
     inside = check_box(box, picture.width, picture.height)
@@ -188,13 +183,8 @@ def search(
         "hits": [{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(hits, 1)],
     }
     if out is not None:
-        from personsearch.search.drawing import contact_sheet
-
         notes = [_moment(image, moment), "box " + " ".join(f"{v:.0f}" for v in inside), f"asked: {asked}"]
-        out.mkdir(parents=True, exist_ok=True)
-        contact_sheet(picture, inside, hits[:MOST_ON_A_SHEET], notes=notes).save(out / "sheet.jpg", quality=90)
-        (out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-        typer.echo(f"written: {out / 'sheet.jpg'} {out / 'results.json'}", err=True)
+        _write_answer(out, picture, inside, hits, notes, results)
     if as_json:
         print_json(results)
     else:
@@ -281,6 +271,30 @@ def _open_for_index(
         force=force,
     )
     return held, searcher
+
+
+def _refuse_odd_stages(
+    model: str | None, proposer: str | None, reid: str | None, *, for_proposer: bool, keep: int | None
+) -> None:
+    """Raises SettingError for options of `search` that do not go together."""
+    if proposer is None and (reid is not None or for_proposer):
+        raise SettingError("--reid, --candidates and --codes-gb are for a proposer: give --proposer, too")
+    if proposer is not None and model is not None:
+        raise SettingError("a proposer does not ask the gallery's embeddings: give --model or --proposer, not both")
+    if keep is not None and reid is None:
+        raise SettingError("--keep says how many proposals go on to a re-id network: give --reid, too")
+
+
+def _write_answer(
+    out: Path, picture: Image, box: Box, hits: list[GalleryHit], notes: list[str], results: dict[str, Any]
+) -> None:
+    """The contact sheet and results.json of a search."""
+    from personsearch.search.drawing import contact_sheet
+
+    out.mkdir(parents=True, exist_ok=True)
+    contact_sheet(picture, box, hits[:MOST_ON_A_SHEET], notes=notes).save(out / "sheet.jpg", quality=90)
+    (out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    typer.echo(f"written: {out / 'sheet.jpg'} {out / 'results.json'}", err=True)
 
 
 def _by_embedding(held: Gallery, model: str | None, device: str | None) -> tuple[str, Callable[..., list[GalleryHit]]]:
