@@ -9,7 +9,7 @@ from layout_fixtures import TRAIN, make_benchmark
 
 from personsearch.data.pairs import KINDS, PairSettings, TrainingPairs
 from personsearch.data.patches import query_patch
-from personsearch.data.records import Scene
+from personsearch.data.records import Person, Scene
 from personsearch.errors import DataError, SettingError
 
 
@@ -100,6 +100,18 @@ def test_boxes_are_those_of_the_query_person_alone(scenes):
         assert torch.equal(patch, query_patch(pair.query.read(), pair.person.box))
     parts = batch.parts(5)
     assert torch.equal(torch.cat([part.patches for part in parts]), batch.patches)
+
+
+def test_a_self_pair_looks_for_the_very_box_of_its_query(scenes):
+    person = scenes[0].persons[0]
+    again = Person((1.0, 2.0, 30.0, 60.0), person.identity)
+    twice = replace(scenes[0], persons=(person, again))
+    trainer = TrainingPairs([twice], PairSettings(scenes=16, shares=(0, 1, 0), flip=False), seed=0)
+    scale = min(600 / min(twice.width, twice.height), 1000 / max(twice.width, twice.height))
+    drawn = trainer.pairs(0)
+    assert {pair.person for pair in drawn} == {person, again}
+    for pair, box in zip(drawn, trainer[0].boxes, strict=True):
+        assert box[0].tolist() == pytest.approx([v * scale for v in pair.person.box], rel=0.02)
 
 
 @pytest.mark.parametrize(

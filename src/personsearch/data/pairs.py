@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from personsearch.data.batches import Batch, pad_images
 from personsearch.data.patches import query_patch
-from personsearch.data.records import UNLABELED, Person, Scene
+from personsearch.data.records import UNLABELED, Box, Person, Scene
 from personsearch.data.transforms import SizeSettings, flip, resize
 from personsearch.errors import DataError, SettingError
 
@@ -166,8 +166,7 @@ class TrainingPairs(Dataset[Batch]):
                 image, scale = resize(pair.scene.read(), size)
                 scene_mirrored = mirrored
                 images.append(flip(image, torch.zeros(0, 4))[0] if mirrored else image)
-            found = [p.box for p in pair.scene.persons if p.identity == pair.person.identity]
-            box = torch.tensor(found[:1], dtype=torch.float32).reshape(-1, 4) * scale
+            box = torch.tensor(_sought(pair), dtype=torch.float32).reshape(-1, 4) * scale
             if scene_mirrored:
                 box = flip(image, box)[1]
             patch = query_patch(pair.query.read(), pair.person.box)
@@ -176,3 +175,10 @@ class TrainingPairs(Dataset[Batch]):
         seeds = random.integers(2**62, size=len(boxes)).tolist()
         identities = [torch.zeros(len(box), dtype=torch.int64) for box in boxes]  # the one asked for
         return PairBatch(pad_images(images), boxes, identities, seeds, torch.stack(patches))
+
+
+def _sought(pair: Pair) -> list[Box]:
+    """The box that a pair's scene should answer with: the query's own in a self-scene pair, none in a negative one."""
+    if pair.kind == "self":
+        return [pair.person.box]
+    return [person.box for person in pair.scene.persons if person.identity == pair.person.identity][:1]
