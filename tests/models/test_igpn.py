@@ -130,6 +130,17 @@ def test_pairs_of_a_batch_do_not_mix(network: IGPN) -> None:
     torch.testing.assert_close(both.logits[1:], second.logits, atol=1e-4, rtol=1e-3)
 
 
+def test_answers_are_not_rounded_to_bfloat16(network: IGPN) -> None:
+    lists = [torch.tensor([[10.0, 5, 34, 60], [40, 5, 60, 60]])]
+    features = torch.rand(2, 2048, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16), torch.no_grad():
+        query = network.encode_queries(patches(1))
+        related = network.relate(query, lists, features)
+    for answer in (related.logits, related.deltas, related.search):
+        assert answer.dtype == torch.float32
+        assert not torch.equal(answer, answer.bfloat16().float())
+
+
 def test_variants_are_other_parts() -> None:
     assert isinstance(build_igpn(SETTINGS).similarity, ImprovedCrossCorrelation)
     assert isinstance(build_igpn(SETTINGS).local, LocalRelationBlock)

@@ -287,8 +287,10 @@ class IGPN(nn.Module):
         longest = torch.arange(padded.shape[1], device=padded.device)
         present = longest[None] < torch.tensor(counts, device=padded.device)[:, None]
         relations = self.local(self.relation(features, query.features), features, present).float()
-        search = self.search(mean_relation(relations, present)).float()
-        return Related(padded, present, self.score(relations).float(), self.delta(relations).float(), search)
+        # everything is ranked by these, and bfloat16 would tie thousands
+        with torch.autocast(relations.device.type, enabled=False):
+            search = self.search(mean_relation(relations, present))
+            return Related(padded, present, self.score(relations), self.delta(relations), search)
 
     @torch.inference_mode()
     def encode_scene(self, image: Image.Image) -> SceneCode:
