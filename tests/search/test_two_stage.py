@@ -21,6 +21,7 @@ from personsearch.models.igpn import IGPN, IGPNSettings, SceneCode, build_igpn
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.search.gallery import Gallery
 from personsearch.search.indexing import index_sources
+from personsearch.search.rows import GalleryHit
 from personsearch.search.scene_codes import SceneCodes
 from personsearch.search.two_stage import TwoStageSearcher, keep_best, propose
 
@@ -92,6 +93,28 @@ def test_what_is_not_allowed_takes_no_place(proposer: IGPN, scenes: list[Scene])
     (sure,) = both.search([query], scenes, 50, per_scene=None, min_score=least)
     assert 0 < len(sure) <= 4
     assert min(hit.score for hit in sure) >= least
+
+
+def test_what_is_not_allowed_is_no_candidate(
+    proposer: IGPN, scenes: list[Scene], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proposer, "settings", replace(SETTINGS, test_size=SizeSettings(192, 320)))
+    query = TwoStageSearcher(proposer).encode_query(picture([(1, 10)]), box_at(10))
+    (hits,) = TwoStageSearcher(proposer, candidates=2).search([query], scenes, 50, per_scene=None)
+    taken = {hit.scene for hit in hits}
+    seen: list[GalleryHit] = []
+
+    def elsewhere(hit: GalleryHit) -> bool:
+        seen.append(hit)
+        return hit.scene not in taken
+
+    few = TwoStageSearcher(proposer, candidates=2)
+    (others,) = few.search([query], scenes, 50, per_scene=None, allow=elsewhere)
+    left = [scene for scene in scenes if scene.name not in taken]
+    (expected,) = few.search([query], left, 50, per_scene=None)
+    assert len(others) == len(expected) > 0
+    assert [hit.box for hit in others] == [hit.box for hit in expected]
+    assert all(-1 <= hit.box[0] < hit.box[2] <= 161 for hit in seen), "in pixels of the picture"
 
 
 def test_more_than_there_is_is_all_there_is(proposer: IGPN, scenes: list[Scene]) -> None:

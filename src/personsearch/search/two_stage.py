@@ -30,6 +30,8 @@ Answers = dict[str, tuple[Tensor, Tensor]]
 """Boxes [N, 4] and similarities [N] of each scene, to one query."""
 Complain = Callable[[str], None] | None
 """Hears in one line of a scene that cannot be read, and is left out."""
+Allow = Callable[[GalleryHit], bool]
+"""Whether somebody may be an answer."""
 _TOGETHER = 8
 """Queries of one scene that are answered in one go."""
 _SCENES_BEFORE_CUT = 64
@@ -100,7 +102,7 @@ class TwoStageSearcher:
         per_scene: int | None = 1,
         min_score: float = 0.0,
         min_gap: float = 0.0,
-        allow: Callable[[GalleryHit], bool] | None = None,
+        allow: Allow | None = None,
         complain: Complain = None,
         progress: Progress = quiet,
     ) -> list[list[GalleryHit]]:
@@ -108,8 +110,9 @@ class TwoStageSearcher:
 
         `code_of` gives a scene's code where it is kept somewhere. A scene gives at most `per_scene` hits (None: any
         number), and hits of one video are `min_gap` seconds apart. A hit's score is the proposer's similarity; those
-        under `min_score`, and those that `allow` refuses, are left out before the proposals are counted. A scene
-        that cannot be read any more is told to `complain` in one line and left out, or raised without it.
+        under `min_score`, and those that `allow` refuses, are left out before the proposals are counted, and what
+        `allow` refuses is no candidate, either. A scene that cannot be read any more is told to `complain` in one
+        line and left out, or raised without it.
         """
         known = {scene.name: scene for scene in scenes}
         asking = {name: list(range(len(queries))) for name in known}
@@ -121,6 +124,7 @@ class TwoStageSearcher:
             asking,
             code_of,
             candidates=self.candidates,
+            allow=allow,
             complain=complain,
             progress=progress,
         )
@@ -172,6 +176,7 @@ def propose(
     *,
     keep: int | None = None,
     candidates: int | None = None,
+    allow: Allow | None = None,
     complain: Complain = None,
     progress: Progress = quiet,
 ) -> list[Answers]:
@@ -179,16 +184,18 @@ def propose(
 
     With `keep` the most alike ones of each query's gallery; the others are let go as soon as that is known.
     With `candidates` the second stage looks only at so many of a query's whole gallery, those that the first stage
-    likes best, and at no scene without one: faster, with other answers. Such a scene is encoded twice, so it pays
-    where codes are kept.
+    likes best and `allow` does not refuse, and at no scene without one: faster, with other answers. Such a scene is
+    encoded twice, so it pays where codes are kept.
     """
     code_of = code_of or (lambda scene: proposer.encode_scene(scene.read()))
+    known = {scene.name: scene for scene in scenes}
 
     def both(code: SceneCode, places: Sequence[int], _scene: str) -> list[Proposals]:
         return proposer.answer(code, cat_queries([queries[place] for place in places]))
 
-    def first(code: SceneCode, places: Sequence[int], _scene: str) -> list[Candidates]:
-        return proposer.candidates(code, cat_queries([queries[place] for place in places]))
+    def first(code: SceneCode, places: Sequence[int], scene: str) -> list[Candidates]:
+        found = proposer.candidates(code, cat_queries([queries[place] for place in places]))
+        return found if allow is None else [_allowed_candidates(some, code, known[scene], allow) for some in found]
 
     def second(code: SceneCode, places: Sequence[int], scene: str) -> list[Proposals]:
         lists = [chosen[place][scene][0] for place in places]
@@ -290,9 +297,14 @@ def embed_again(
     return again
 
 
-def _allowed(
-    answers: Answers, scenes: Mapping[str, Scene], min_score: float, allow: Callable[[GalleryHit], bool] | None
-) -> Answers:
+def _allowed_candidates(found: Candidates, code: SceneCode, scene: Scene, allow: Allow) -> Candidates:
+    boxes = found.boxes / code.scale
+    hits = [_hit(scene, box, float(s), float(s)) for box, s in zip(boxes, found.similarities, strict=True)]
+    chosen = torch.tensor([allow(hit) for hit in hits], dtype=torch.bool, device=boxes.device)
+    return Candidates(found.boxes[chosen], found.similarities[chosen])
+
+
+def _allowed(answers: Answers, scenes: Mapping[str, Scene], min_score: float, allow: Allow | None) -> Answers:
     left: Answers = {}
     for name, (boxes, similarities) in answers.items():
         hits = [_hit(scenes[name], box, float(s), float(s)) for box, s in zip(boxes, similarities, strict=True)]
