@@ -16,18 +16,19 @@ from dataclasses import replace
 from statistics import mean
 
 import torch
+from misses import needed
 from torch import Tensor
 from torchvision.ops import box_iou
 
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
+from personsearch.evaluation.protocols import Rules
 from personsearch.guided import read_queries
 from personsearch.models.igpn import IGPN
 from personsearch.models.runtime import best_device, mixed_precision
 from personsearch.models.weights import load_proposer
 
-FITS = 0.5
-"""Least overlap, as in the rule of evaluation."""
+RULES = Rules()
 
 
 def main() -> None:
@@ -84,8 +85,8 @@ def misses(proposer: IGPN, benchmark: Benchmark) -> dict[str, float | int | None
 
 
 def fits(boxes: Tensor, truth: Tensor) -> bool:
-    """Whether one of boxes [N, 4] is where one of truth [M, 4] is."""
-    return len(boxes) > 0 and bool((box_iou(boxes, truth) >= FITS).any())
+    """Whether one of boxes [N, 4] is where one of truth [M, 4] is, by the rule of evaluation."""
+    return len(boxes) > 0 and bool((box_iou(truth, boxes) >= needed(truth, RULES)[:, None]).any())
 
 
 def rounded(hits: list[bool]) -> float | None:

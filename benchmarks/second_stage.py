@@ -16,13 +16,16 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from compare_variants import print_table, read_results
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -41,8 +44,12 @@ from personsearch.training.recipes import IGPNRecipe, get_recipe
 
 SECOND = ("relation", "local", "score", "delta", "search")
 """The parts that train: all of `IGPN.relate`."""
+EMBEDDING = "relation.prepared."
+"""Of those the one that the IGPN hands over, since it was trained before: it moves as slowly as end to end."""
 ASKED = ("train", "test", "read", "steps", "pairs", "rate", "features", "gallery_size")
 """What figures depend on, beside the IGPN, its seed and the recipe."""
+SLOWER = 64.0
+"""How many times slower it moves: `fresh_factor` of `igpn_rendered`."""
 UNSEEN = 10_000
 """The first step of the pairs that are read: none that the IGPN itself was trained on."""
 
@@ -94,7 +101,7 @@ def main() -> None:
         for file in files.values():
             if file.exists() and json.loads(file.read_text())["asked"] != asked:
                 raise SystemExit(f"{file} was made with other settings: give another OUT")
-        readings = read_pairs(igpn, train, given.read, given.out / f"readings-{seed}-{given.read}.safetensors")
+        readings = read_pairs(igpn, train, given.read, given.out / f"readings-{seed}-{given.read}.safetensors", asked)
         for recipe, file in files.items():
             if not file.exists():
                 figures = run_once(recipe, igpn, seed, readings, benchmark, given, file.with_suffix(""))
@@ -117,8 +124,13 @@ def run_once(
     torch.manual_seed(seed)
     features = given.features or settings.features
     network = build_igpn(replace(settings, features=features, local_relation=recipe.network.local_relation))
-    first = {k: t.float() for k, t in load_file(folder / MODEL_FILE).items() if k.split(".")[0] not in SECOND}
-    network.load_state_dict({**network.state_dict(), **first})
+    handed_over = (EMBEDDING,) if features == settings.features else ()
+    kept = {
+        name: tensor.float()
+        for name, tensor in load_file(folder / MODEL_FILE).items()
+        if name.split(".")[0] not in SECOND or name.startswith(handed_over)
+    }
+    network.load_state_dict({**network.state_dict(), **kept})
     losses = train_second(network, IGPNCriterion(recipe.loss), readings, given.steps, given.pairs, given.rate, seed)
     save_weights(out, network, {"recipe": config["recipe"], "second_stage": name})
     minutes = (time.perf_counter() - start) / 60
@@ -131,8 +143,12 @@ def train_second(
     """AdamW along a cosine, as `igpn_rendered`. Gives the mean losses of the last tenth of the steps."""
     network.train()
     parts = nn.ModuleDict({name: getattr(network, name) for name in SECOND})
-    optimizer = torch.optim.AdamW(parts.parameters(), rate, weight_decay=0.0001, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps, pct_start=0.1, cycle_momentum=False)
+    groups: dict[float, list[nn.Parameter]] = {rate: [], rate / SLOWER: []}
+    for name, parameter in parts.named_parameters():
+        groups[rate / SLOWER if name.startswith(EMBEDDING) else rate].append(parameter)
+    rates = [each for each, parameters in groups.items() if parameters]
+    optimizer = torch.optim.AdamW([{"params": groups[each]} for each in rates], weight_decay=0.0001, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, steps, pct_start=0.1, cycle_momentum=False)
     random = torch.Generator().manual_seed(seed)
     weight = criterion.settings.search_weight
     log: list[dict[str, float]] = []
@@ -168,14 +184,26 @@ def relate(network: IGPN, readings: Readings, chosen: Tensor) -> IGPNOutput:
 
 
 @torch.inference_mode()
-def read_pairs(weights: str, benchmark: Benchmark, steps: int, file: Path) -> Readings:
-    """What a trained IGPN's second stage is given in `steps` steps of its own recipe; kept in `file`."""
-    if not file.exists():
+def read_pairs(
+    weights: str, benchmark: Benchmark, steps: int, file: Path, asked: Mapping[str, object] = MappingProxyType({})
+) -> Readings:
+    """What a trained IGPN's second stage is given in `steps` steps of its own recipe; kept in `file`.
+
+    Exits when the file holds what another IGPN read, or of other scenes.
+    """
+    made_from = {name: str(asked.get(name)) for name in ("igpn", "train")}
+    if file.exists():
+        with safe_open(file, "pt") as held:
+            if held.metadata() != made_from:
+                raise SystemExit(f"{file} was read from {held.metadata()}: give another OUT")
+    else:
         loaded = load_proposer(weights)  # on the CPU, as all that trains here
         recipe = settings_from_dict(IGPNRecipe, loaded.config["recipe"])
         batches = TrainingPairs(benchmark.train, recipe.pairs, recipe.seed)
         rows = [read_batch(loaded.model, batches[UNSEEN + step]) for step in range(steps)]
-        save_file({name: torch.cat([row[name] for row in rows]) for name in rows[0]}, file)
+        part = file.with_suffix(".part")
+        save_file({name: torch.cat([row[name] for row in rows]) for name in rows[0]}, part, made_from)
+        part.replace(file)
     return Readings(**load_file(file))
 
 
