@@ -1,14 +1,14 @@
 """What a further query of a shared gallery costs IGPN.
 
-Run: python benchmarks/many_queries.py MODEL DATA [SCENES [QUERIES]]
+Run: python benchmarks/many_queries.py MODEL DATA [--scenes 100] [--queries 8] [--size 600 1000]
 
-MODEL is an IGPN's folder or "random", DATA a benchmark with queries. Every query is asked in the first SCENES test
-scenes (100), QUERIES times (8), in the ways of the table; seconds are medians over queries, of all scenes together.
+MODEL is an IGPN's folder or "random", DATA a benchmark with queries. The first queries are asked in the first test
+scenes in the ways of the table; seconds are medians over the further queries of a way, of all scenes together.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +20,7 @@ import torch
 
 from personsearch.data.records import Scene
 from personsearch.data.sources import load_benchmark
+from personsearch.data.transforms import SizeSettings
 from personsearch.models.cells import RegionFeatures
 from personsearch.models.igpn import IGPN, QueryCode, SceneCode, build_igpn, cat_queries
 from personsearch.models.runtime import best_device, prepare_for_inference
@@ -70,13 +71,20 @@ def row(text: str, first: float, further: float, base: float) -> None:
 
 
 def main() -> None:
-    name, data, *numbers = sys.argv[1:]
-    count, asked = (int(n) for n in (*numbers, *("100", "8")[len(numbers) :]))
-    if asked < 2:
-        raise SystemExit("a first and a further query are two: give QUERIES of 2 or more")
-    proposer, benchmark = proposer_of(name), load_benchmark(data)
-    scenes, names = benchmark.test[:count], {scene.name: scene for scene in benchmark.test}
-    queries = [proposer.encode_query(names[q.scene].read(), [q.box]) for q in benchmark.queries[:asked]]
+    options = argparse.ArgumentParser()
+    options.add_argument("model")
+    options.add_argument("data")
+    options.add_argument("--scenes", type=int, default=100)
+    options.add_argument("--queries", type=int, default=8)
+    options.add_argument("--size", type=int, nargs=2, metavar=("SHORT", "LONG"))
+    given = options.parse_args()
+    if given.queries < 2:
+        raise SystemExit("a first and a further query are two: give --queries 2 or more")
+    proposer, benchmark = proposer_of(given.model), load_benchmark(given.data)
+    if given.size is not None:
+        proposer.settings = replace(proposer.settings, test_size=SizeSettings(*given.size))
+    scenes, names = benchmark.test[: given.scenes], {scene.name: scene for scene in benchmark.test}
+    queries = [proposer.encode_query(names[q.scene].read(), [q.box]) for q in benchmark.queries[: given.queries]]
     print(f"{len(scenes)} scenes, {len(queries)} queries, {proposer.settings.proposals.after_nms} proposals a scene")
     print(f"{'seconds for all scenes':58} {'first':>8} {'further':>8}")
 
@@ -108,7 +116,7 @@ def main() -> None:
     batch = cat_queries(queries[:TOGETHER])
     together(lambda: [proposer.answer(fresh(code), batch) for code in codes])
     each = together.seconds[0] / len(batch.features)
-    row(f"  and {len(batch.features)} queries at a time", encode.seconds[0] + each, each, base)
+    row(f"  and {len(batch.features)} queries at a time", encode.seconds[0] + together.seconds[0], each, base)
 
     with tempfile.TemporaryDirectory() as folder:
         from_disk(proposer, scenes, queries[:3], Path(folder), base)
