@@ -45,11 +45,9 @@ from personsearch.training.recipes import IGPNRecipe, get_recipe
 SECOND = ("relation", "local", "score", "delta", "search")
 """The parts that train: all of `IGPN.relate`."""
 EMBEDDING = "relation.prepared."
-"""Of those the one that the IGPN hands over, since it was trained before: it moves as slowly as end to end."""
+"""Of those the one that the IGPN hands over, since it was trained before."""
 ASKED = ("train", "test", "read", "steps", "pairs", "rate", "features", "gallery_size")
 """What figures depend on, beside the IGPN, its seed and the recipe."""
-SLOWER = 64.0
-"""How many times slower it moves: `fresh_factor` of `igpn_rendered`."""
 UNSEEN = 10_000
 """The first step of the pairs that are read: none that the IGPN itself was trained on."""
 
@@ -143,12 +141,8 @@ def train_second(
     """AdamW along a cosine, as `igpn_rendered`. Gives the mean losses of the last tenth of the steps."""
     network.train()
     parts = nn.ModuleDict({name: getattr(network, name) for name in SECOND})
-    groups: dict[float, list[nn.Parameter]] = {rate: [], rate / SLOWER: []}
-    for name, parameter in parts.named_parameters():
-        groups[rate / SLOWER if name.startswith(EMBEDDING) else rate].append(parameter)
-    rates = [each for each, parameters in groups.items() if parameters]
-    optimizer = torch.optim.AdamW([{"params": groups[each]} for each in rates], weight_decay=0.0001, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, steps, pct_start=0.1, cycle_momentum=False)
+    optimizer = torch.optim.AdamW(parts.parameters(), rate, weight_decay=0.0001, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, steps, pct_start=0.1, cycle_momentum=False)
     random = torch.Generator().manual_seed(seed)
     weight = criterion.settings.search_weight
     log: list[dict[str, float]] = []

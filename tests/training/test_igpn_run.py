@@ -133,5 +133,5 @@ def test_correlations_have_a_rate_of_their_own(tmp_path: Path) -> None:
             found.setdefault(name.split(".")[0], set()).add(factors[id(parameter)])
     assert found == {
         "stem": {1.0}, "head": {1.0}, "similarity": {3.0}, "regression": {3.0},
-        "relation": {1.0, 5.0}, "local": {5.0}, "score": {5.0}, "delta": {5.0}, "search": {5.0},
+        "relation": {5.0}, "local": {5.0}, "score": {5.0}, "delta": {5.0}, "search": {5.0},
     }  # fmt: skip

@@ -58,13 +58,12 @@ def learning_rate(step: int, settings: OptimizerSettings) -> float:
 _CORRELATION = ("similarity.", "regression.")
 """IGPN's correlation layers, which ImageNet weights lack, too."""
 _FRESH = ("rpn.", "score.", "fit.", "delta.", "relation.", "local.", "search.", "reduce.", "classifiers.")
-"""All else that they lack, in any network or criterion; the embedding is no part of it."""
+"""All else that they lack, in any network or criterion, and the embedding that IGPN compares by, which has to learn
+another thing than it was taught; the embedding of a search network is no part of it."""
 
 
 def _kind(name: str) -> str:
     """Where a parameter starts, by its name."""
-    if "embedding." in name:
-        return "given"
     if any(part in name for part in _CORRELATION):
         return "correlation"
     return "fresh" if any(part in name for part in _FRESH) else "given"
