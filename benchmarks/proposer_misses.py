@@ -28,8 +28,6 @@ from personsearch.models.igpn import IGPN
 from personsearch.models.runtime import best_device, mixed_precision
 from personsearch.models.weights import load_proposer
 
-RULES = Rules()
-
 
 def main() -> None:
     options = argparse.ArgumentParser()
@@ -86,7 +84,7 @@ def misses(proposer: IGPN, benchmark: Benchmark) -> dict[str, float | int | None
 
 def fits(boxes: Tensor, truth: Tensor) -> bool:
     """Whether one of boxes [N, 4] is where one of truth [M, 4] is, by the rule of evaluation."""
-    return len(boxes) > 0 and bool((box_iou(truth, boxes) >= needed(truth, RULES)[:, None]).any())
+    return len(boxes) > 0 and bool((box_iou(truth, boxes) >= needed(truth, Rules())[:, None]).any())
 
 
 def rounded(hits: list[bool]) -> float | None:

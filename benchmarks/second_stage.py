@@ -16,11 +16,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -99,7 +97,7 @@ def main() -> None:
         for file in files.values():
             if file.exists() and json.loads(file.read_text())["asked"] != asked:
                 raise SystemExit(f"{file} was made with other settings: give another OUT")
-        readings = read_pairs(igpn, train, given.read, given.out / f"readings-{seed}-{given.read}.safetensors", asked)
+        readings = read_pairs(igpn, train, given.read, given.out / f"readings-{seed}-{given.read}.safetensors")
         for recipe, file in files.items():
             if not file.exists():
                 figures = run_once(recipe, igpn, seed, readings, benchmark, given, file.with_suffix(""))
@@ -178,14 +176,12 @@ def relate(network: IGPN, readings: Readings, chosen: Tensor) -> IGPNOutput:
 
 
 @torch.inference_mode()
-def read_pairs(
-    weights: str, benchmark: Benchmark, steps: int, file: Path, asked: Mapping[str, object] = MappingProxyType({})
-) -> Readings:
+def read_pairs(weights: str, benchmark: Benchmark, steps: int, file: Path) -> Readings:
     """What a trained IGPN's second stage is given in `steps` steps of its own recipe; kept in `file`.
 
     Exits when the file holds what another IGPN read, or of other scenes.
     """
-    made_from = {name: str(asked.get(name)) for name in ("igpn", "train")}
+    made_from = {"igpn": weights, "scenes": benchmark.name}
     if file.exists():
         with safe_open(file, "pt") as held:
             if held.metadata() != made_from:

@@ -299,7 +299,7 @@ def embed_again(
 
 def _allowed_candidates(found: Candidates, code: SceneCode, scene: Scene, allow: Allow) -> Candidates:
     boxes = found.boxes / code.scale
-    hits = [_hit(scene, box, float(s), float(s)) for box, s in zip(boxes, found.similarities, strict=True)]
+    hits = _proposed(scene, boxes, found.similarities)
     chosen = torch.tensor([allow(hit) for hit in hits], dtype=torch.bool, device=boxes.device)
     return Candidates(found.boxes[chosen], found.similarities[chosen])
 
@@ -307,11 +307,16 @@ def _allowed_candidates(found: Candidates, code: SceneCode, scene: Scene, allow:
 def _allowed(answers: Answers, scenes: Mapping[str, Scene], min_score: float, allow: Allow | None) -> Answers:
     left: Answers = {}
     for name, (boxes, similarities) in answers.items():
-        hits = [_hit(scenes[name], box, float(s), float(s)) for box, s in zip(boxes, similarities, strict=True)]
+        hits = _proposed(scenes[name], boxes, similarities)
         good = [hit.score >= min_score and (allow is None or allow(hit)) for hit in hits]
         chosen = torch.tensor(good, dtype=torch.bool)
         left[name] = (boxes[chosen], similarities[chosen])
     return left
+
+
+def _proposed(scene: Scene, boxes: Tensor, similarities: Tensor) -> list[GalleryHit]:
+    """The proposer's boxes as hits, before anybody else has judged them."""
+    return [_hit(scene, box, float(s), float(s)) for box, s in zip(boxes, similarities, strict=True)]
 
 
 def _ranked(
