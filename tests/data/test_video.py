@@ -79,8 +79,8 @@ def test_a_frame_may_be_drawn_on(steady):
 
 def test_growing_order_decodes_once(steady, monkeypatch):
     opened = []
-    true_open = video._open
-    monkeypatch.setattr(video, "_open", lambda path: opened.append(path) or true_open(path))
+    true_stream = video.VideoStream
+    monkeypatch.setattr(video, "VideoStream", lambda path: opened.append(path) or true_stream(path))
     for index in (2, 5, 5, 11):
         VideoFrame(steady, index).read()
     assert len(opened) == 1

@@ -7,7 +7,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,10 +15,19 @@ from typing import Any
 
 from PIL import Image
 
+from personsearch.data.video_picture import to_picture
+from personsearch.data.video_stream import VideoStream, in_one_line
 from personsearch.errors import SettingError, VideoError
 
-VIDEO_SUFFIXES = frozenset({".avi", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".wmv"})
+# fmt: off
+VIDEO_SUFFIXES = frozenset({
+    ".3g2", ".3gp", ".asf", ".avi", ".dav", ".divx", ".dv", ".f4v", ".flv", ".h264", ".h265", ".hevc",
+    ".m1v", ".m2t", ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpe", ".mpeg",
+    ".mpg", ".mts", ".mxf", ".ogm", ".ogv", ".qt", ".rm", ".rmvb", ".ts", ".vob", ".webm", ".wmv",
+})
+# fmt: on
 _OPEN_VIDEOS = 4  # readers kept open by a thread
+_FINEST_STEP = Fraction(1, 1_000_000)  # seconds; no two frames are closer
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,101 +77,39 @@ def sample_video(path: Path, every: float) -> Iterator[SampledFrame]:
     """
     if not (math.isfinite(every) and every > 0):
         raise SettingError(f"a frame every {every:g} seconds is impossible: give a number above 0")
-    return _sample(path, Fraction(every).limit_denominator(1_000_000))
+    return _sample(path, max(Fraction(every).limit_denominator(1_000_000), _FINEST_STEP))
 
 
 def _sample(path: Path, step: Fraction) -> Iterator[SampledFrame]:
     due = Fraction(0)
-    with _opened(path) as (container, stream):
-        for index, (time, frame) in enumerate(_decode(path, container, stream)):
+    with closing(VideoStream(path)) as video:
+        for index, (time, frame) in enumerate(video.frames()):
             if time >= due:
-                yield SampledFrame(index, float(time), _to_image(frame))
+                yield _sampled(path, index, time, frame)
                 due = step * (math.floor(time / step) + 1)
+
+
+def frame_at(path: Path, seconds: float) -> SampledFrame:
+    """The first frame at or after so many seconds. Raises VideoError when the video ends before."""
+    with closing(VideoStream(path)) as video:
+        for index, (time, frame) in enumerate(video.frames()):
+            if time >= seconds:
+                return _sampled(path, index, time, frame)
+    raise VideoError(f"{path}: ends before {seconds:g} s; give an earlier --at")
+
+
+def _sampled(path: Path, index: int, time: Fraction, frame: Any) -> SampledFrame:
+    with in_one_line(path):
+        return SampledFrame(index, float(time), to_picture(frame))
 
 
 def read_header(path: Path) -> VideoHeader:
     """Size, rate and length of a video; decodes one frame. Raises VideoError when there is none."""
-    with _opened(path) as (container, stream):
-        for _, frame in _decode(path, container, stream):
-            width, height = _to_image(frame).size
-            rate = float(stream.average_rate) if stream.average_rate else None
-            return VideoHeader(width, height, rate, stream.frames or None)
+    with closing(VideoStream(path)) as video:
+        for time, frame in video.frames():
+            width, height = _sampled(path, 0, time, frame).image.size
+            return VideoHeader(width, height, float(video.rate) if video.rate else None, video.promised_frames or None)
     raise VideoError(f"{path} holds no frame that can be decoded: copy it again or leave it out")
-
-
-# ---------------------------------------------------------------------------------------------- decoding
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """(container, video stream), closed at the end."""
-    container, stream = _open(path)
-    try:
-        yield container, stream
-    finally:
-        container.close()
-
-
-def _open(path: Path) -> tuple[Any, Any]:
-    try:
-        import av
-    except ImportError:
-        raise VideoError(f"{path} needs the video extra: pip install 'personsearch[video]'") from None
-    if not path.is_file():
-        raise VideoError(f"{path} does not exist or is not a file: check the path of the video")
-    try:
-        container = av.open(str(path))
-    except (av.error.FFmpegError, OSError):
-        raise VideoError(f"{path} is not a video that can be opened: copy it again or leave it out") from None
-    if not container.streams.video:
-        container.close()
-        raise VideoError(f"{path} holds sound but no pictures: give a video")
-    stream = container.streams.video[0]
-    # One thread: a forked child drops inherited decoders, and must not wait for threads that it lacks.
-    stream.codec_context.thread_count = 1
-    return container, stream
-
-
-def _decode(path: Path, container: Any, stream: Any) -> Iterator[tuple[Fraction, Any]]:
-    """(seconds since the first, frame) of each frame; raises VideoError where the stream breaks or is cut."""
-    from av.error import FFmpegError  # a name of this call, for the end of a program clears modules
-
-    rate = Fraction(stream.average_rate or 25)
-    first: Fraction | None = None
-    time, count = Fraction(0), 0
-    try:
-        for frame in container.decode(stream):
-            stamp = frame.pts * frame.time_base if frame.pts is not None else count / rate
-            first = stamp if first is None else first
-            time, count = stamp - first, count + 1
-            yield time, frame
-    except FFmpegError:
-        raise VideoError(
-            f"{path} is damaged after {count} frames ({float(time):.1f} s): what came before can be used, "
-            "or copy it again"
-        ) from None
-    promised = _promised_seconds(container, stream, rate)
-    missing = promised - (time + 1 / rate)
-    if missing > max(0.5, 0.02 * promised):
-        raise VideoError(
-            f"{path} stops after {count} frames ({float(time):.1f} s) of {promised:.1f} s: "
-            "what came before can be used, or copy it again"
-        )
-
-
-def _promised_seconds(container: Any, stream: Any, rate: Fraction) -> float:
-    """How long the header says the pictures last; 0 where it says nothing."""
-    promises = [float(stream.frames / rate)]
-    if stream.duration is not None:
-        promises.append(float(stream.duration * stream.time_base))
-    elif container.duration is not None and len(container.streams) == 1:  # else it may be that of the sound
-        promises.append(container.duration / 1_000_000)
-    return max(promises)
-
-
-def _to_image(frame: Any) -> Image.Image:
-    image: Image.Image = frame.to_image(threads=1)  # its threads would live as long as the frame, see _open
-    return image.rotate(frame.rotation, expand=True) if frame.rotation else image
 
 
 # ---------------------------------------------------------------------------- one reader a video and thread
@@ -173,8 +120,7 @@ class _SequentialReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.container, stream = _open(path)
-        self.frames = enumerate(_decode(path, self.container, stream))
+        self.frames = enumerate(VideoStream(path).frames())
         self.position = -1  # of the frame decoded last
         self.image: Image.Image | None = None  # that frame, once it was asked for
 
@@ -186,9 +132,9 @@ class _SequentialReader:
 
     def _advance(self, index: int) -> Image.Image:
         self.image = None
-        for self.position, (_, frame) in self.frames:  # noqa: B020
+        for self.position, (time, frame) in self.frames:  # noqa: B020
             if self.position == index:
-                return _to_image(frame)
+                return _sampled(self.path, index, time, frame).image
         raise VideoError(f"{self.path} has no frame {index}: it ends after {self.position + 1} frames")
 
 

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from personsearch.data.pictures import ImageFile
 from personsearch.data.records import Box
-from personsearch.data.video import VIDEO_SUFFIXES, sample_video
-from personsearch.errors import SettingError, VideoError
+from personsearch.data.video import VIDEO_SUFFIXES, frame_at
+from personsearch.errors import SettingError
 from personsearch.geometry.boxes import check_box
 from personsearch.geometry.detections import Detections
 from personsearch.models.runtime import best_device
@@ -72,10 +72,8 @@ def read_scene(path: Path, at: float | None = None) -> tuple[Image.Image, float 
         return ImageFile(path).read(), None
     if at is None or not 0 <= at < math.inf:
         raise SettingError(f"{path}: which moment of the video? give --at SECONDS, 0 or more")
-    for sample in sample_video(path, at or 1.0):
-        if sample.time >= at:
-            return sample.image, sample.time
-    raise VideoError(f"{path}: ends before {at:g} s; give an earlier --at")
+    sample = frame_at(path, at)
+    return sample.image, sample.time
 
 
 def load_searcher(weights: str, device: str | None = None, score_threshold: float = 0.5) -> SceneSearcher:
