@@ -12,12 +12,12 @@ from typing import Any
 
 from personsearch.data.pictures import MAX_PIXELS
 from personsearch.data.video_clock import VideoClock
+from personsearch.data.video_end import missing_end
 from personsearch.errors import VideoError
 
 _MOST_HOLES = 100  # places at which a container cannot be read before the rest is given up
 _LEAP = Fraction(10)  # seconds, in formats whose clock may start anew
 _DAY = Fraction(86_400)
-_PLACEHOLDER = 1 << 30  # frames: what a live recording writes into an AVI's header
 _CODEC = re.compile(rb"vide.{,400}?stsd.{12}([ -~]{4})|vids([ -~]{4})|(V_[A-Z0-9/_]+)", re.DOTALL)
 
 
@@ -56,7 +56,6 @@ class VideoStream:
         with in_one_line(path):
             if not path.is_file():
                 raise VideoError(f"{path} does not exist or is not a file: check the path of the video")
-            self.size = path.stat().st_size
             self.container = av.open(
                 str(path.absolute()),  # a relative name with a colon would be taken for an address
                 metadata_errors="replace",  # nobody reads titles
@@ -76,7 +75,7 @@ class VideoStream:
         self._end = 0.0  # seconds at which the last packet of any stream ends, by its stamp
         self._lost = 0  # packets of the film that cannot be decoded, and holes in the container
         self._first_loss = Fraction(0)
-        self._reason = "it is empty"
+        self._reason = "none is complete"
         self._began = False  # has a picture come that needs no other one?
 
     def close(self) -> None:
@@ -102,6 +101,7 @@ class VideoStream:
     def _packets(self) -> Iterator[Any]:
         from av.error import FFmpegError  # a name of this call, for the end of a program clears modules
 
+        before_hole = -1
         for _ in range(_MOST_HOLES):
             try:
                 for packet in self.container.demux():  # sound, too: its end tells whether the file is whole
@@ -112,7 +112,9 @@ class VideoStream:
                             yield packet
                 return
             except FFmpegError as error:
-                self._lose(error)
+                if self._packets_read > before_hole:  # else it is the same hole
+                    self._lose(_reason(error))
+                before_hole = self._packets_read
 
     def _decode(self, packet: Any) -> list[Any]:
         from av.error import FFmpegError
@@ -122,16 +124,16 @@ class VideoStream:
             frames: list[Any] = self.stream.codec_context.decode(packet)
         except FFmpegError as error:
             if self._began or packet is None:  # a recording may begin in the middle of a group of pictures
-                self._lose(error)
+                self._lose(_reason(error))
             self._reason = _reason(error)
             return []
-        fitting = [frame for frame in frames if frame.width * frame.height <= MAX_PIXELS]
-        for _ in frames[len(fitting) :]:
-            self._lose(ValueError("too large"))
-        return fitting
+        for frame in frames:
+            if frame.width * frame.height > MAX_PIXELS:
+                self._lose(_too_large(frame))
+        return [frame for frame in frames if frame.width * frame.height <= MAX_PIXELS]
 
-    def _lose(self, error: Exception) -> None:
-        self._reason = _reason(error)
+    def _lose(self, reason: str) -> None:
+        self._reason = reason
         self._first_loss = self._first_loss if self._lost else self._clock.time
         self._lost += 1
 
@@ -152,30 +154,13 @@ class VideoStream:
         if self._lost:
             many = "frames" if self._lost > 1 else "frame"
             troubles.append(f"is damaged after {float(self._first_loss):.1f} s ({self._lost} {many} left out)")
-        if (whole := self._cut()) is not None:
-            troubles.append(f"stops after {count} frames ({float(self._clock.time):.1f} s) of {whole:.1f} s")
+        start = (self.container.start_time or 0) / 1_000_000
+        reached = max(self._end, self._end - start, float(self._clock.time)) + float(self._period)
+        of_what = missing_end(self.path, self.container, self.stream, self._packets_read, reached)
+        if of_what is not None:
+            troubles.append(f"stops after {count} frames ({float(self._clock.time):.1f} s) {of_what}")
         if troubles:
             raise VideoError(f"{self.path} {' and '.join(troubles)}: the rest can be used, or copy it again")
-
-    def _cut(self) -> float | None:
-        """How many seconds the file says that it has, where it ends well before them; else None.
-
-        Nothing is guessed: a file that says nothing, as transport streams and live recordings, is whole.
-        """
-        name, period = self.container.format.name, float(self._period)
-        stated = (self.container.duration or 0) / 1_000_000
-        if name.startswith("mov"):  # times are edited here, and the index says where each frame should lie
-            beyond = any(entry.pos + entry.size > self.size for entry in self.stream.index_entries)
-            return stated if beyond else None
-        if name == "avi":
-            frames = self.promised_frames if self.promised_frames < _PLACEHOLDER else 0
-            promised, reached = frames * period, self._packets_read * period
-        elif name.startswith(("matroska", "flv", "asf")):
-            start = (self.container.start_time or 0) / 1_000_000
-            promised, reached = stated, max(self._end, self._end - start, float(self._clock.time)) + period
-        else:
-            return None
-        return promised if promised - reached > max(0.5, 0.02 * promised) else None
 
     def _longest_gap(self) -> Fraction:
         """Seconds between two frames that are believed; a longer step is a leap of the clock."""
@@ -206,14 +191,15 @@ def _film(path: Path, container: Any) -> Any:
     stream = next((one for one in decodable if best is not None and one.index == best.index), decodable[0])
     context = stream.codec_context
     if context.width * context.height > MAX_PIXELS:
-        raise VideoError(
-            f"{path} has {context.width}x{context.height} pixels, and {MAX_PIXELS // 1_000_000} megapixels are the "
-            "limit: make it smaller first"
-        )
+        raise VideoError(f"{path} has {_too_large(context)}: make it smaller first")
     # One thread: a forked child drops inherited decoders, and must not wait for threads that it lacks.
     context.thread_count = 1
     context.options = {"max_pixels": str(2 * MAX_PIXELS)}  # the size may change on the way
     return stream
+
+
+def _too_large(frame: Any) -> str:
+    return f"{frame.width}x{frame.height} pixels, and {MAX_PIXELS // 1_000_000} megapixels are the limit"
 
 
 def _codec_name(path: Path) -> str:
