@@ -13,15 +13,16 @@ _STATED_LENGTH = {  # by the library's name of the format: where its header stat
     "matroska,webm": re.compile(rb"\x15\x49\xa9\x66.{,4096}?\x44\x89(?:\x84|\x88)(?P<value>.{4})", re.DOTALL),
     "flv": re.compile(rb"\x08duration\x00(?P<value>.{8})", re.DOTALL),
 }
+_BEGINNINGS = {"matroska,webm": b"\x1a\x45\xdf\xa3", "flv": b"FLV\x01"}  # of files, which may be joined
 _MEDIA_BOXES = (b"mdat", b"moof")
 
 
-def missing_end(path: Path, container: Any, stream: Any, frames: int, seconds: float) -> str | None:
+def missing_end(path: Path, container: Any, stream: Any, shown: float, seconds: float, place: int) -> str | None:
     """Where the file ends before it should: of how much, in words; else None.
 
-    `frames` were read of the video stream, and the last packet of all streams, sound too, ends at `seconds`:
-    the length that a header states is that of the longest stream. Transport streams and live recordings state
-    none, and are never cut short.
+    The pictures last for `shown` seconds, and the last packet of all streams, sound too, ends at `seconds`: the
+    length that a header states is that of the longest stream. It was read up to byte `place`. Transport streams
+    and live recordings state no length, and are never cut short.
     """
     name, size = container.format.name, path.stat().st_size
     if name.startswith("mov"):  # an edit list may hide frames, so times say nothing; places in the file do
@@ -31,16 +32,19 @@ def missing_end(path: Path, container: Any, stream: Any, frames: int, seconds: f
         stated = _asf_size(path)
         return f"at {size} of {stated} bytes" if stated > size else None
     if name == "avi" and stream.average_rate and stream.frames < _PLACEHOLDER:
-        return _shorter(float(frames / stream.average_rate), float(stream.frames / stream.average_rate))
+        return _shorter(shown, float(stream.frames / stream.average_rate))
+    if name in _BEGINNINGS and _BEGINNINGS[name] in _part(path, place):
+        return "where another recording is joined to it that cannot be read"
     length = _STATED_LENGTH.get(name)
-    if length and (found := length.search(_head(path))) and any(found["value"]):  # else the library guesses one
+    if length and (found := length.search(_part(path, 0))) and any(found["value"]):  # else the library guesses one
         return _shorter(seconds, (container.duration or 0) / 1_000_000)
     return None
 
 
-def _head(path: Path) -> bytes:
+def _part(path: Path, at: int) -> bytes:
     with path.open("rb") as file:
-        return file.read(1 << 16)
+        file.seek(at)
+        return file.read(1 << 18)
 
 
 def _shorter(seconds: float, promised: float) -> str | None:
@@ -65,7 +69,7 @@ def _last_box_end(path: Path) -> int:
 
 def _asf_size(path: Path) -> int:
     """Bytes of the file as its header states them; 0 where it is a broadcast and cannot know."""
-    head = _head(path)
+    head = _part(path, 0)
     at = head.find(_ASF_PROPERTIES)
     if at < 0 or len(head) < at + 92:
         return 0

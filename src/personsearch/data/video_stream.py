@@ -73,6 +73,7 @@ class VideoStream:
         self._clock = VideoClock(self._period, self._longest_gap())
         self._packets_read = 0
         self._end = 0.0  # seconds at which the last packet of any stream ends, by its stamp
+        self._place = 0  # in the file, behind the last packet
         self._lost = 0  # packets of the film that cannot be decoded, and holes in the container
         self._first_loss = Fraction(0)
         self._reason = "none is complete"
@@ -105,7 +106,7 @@ class VideoStream:
         for _ in range(_MOST_HOLES):
             try:
                 for packet in self.container.demux():  # sound, too: its end tells whether the file is whole
-                    self._note_end(packet)
+                    self._note(packet)
                     if packet.stream_index == self.stream.index and (packet.size or packet.dts is not None):
                         self._packets_read += 1
                         if packet.size:  # else the frame before is shown on
@@ -137,7 +138,8 @@ class VideoStream:
         self._first_loss = self._first_loss if self._lost else self._clock.time
         self._lost += 1
 
-    def _note_end(self, packet: Any) -> None:
+    def _note(self, packet: Any) -> None:
+        self._place = max(self._place, (packet.pos or 0) + packet.size)
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is not None and packet.time_base:
             self._end = max(self._end, float((stamp + (packet.duration or 0)) * packet.time_base))
@@ -154,9 +156,10 @@ class VideoStream:
         if self._lost:
             many = "frames" if self._lost > 1 else "frame"
             troubles.append(f"is damaged after {float(self._first_loss):.1f} s ({self._lost} {many} left out)")
+        shown = float(max(self._clock.time + self._period, self._packets_read * self._period))
         start = (self.container.start_time or 0) / 1_000_000
-        reached = max(self._end, self._end - start, float(self._clock.time)) + float(self._period)
-        of_what = missing_end(self.path, self.container, self.stream, self._packets_read, reached)
+        seconds = max(shown, self._end + float(self._period), self._end + float(self._period) - start)
+        of_what = missing_end(self.path, self.container, self.stream, shown, seconds, self._place)
         if of_what is not None:
             troubles.append(f"stops after {count} frames ({float(self._clock.time):.1f} s) {of_what}")
         if troubles:
