@@ -248,6 +248,20 @@ def test_a_recording_that_begins_between_key_frames_is_whole(tmp_path):
     assert trouble is None
 
 
+def test_what_cannot_be_decoded_before_the_first_key_frame_is_no_damage(tmp_path):
+    whole = film(tmp_path / "whole.mkv", 50, gop=12)
+    late = tmp_path / "late.mkv"
+    with av.open(str(whole)) as source, av.open(str(late), "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for index, packet in enumerate(source.demux()):
+            if packet.size and index >= 5:
+                packet.stream = stream
+                target.mux(packet)
+    path = overwritten(late, packets(late)[:7], tmp_path / "switched-on.mkv")
+    samples, trouble = sampled(path)
+    assert (len(samples), trouble) == (38, None)
+
+
 # ---------------------------------------------------------------------------------------- stamps
 
 
@@ -361,6 +375,14 @@ def test_a_live_recording_states_no_length(tmp_path, name, sound):
     codec = {"a.flv": "flv", "a.ts": "mpeg2video"}.get(name, "mpeg4")
     path = film(tmp_path / name, 100, format=format, live=True, sound=sound, codec=codec)
     assert sampled(path)[1] is None
+
+
+def test_a_length_of_zero_is_none(tmp_path):
+    path = film(tmp_path / "a.mkv", 100, sound=6)
+    content = path.read_bytes()
+    at = content.index(b"\x44\x89\x88") + 3  # the header's length, a double
+    path.write_bytes(content[:at] + bytes(8) + content[at + 8 :])
+    assert sampled(path)[1] is None  # whatever the library estimates
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
