@@ -35,6 +35,8 @@ def film(path, frames=50, rate=25, *, codec="mpeg4", size=(64, 48), sound=0.0, f
         (stream.width, stream.height), stream.gop_size = size, gop
         stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
         stream.bit_rate = 4_000_000
+        if codec in ("mpeg4", "mpeg2video"):
+            stream.options = {"sc_threshold": str(10**9)}  # key frames by `gop` alone
         container.metadata.update(more.get("metadata") or {})
         packets = []
         for index in range(frames):
@@ -188,7 +190,7 @@ def test_a_name_that_looks_like_an_address(tmp_path, monkeypatch):
     assert len(sampled(path)[0]) == 5
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(5))
 def test_mutated_films_give_frames_or_one_line(tmp_path, seed):
     draw = random.Random(seed)
     kinds = {
@@ -207,7 +209,8 @@ def test_mutated_films_give_frames_or_one_line(tmp_path, seed):
             content[draw.randrange(draw.choice([len(content), 1500]))] = draw.randrange(256)
         path.write_bytes(content[: draw.choice([len(content), draw.randrange(len(content))])])
         samples, trouble = sampled(path)
-        assert indices(samples) == list(range(len(samples)))
+        times = [sample.time for sample in samples]
+        assert times == sorted(set(times))
         assert trouble is None or (str(path) in trouble and "\n" not in trouble)
 
 
@@ -257,6 +260,8 @@ def test_what_cannot_be_decoded_before_the_first_key_frame_is_no_damage(tmp_path
             if packet.size and index >= 5:
                 packet.stream = stream
                 target.mux(packet)
+    with av.open(str(late)) as container:
+        assert [packet.is_keyframe for packet in container.demux(video=0)][:8] == [False] * 7 + [True]
     path = overwritten(late, packets(late)[:7], tmp_path / "switched-on.mkv")
     samples, trouble = sampled(path)
     assert (len(samples), trouble) == (38, None)
