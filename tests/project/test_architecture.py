@@ -11,9 +11,10 @@ import personsearch
 
 ROOT = Path(personsearch.__file__).parent
 
-# what each part may import, beside itself; `errors`, `settings` and the package's version are everybody's
+# what each part may import, beside itself; `errors`, `files`, `settings` and the package's version are everybody's
 ALLOWED = {
     "errors": set(),
+    "files": set(),
     "settings": set(),
     "progress": set(),
     "geometry": set(),
@@ -41,7 +42,7 @@ ALLOWED = {
         *("methods", "experiment", "report", "describe", "demo", "console"),
     },
 }
-EVERYBODYS = {"errors", "progress", "settings", ""}
+EVERYBODYS = {"errors", "files", "progress", "settings", ""}
 
 
 def _part(module: str) -> str:
