@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +77,23 @@ def read_json_lines(path: Path) -> list[Any]:
         with suppress(ValueError, RecursionError):
             values.append(json.loads(line))
     return values
+
+
+def write_json_lines(path: Path, values: Iterable[Any]) -> None:
+    """Writes a file with one JSON value a line, whole or not at all. Raises OSError."""
+    write_whole(path, "".join(json.dumps(value) + "\n" for value in values))
+
+
+def append_json_line(path: Path, value: Any) -> None:
+    """Adds a line, whole or not at all. Raises OSError, which names `path`."""
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(value) + "\n")
+    except OSError as error:
+        with suppress(OSError):
+            os.truncate(path, size)
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def check_file(path: Path) -> None:

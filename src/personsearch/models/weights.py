@@ -57,7 +57,7 @@ def save_weights(folder: Path, network: Trainable, facts: Mapping[str, Any]) -> 
 
     Raises OSError, and WeightsError for weights that are not finite in float16; the folder then holds what it held.
     """
-    tensors = {k: t.detach().half().contiguous().cpu() for k, t in network.state_dict().items()}
+    tensors = {k: halved(t.detach()).contiguous().cpu() for k, t in network.state_dict().items()}
     odd = first_not_finite(tensors)
     if odd is not None:
         raise WeightsError(f"{folder}: not written, for {odd} has numbers that are not finite; train with a lower rate")
@@ -79,6 +79,11 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
                 raise
             code = int(number[1])
             raise OSError(code, os.strerror(code), str(part)) from None
+
+
+def halved(tensor: Tensor) -> Tensor:
+    """As weights are stored: in float16, counts as they are."""
+    return tensor.half() if tensor.is_floating_point() else tensor
 
 
 def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
