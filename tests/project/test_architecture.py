@@ -34,12 +34,13 @@ ALLOWED = {
     "report": {"geometry", "data", "search", "evaluation", "experiment"},
     "demo": {"geometry", "data", "models", "search", "evaluation", "console"},
     "console": {"search"},
-    "cli_data": {"data", "synthesis", "console"},
-    "cli_models": {"data", "methods", "experiment", "judge", "report", "describe", "training", "console"},
+    "options": {"models"},
+    "cli_data": {"data", "synthesis", "console", "options"},
+    "cli_models": {"data", "methods", "experiment", "judge", "report", "describe", "training", "console", "options"},
     "cli": {
         *("cli_data", "cli_models"),
         *("geometry", "data", "synthesis", "models", "losses", "training", "search", "evaluation"),
-        *("methods", "experiment", "report", "describe", "demo", "console"),
+        *("methods", "experiment", "report", "describe", "demo", "console", "options"),
     },
 }
 EVERYBODYS = {"errors", "files", "progress", "settings", ""}
