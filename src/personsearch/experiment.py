@@ -28,7 +28,7 @@ from personsearch.geometry.detections import Detections
 from personsearch.methods import Backbone, check_method, prepare
 from personsearch.models.binet import InstanceReader
 from personsearch.models.reid import embedding_dim
-from personsearch.models.runtime import checked_device, keep_memory, prepare_for_inference
+from personsearch.models.runtime import checked_device, prepare_for_inference
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
 from personsearch.models.weights import Trainable, load_weights, save_weights
 from personsearch.progress import Progress, quiet
@@ -62,10 +62,9 @@ def train(
 ) -> Path:
     """Trains a recipe on a benchmark in the run's folder `out`, which it returns.
 
-    The folder holds loadable weights from the first checkpoint on, log.jsonl, and losses.png at the end. With
-    `evaluate_on`, a benchmark, each checkpoint is evaluated there, into evaluations.jsonl. Started by torchrun, the
-    processes divide the scenes of each step, and the first one writes. A re-id network also trains on the boxes that
-    `detector`, weights, finds in the training scenes: detected.jsonl keeps them, and `progress` shows how far it is.
+    The folder holds loadable weights from the first checkpoint on, log.jsonl, and at last losses.png; with a benchmark
+    `evaluate_on` also each checkpoint's figures: evaluations.jsonl. Started by torchrun, processes divide the scenes of
+    each step, and the first one writes. A re-id network also sees boxes that `detector` finds: detected.jsonl.
 
     `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
     the embedding from, "random", or `Whole` weights to train further. `on_step` hears the steps done and the
@@ -74,17 +73,14 @@ def train(
     chosen = change_settings(get_recipe(recipe), settings)
     _refuse_early(chosen, out, resume, detector)
     benchmark = load_training(data)
-    judged = None if evaluate_on is None else load_judged(chosen, evaluate_on)
+    judged = load_judged(chosen, evaluate_on)
     with joined(device := checked_device(device)) as share:
         torch.manual_seed(chosen.seed)
-        found = None if detector is None else load_weights(detector, device)
-        find = dict if found is None else partial(find_people, benchmark, found, out / DETECTED, progress)
+        find, found_by = _finder(detector, benchmark, device, out / DETECTED, progress)
         made = prepare(chosen, benchmark, backbone, share, device, find)
-        stored = describe_run(made.recipe, benchmark, None if found is None else found.fingerprint)
+        stored = describe_run(made.recipe, benchmark, found_by)
         stored |= compare_with_begun(out, stored, made.recipe, settings)
-        keep_memory()
         made.start()
-        out.mkdir(parents=True, exist_ok=True)
         Training(made.model, made.criterion, made.batches, chosen.optimizer, stored).run(
             out,
             resume=resume,
@@ -110,6 +106,16 @@ def _refuse_early(recipe: AnyRecipe, out: Path, resume: bool, detector: str | No
     check_folder(out)
 
 
+def _finder(
+    detector: str | None, benchmark: Benchmark, device: str, cache: Path, progress: Progress
+) -> tuple[Callable[[], dict[str, Tensor]], str | None]:
+    """What finds people in the training scenes when it is called, and the fingerprint of who finds them."""
+    if detector is None:
+        return dict, None
+    loaded = load_weights(detector, device)
+    return partial(find_people, benchmark, loaded, cache, progress), loaded.fingerprint
+
+
 def load_training(spec: str) -> Benchmark:
     """A benchmark to train on. Raises DataError."""
     benchmark = load_benchmark(spec)
@@ -118,8 +124,11 @@ def load_training(spec: str) -> Benchmark:
     return benchmark
 
 
-def load_judged(recipe: AnyRecipe, spec: str) -> Benchmark:
-    """What checkpoints are evaluated on. Raises SettingError for what cannot be, DataError without queries."""
+def load_judged(recipe: AnyRecipe, spec: str | None) -> Benchmark | None:
+    """What checkpoints are evaluated on, if on anything. Raises SettingError for what cannot be, DataError without
+    queries."""
+    if spec is None:
+        return None
     if not isinstance(recipe, Recipe):
         raise SettingError(f"{recipe.name} needs other weights beside it to be evaluated: leave evaluate_on out")
     benchmark = load_benchmark(spec)

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from personsearch.data.batches import Batch
 from personsearch.errors import PersonSearchError, SettingError
-from personsearch.models.runtime import mixed_precision
+from personsearch.models.runtime import keep_memory, mixed_precision
 from personsearch.models.search_network import Targets
 from personsearch.training.checkpoints import broken_part, load_checkpoint, read_facts, save_checkpoint
 from personsearch.training.logs import StepLog
@@ -124,6 +124,8 @@ class Training:
         Raises PersonSearchError where the run diverges; files then hold the last good state. Raises OSError.
         """
         start = self._resume(out) if resume else 0
+        out.mkdir(parents=True, exist_ok=True)
+        keep_memory()
         log = StepLog(out / LOG, start) if is_first() else None
         with stop_requests() as asked:
             for step, batch in self._from(start, workers):
