@@ -101,9 +101,9 @@ def _refuse_early(recipe: AnyRecipe, out: Path, resume: bool, detector: str | No
     check_drawing()
     if detector is not None and recipe.method != "reid":
         raise SettingError(f"{recipe.name} finds people itself: leave the detector out")
+    check_folder(out)
     if (out / CHECKPOINT).exists() and not resume:
         raise SettingError(f"{out} holds a run already: go on with --resume, or give another --out")
-    check_folder(out)
 
 
 def _finder(

@@ -93,7 +93,7 @@ def append_json_line(path: Path, value: Any) -> None:
     except OSError as error:
         with suppress(OSError):
             os.truncate(path, size)
-        raise OSError(error.errno, error.strerror, str(path)) from None
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
 
 
 def check_file(path: Path) -> None:

@@ -11,7 +11,7 @@ from personsearch.errors import SettingError
 from personsearch.settings import Range
 
 
-def within(low: float, high: float = Range.high, *, above: bool = False) -> Callable[..., Any]:
+def within(low: float, high: float = 10**9, *, above: bool = False) -> Callable[..., Any]:
     """A callback for options: SettingError for numbers outside, NaN and infinities among them. See `Range`."""
     allowed = Range(low, high, above)
 

@@ -22,7 +22,7 @@ class Range:
     """The finite numbers from `low` to `high`, both included; without `low` itself when `above`."""
 
     low: float = 0
-    high: float = 10**9
+    high: float = 1e38
     above: bool = False
 
     def __contains__(self, value: float) -> bool:
@@ -36,7 +36,7 @@ class Range:
 
 MayBeEmpty = object()
 """Marks a list that may have no entries."""
-Count = Annotated[int, Range(1)]
+Count = Annotated[int, Range(1, 10**9)]
 Side = Annotated[int, Range(1, 20_000)]
 """Pixels of a picture that a network sees."""
 Part = Annotated[float, Range(0, 1)]
@@ -107,7 +107,7 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         if len(inner) == len(value):
             return tuple(_converted(name, v, h) for v, h in zip(value, inner, strict=True))
     if hint in (int, float) and type(value) in (int, hint):
-        (allowed,) = marks or (Range(),)
+        (allowed,) = marks or (Range(0, 10**9) if hint is int else Range(),)
         if value not in allowed:
             raise SettingError(f"{name} {value} is impossible: give {allowed}")
         return hint(value)
