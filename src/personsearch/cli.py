@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,8 +18,23 @@ import typer
 from typer.core import TyperGroup
 
 from personsearch import __version__, cli_data, cli_models
-from personsearch.console import bar, complain, print_hits, print_json, progress_of, refuse_overwriting
+from personsearch.console import (
+    bar,
+    complain,
+    drop_unwritten,
+    lacks_memory,
+    line_of,
+    prepare_streams,
+    print_hits,
+    print_json,
+    progress_of,
+    refuse_overwriting,
+    say,
+    told_on_stop,
+)
 from personsearch.errors import PersonSearchError, SettingError
+from personsearch.files import check_folder, check_picture_name, save_picture, write_whole
+from personsearch.options import Device, Force, Json, within
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -37,22 +53,32 @@ MOST_ON_A_SHEET = 60
 class _Group(TyperGroup):
     """Turns what goes wrong into one line and an exit code, for every command."""
 
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        prepare_streams()
+        return super().main(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except PersonSearchError as error:
             _fail(str(error), error.exit_code)
-        except KeyboardInterrupt:
-            _fail("stopped; what was written is kept, and the same command goes on from there", 130)
+        except KeyboardInterrupt as stop:
+            _fail(str(stop) or "stopped", 130)
         except BrokenPipeError:  # the reader of a pipe has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except OSError as error:
-            _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", 1)
+            drop_unwritten()
+            _fail(line_of(error), 1)
+        except (MemoryError, RuntimeError) as error:
+            line = lacks_memory(error)
+            if line is None:
+                raise
+            _fail(line, 1)
 
 
 def _fail(line: str, code: int) -> None:
-    typer.echo(f"error: {line}", err=True)
+    say(f"error: {line}", err=True)
     raise typer.Exit(code)
 
 
@@ -65,10 +91,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-Device = Annotated[str | None, typer.Option(help="cpu or cuda; by default cuda where there is one.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
-At = Annotated[float | None, typer.Option(help="Seconds into the video, where IMAGE is a video.")]
+At = Annotated[float | None, typer.Option(callback=within(0), help="Seconds into the video, where IMAGE is a video.")]
+Score = within(0, 1)
 
 
 @app.callback(invoke_without_command=True)
@@ -94,6 +118,7 @@ def demo(
     from personsearch.demo import print_demo, run_demo
     from personsearch.search.searchers import load_searcher
 
+    check_folder(out)
     with bar("indexing the sample") as tell:
         results = run_demo(out, load_searcher(model), progress=tell)
     if as_json:
@@ -107,8 +132,12 @@ def index(
     sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Pictures, videos, and folders of them.")],
     gallery: Annotated[Path, typer.Option(help="Folder of the gallery; made if it is not there.")],
     model: Annotated[str | None, typer.Option(help="Weights; by default the gallery's.")] = None,
-    every: Annotated[float, typer.Option(help="Seconds between the frames taken from a video.")] = 1.0,
-    min_score: Annotated[float | None, typer.Option(help="Least confidence, for a new gallery (0.5).")] = None,
+    every: Annotated[
+        float, typer.Option(callback=within(0, above=True), help="Seconds between frames of a video.")
+    ] = 1.0,
+    min_score: Annotated[
+        float | None, typer.Option(callback=Score, help="Least confidence, for a new gallery (0.5).")
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first broken file.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Make the gallery anew.")] = False,
     device: Device = None,
@@ -122,18 +151,19 @@ def index(
 
     files = find_files(sources)
     held, searcher = _open_for_index(gallery, model, min_score, force, device)
-    with held, bar("indexing") as tell:
+    again = f"the same command{' without --force' if force else ''} goes on from there"
+    with told_on_stop(f"what was indexed is kept, and {again}"), held, bar("indexing") as tell:
         report = index_sources(held, searcher, files, every=every, strict=strict, progress=tell, complain=complain)
         totals = {"scenes": len(held), "people": held.people}
     if as_json:
         print_json({"gallery": str(gallery), "added": vars(report), "total": totals})
     else:
-        typer.echo(
+        say(
             f"{gallery}: {report.scenes} scenes with {report.people} people added, {report.skipped} files were in "
             f"already; {totals['people']} people in {totals['scenes']} scenes now"
         )
     if report.failures:
-        typer.echo(f"error: {len(report.failures)} of {len(files)} files could not be read in full", err=True)
+        say(f"error: {len(report.failures)} of {len(files)} files could not be read in full", err=True)
         raise typer.Exit(1)
 
 
@@ -143,16 +173,24 @@ def search(
     image: Annotated[Path, typer.Option(help="Picture, or video, that shows the person.")],
     box: Annotated[tuple[float, float, float, float], typer.Option(help="X1 Y1 X2 Y2 around the person, in pixels.")],
     at: At = None,
-    top: Annotated[int, typer.Option(min=1, help="How many answers.")] = 10,
-    min_score: Annotated[float, typer.Option(help="Least confidence of the detector.")] = 0.0,
-    min_gap: Annotated[float, typer.Option(help="Least seconds between two answers of one video.")] = 0.0,
+    top: Annotated[int, typer.Option(callback=within(1, 10**6), help="How many answers.")] = 10,
+    min_score: Annotated[float, typer.Option(callback=Score, help="Least confidence of the detector.")] = 0.0,
+    min_gap: Annotated[
+        float, typer.Option(callback=within(0), help="Least seconds between two answers of one video.")
+    ] = 0.0,
     include_own: Annotated[bool, typer.Option("--include-own", help="Answer from IMAGE itself, too.")] = False,
     model: Annotated[str | None, typer.Option(help="Weights; by default the gallery's.")] = None,
     proposer: Annotated[str | None, typer.Option(help="IGPN weights: ask every scene for the person anew.")] = None,
     reid: Annotated[str | None, typer.Option(help="Re-id weights that rank what --proposer leaves.")] = None,
-    keep: Annotated[int | None, typer.Option(min=1, help="How many proposals go on to --reid (100).")] = None,
-    candidates: Annotated[int | None, typer.Option(min=1, help="Of --proposer: how many are compared (all).")] = None,
-    codes_gb: Annotated[float, typer.Option(min=0, help="Disk for scenes as --proposer reads them.")] = 0.0,
+    keep: Annotated[
+        int | None, typer.Option(callback=within(1), help="How many proposals go on to --reid (100).")
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option(callback=within(1), help="Of --proposer: how many are compared (all).")
+    ] = None,
+    codes_gb: Annotated[
+        float, typer.Option(callback=within(0, 10**6), help="Disk for scenes as --proposer reads them.")
+    ] = 0.0,
     device: Device = None,
     out: Annotated[Path | None, typer.Option(help="Folder for sheet.jpg and results.json.")] = None,
     force: Force = False,
@@ -182,13 +220,13 @@ def search(
         "gallery": str(gallery),
         "hits": [{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(hits, 1)],
     }
-    if out is not None:
-        notes = [_moment(image, moment), "box " + " ".join(f"{v:.0f}" for v in inside), f"asked: {asked}"]
-        _write_answer(out, picture, inside, hits, notes, results)
     if as_json:
         print_json(results)
     else:
         print_hits(hits)
+    if out is not None:
+        notes = [_moment(image, moment), "box " + " ".join(f"{v:.0f}" for v in inside), f"asked: {asked}"]
+        _write_answer(out, picture, inside, hits, notes, results)
 
 
 @app.command()
@@ -196,7 +234,7 @@ def detect(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="Picture, or video.")],
     at: At = None,
     model: Annotated[str, typer.Option(help="Weights.")] = DEFAULT_MODEL,
-    min_score: Annotated[float, typer.Option(help="Least confidence.")] = 0.5,
+    min_score: Annotated[float, typer.Option(callback=Score, help="Least confidence.")] = 0.5,
     device: Device = None,
     out: Annotated[Path | None, typer.Option(help="Save the picture with numbered boxes here.")] = None,
     force: Force = False,
@@ -209,21 +247,24 @@ def detect(
     from personsearch.search.drawing import draw_scene
     from personsearch.search.searchers import load_searcher, read_scene
 
-    refuse_overwriting([] if out is None else [out], force)
+    if out is not None:
+        refuse_overwriting([out], force)
+        check_picture_name(out)
     picture, moment = read_scene(image, at)
     found = load_searcher(model, device, min_score).encode_scene(picture)
     people = sorted(zip(found.boxes.tolist(), found.scores.tolist(), strict=True))
-    if out is not None:
-        numbers = [str(n) for n in range(1, len(people) + 1)]
-        draw_scene(picture, [box for box, _ in people], numbers).save(out)
     if as_json:
         listed = [{"box": [round(v, 2) for v in box], "score": round(score, 5)} for box, score in people]
         print_json({"source": str(image), "time": moment, "people": listed})
     elif not people:
-        typer.echo("nobody was found; a lower --min-score finds more")
+        say("nobody was found" + ("; a lower --min-score may find somebody" if min_score else ""))
     else:
         for number, (box, score) in enumerate(people, 1):
-            typer.echo(f"{number:3}  score {score:.2f}  --box {' '.join(f'{v:.0f}' for v in box)}")
+            say(f"{number:3}  score {score:.2f}  --box {' '.join(f'{v:.0f}' for v in box)}")
+    if out is not None:
+        numbers = [str(n) for n in range(1, len(people) + 1)]
+        out.parent.mkdir(parents=True, exist_ok=True)
+        save_picture(draw_scene(picture, [box for box, _ in people], numbers), out)
 
 
 # -------------------------------------------------------------------- making and judging models
@@ -292,9 +333,9 @@ def _write_answer(
     from personsearch.search.drawing import contact_sheet
 
     out.mkdir(parents=True, exist_ok=True)
-    contact_sheet(picture, box, hits[:MOST_ON_A_SHEET], notes=notes).save(out / "sheet.jpg", quality=90)
-    (out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    typer.echo(f"written: {out / 'sheet.jpg'} {out / 'results.json'}", err=True)
+    save_picture(contact_sheet(picture, box, hits[:MOST_ON_A_SHEET], notes=notes), out / "sheet.jpg", quality=90)
+    write_whole(out / "results.json", json.dumps(results, indent=2) + "\n")
+    say(f"written: {out / 'sheet.jpg'} {out / 'results.json'}", err=True)
 
 
 def _by_embedding(held: Gallery, model: str | None, device: str | None) -> tuple[str, Callable[..., list[GalleryHit]]]:
@@ -354,7 +395,22 @@ def _moment(image: Path, moment: float | None) -> str:
 
 
 def main() -> None:
-    app()
+    """The command; a fault of the program itself is one line, too, and exit code 70."""
+    try:
+        app()
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a panic in native code is no Exception
+        if os.environ.get(_SHOW):
+            raise
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {str(error)[:200]}, {Path(where.filename).name} line {where.lineno}"
+        say(f"error: a fault of personsearch itself ({what}): please report it, with what {_SHOW}=1 shows", err=True)
+        sys.exit(70)
+
+
+_SHOW = "PERSONSEARCH_TRACEBACK"
+"""Set in the environment, it shows where a fault of the program is."""
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from typing import Annotated
 
 import typer
 
-from personsearch.console import bar, print_json
+from personsearch.console import bar, print_json, say, told_on_stop
 from personsearch.errors import DataError, SettingError
+from personsearch.options import Json, within
 
 LAYOUTS = ("coco", "cuhk-sysu", "prw")
 """What `synthesize` can write."""
@@ -21,16 +22,22 @@ data = typer.Typer(
 
 def synthesize(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder of the new benchmark.")],
-    identities: Annotated[int, typer.Option(min=1, help="How many different people.")],
-    scenes: Annotated[int, typer.Option(min=1, help="How many pictures.")],
-    seed: Annotated[int, typer.Option(help="Another seed, other people and places.")] = 0,
+    identities: Annotated[int, typer.Option(callback=within(2, 10**6), help="How many different people.")],
+    scenes: Annotated[int, typer.Option(callback=within(1, 10**6), help="How many pictures.")],
+    seed: Annotated[int, typer.Option(callback=within(0, 2**31), help="Another seed, other people and places.")] = 0,
     layout: Annotated[str, typer.Option(help="coco, or cuhk-sysu or prw beside it.")] = "coco",
-    test_identities: Annotated[int | None, typer.Option(min=0, help="Of them for testing; one in five.")] = None,
-    test_scenes: Annotated[int | None, typer.Option(min=0, help="Pictures for testing; one in five.")] = None,
-    width: Annotated[int, typer.Option(min=64, help="Of a picture, in pixels.")] = 1000,
-    height: Annotated[int, typer.Option(min=64, help="Of a picture, in pixels.")] = 600,
-    home: Annotated[float, typer.Option(min=0, max=1, help="Part of training sights at the person's own place.")] = 0.0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core.")] = None,
+    test_identities: Annotated[
+        int | None, typer.Option(callback=within(0, 10**6), help="Of them for testing; one in five.")
+    ] = None,
+    test_scenes: Annotated[
+        int | None, typer.Option(callback=within(0, 10**6), help="Pictures for testing; one in five.")
+    ] = None,
+    width: Annotated[int, typer.Option(callback=within(96, 4096), help="Of a picture, in pixels.")] = 1000,
+    height: Annotated[int, typer.Option(callback=within(64, 4096), help="Of a picture, in pixels.")] = 600,
+    home: Annotated[
+        float, typer.Option(callback=within(0, 1), help="Part of training sights at the person's own place.")
+    ] = 0.0,
+    workers: Annotated[int | None, typer.Option(callback=within(1), help="Processes; by default one a core.")] = None,
 ) -> None:
     """Render people in places: a benchmark in COCO style. The same command goes on after a stop.
 
@@ -43,21 +50,22 @@ def synthesize(
     if layout not in LAYOUTS:
         raise SettingError(f"--layout {layout}: choose one of {', '.join(LAYOUTS)}")
     folder = out if layout == "coco" else out / "coco"
-    render(
-        folder,
-        identities=identities,
-        scenes=scenes,
-        seed=seed,
-        test_identities=test_identities,
-        test_scenes=test_scenes,
-        width=width,
-        height=height,
-        home=home,
-        workers=workers,
-    )
-    if layout != "coco":
-        _convert(folder, layout, out)
-    typer.echo(f"{out}: {scenes} scenes; train on them or evaluate with --data {layout}:{out}")
+    with told_on_stop("what was rendered is kept, and the same command goes on from there"):
+        render(
+            folder,
+            identities=identities,
+            scenes=scenes,
+            seed=seed,
+            test_identities=test_identities,
+            test_scenes=test_scenes,
+            width=width,
+            height=height,
+            home=home,
+            workers=workers,
+        )
+        if layout != "coco":
+            _convert(folder, layout, out)
+    say(f"{out}: {scenes} scenes; train on them or evaluate with --data {layout}:{out}")
 
 
 def _convert(coco: Path, layout: str, out: Path) -> None:
@@ -72,7 +80,7 @@ def _convert(coco: Path, layout: str, out: Path) -> None:
 @data.command()
 def check(
     spec: Annotated[str, typer.Argument(metavar="SPEC", help="LAYOUT:DIR: coco, cuhk-sysu, prw, mot or crops.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Name every missing or damaged file of a benchmark, and print its counts beside the published ones.
 
@@ -93,10 +101,10 @@ def check(
     else:
         for name, value in report.counts.items():
             published = f"   published: {report.published[name]:,}" if report.published else ""
-            typer.echo(f"{name:20} {value:>7,}{published}")
+            say(f"{name:20} {value:>7,}{published}")
         for line in report.remarks:
-            typer.echo(f"remark: {line}")
+            say(f"remark: {line}")
         for line in report.problems:
-            typer.echo(f"problem: {line}")
+            say(f"problem: {line}")
     if report.problems:
         raise DataError(f"{spec} has {len(report.problems)} problems: copy the files that they name again")

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from personsearch.console import bar, flat, print_json, progress_of, refuse_overwriting
-from personsearch.errors import SettingError
+from personsearch.console import bar, flat, line_of, print_json, progress_of, refuse_overwriting, say
+from personsearch.errors import PersonSearchError, SettingError
+from personsearch.files import check_folder, write_whole
+from personsearch.options import Device, Force, Json, within
 
 WORST = 10
 """How many queries `evaluate --worst` draws."""
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of shipped weights, or a folder with weights.")]
 Data = Annotated[str, typer.Option(help="LAYOUT:DIR, with layout coco, cuhk-sysu, prw, mot or crops.")]
-Device = Annotated[str | None, typer.Option(help="cpu or cuda; by default cuda where there is one.")]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 
 def train(
@@ -31,10 +33,10 @@ def train(
     start: Annotated[str | None, typer.Option(help="Weights to train further, by name or folder.")] = None,
     evaluate_on: Annotated[str | None, typer.Option(help="LAYOUT:DIR to evaluate each checkpoint on.")] = None,
     detector: Annotated[str | None, typer.Option(help="Of a re-id network: weights whose boxes train it, too.")] = None,
-    checkpoint_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.")] = 200,
+    checkpoint_every: Annotated[int, typer.Option(callback=within(1), help="Steps between checkpoints.")] = 200,
     device: Device = None,
 ) -> None:
-    """Train a recipe; the run's folder is then a model for `index` and `evaluate`.
+    """Train a recipe; the run's folder is then a model for `index` and `evaluate`. Ctrl-C keeps what was done.
 
     Example: personsearch train binet_rendered --data coco:rendered --out runs/a --set optimizer.steps=500
     """
@@ -43,7 +45,7 @@ def train(
 
     if start is not None and backbone is not None:
         raise SettingError("--start brings a backbone with it: leave --backbone out")
-    with bar("training") as tell:
+    with _said_how_to_go_on(out), bar("training") as tell:
         run(
             recipe,
             data,
@@ -58,7 +60,22 @@ def train(
             device=device,
             on_step=lambda step, total: tell(step, total, f"step {step}"),
         )
-    typer.echo(f"{out}: trained; evaluate it: personsearch evaluate {out} --data LAYOUT:DIR, see --help")
+    say(f"{out}: trained; evaluate it: personsearch evaluate {out} --data LAYOUT:DIR, see --help")
+
+
+@contextmanager
+def _said_how_to_go_on(out: Path) -> Iterator[None]:
+    """Adds to what stops a run how it goes on: after Ctrl-C, and where the disk is full."""
+    from personsearch.experiment import way_on
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped; {way_on(out)}") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise PersonSearchError(f"{line_of(error)}; {way_on(out)}") from None
 
 
 def evaluate(
@@ -68,14 +85,27 @@ def evaluate(
     query: Annotated[str, typer.Option(help="Where a query is read: at its box, or at the best detection.")] = "box",
     branch: Annotated[str, typer.Option(help="Which branch of BINet reads: search, or instance.")] = "search",
     profile: Annotated[str, typer.Option(help="Rules in dispute: strict, or seqnet.")] = "strict",
-    min_score: Annotated[float | None, typer.Option(help="Least confidence of what is searched (0.5).")] = None,
-    cbgm: Annotated[tuple[int, int] | None, typer.Option(help="Re-rank by company: answers people.")] = None,
-    size: Annotated[tuple[int, int] | None, typer.Option(help="SHORT LONG sides that scenes are resized to.")] = None,
+    min_score: Annotated[
+        float | None, typer.Option(callback=within(0, 1), help="Least confidence of what is searched (0.5).")
+    ] = None,
+    cbgm: Annotated[
+        tuple[int, int] | None, typer.Option(callback=within(1), help="Re-rank by company: answers people.")
+    ] = None,
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(callback=within(32, 20_000), help="SHORT LONG sides that scenes are resized to."),
+    ] = None,
     reid: Annotated[str | None, typer.Option(help="Re-id weights that tell apart whom MODEL finds.")] = None,
-    keep: Annotated[int | None, typer.Option(help="Of IGPN: proposals of a gallery that count.")] = None,
-    proposals: Annotated[int | None, typer.Option(min=1, help="Of IGPN: proposals of a scene.")] = None,
-    candidates: Annotated[int | None, typer.Option(min=1, help="Of IGPN: those of a gallery it compares.")] = None,
-    gallery_size: Annotated[int | None, typer.Option(min=1, help="Scenes in the gallery of a query.")] = None,
+    keep: Annotated[
+        int | None, typer.Option(callback=within(1), help="Of IGPN: proposals of a gallery that count.")
+    ] = None,
+    proposals: Annotated[int | None, typer.Option(callback=within(1), help="Of IGPN: proposals of a scene.")] = None,
+    candidates: Annotated[
+        int | None, typer.Option(callback=within(1), help="Of IGPN: those of a gallery it compares.")
+    ] = None,
+    gallery_size: Annotated[
+        int | None, typer.Option(callback=within(1), help="Scenes in the gallery of a query.")
+    ] = None,
     subset: Annotated[str | None, typer.Option(help="Of CUHK-SYSU: occlusion, or resolution.")] = None,
     cross_camera: Annotated[bool, typer.Option("--cross-camera", help="Of PRW: other cameras only.")] = False,
     save: Annotated[Path | None, typer.Option(help="Write each query's result to this JSON file.")] = None,
@@ -95,10 +125,10 @@ def evaluate(
     from personsearch.judge import JudgeSettings, evaluate_weights, is_proposer
     from personsearch.report import draw_worst, per_query
 
-    refuse_overwriting([path for path in (save, worst) if path is not None], force)
-    for path in (save, worst):
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+    refuse_overwriting([] if save is None else [save], force)
+    if worst is not None:
+        check_folder(worst)
+        refuse_overwriting([] if force else [worst], force)
     if worst is not None and is_proposer(model):
         raise SettingError(f"{model} answers each query anew and keeps nothing to draw: leave --worst out")
     rules = rules_of(profile, min_score, cbgm)
@@ -109,16 +139,17 @@ def evaluate(
         shown = progress_of(tell)
         result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=shown)
     figures = result.as_dict()
-    if save is not None:
-        queries = per_query(benchmark, result)
-        save.write_text(json.dumps({"figures": figures, "queries": queries}, indent=1) + "\n", "utf-8")
-    if worst is not None and evaluation is not None:
-        draw_worst(evaluation, WORST, worst)
     if as_json:
         print_json(figures)
     else:
         for name, value in figures.items():
-            typer.echo(f"{name:18} {'-' if value is None else format(value, '.4f')}")
+            say(f"{name:18} {'-' if value is None else format(value, '.4f')}")
+    if save is not None:
+        save.parent.mkdir(parents=True, exist_ok=True)
+        queries = per_query(benchmark, result)
+        write_whole(save, json.dumps({"figures": figures, "queries": queries}, indent=1) + "\n")
+    if worst is not None and evaluation is not None:
+        draw_worst(evaluation, WORST, worst)
 
 
 def describe(
@@ -136,4 +167,4 @@ def describe(
         print_json(facts)
     else:
         for key, value in flat(facts):
-            typer.echo(f"{key:40} {value}")
+            say(f"{key:40} {value}")

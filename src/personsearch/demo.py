@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torchvision.ops import box_iou
 
+from personsearch.console import say
 from personsearch.data.coco import load_coco
 from personsearch.data.pictures import ImageFile
 from personsearch.data.records import Benchmark, Query, Scene
 from personsearch.errors import DataError, SettingError
+from personsearch.files import save_picture, write_whole
 from personsearch.search.drawing import contact_sheet
 from personsearch.search.gallery import Gallery
 from personsearch.search.indexing import Progress, index_sources
@@ -65,7 +67,7 @@ def run_demo(
         "correct": sum(answer["correct"] for answer in answers),
         "total": len(answers),
     }
-    (out / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_whole(out / "results.json", json.dumps(results, indent=2) + "\n")
     return results
 
 
@@ -105,8 +107,8 @@ def print_demo(results: dict[str, Any], out: Path) -> None:
             answer["sheet"],
         )
     console.print(table)
-    console.print(f"{results['correct']} of {results['total']} right at rank 1. Answers: {out / 'results.json'}")
-    console.print(f"Look at {out / first['sheet']}")
+    say(f"{results['correct']} of {results['total']} right at rank 1. Answers: {out / 'results.json'}")
+    say(f"Look at {out / first['sheet']}")
 
 
 def _word(correct: bool) -> str:
@@ -135,7 +137,7 @@ def _ask(
         "green: this person, red: somebody else ranked before all were found",
     ]
     marks = _marks(right, there)
-    contact_sheet(image, query.box, hits, notes=notes, correct=marks).save(sheet, quality=90)
+    save_picture(contact_sheet(image, query.box, hits, notes=notes, correct=marks), sheet, quality=90)
     return {
         "query": {"source": str(asked_in), "box": list(query.box), "identity": query.identity},
         "hits": [

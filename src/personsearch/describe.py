@@ -13,7 +13,7 @@ from personsearch.models.correlation import ImprovedCrossCorrelation, VanillaCro
 from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
 from personsearch.models.reid import ReidNet, ReidSettings, build_reid
 from personsearch.models.search_network import NetworkSettings, SearchNetwork, build_search_network
-from personsearch.models.weights import MODEL_FILE, Trainable, fingerprint, read_config, read_settings
+from personsearch.models.weights import MODEL_FILE, Trainable, fingerprint, outline, read_config, read_settings
 from personsearch.settings import settings_to_dict
 from personsearch.training.recipes import get_recipe
 
@@ -29,7 +29,8 @@ def describe_weights(name: str) -> dict[str, Any]:
     folder, config = read_config(name)
     if config["class"] not in _SETTINGS:
         raise WeightsError(f"{folder}: holds weights of {config['class']}, which this version does not know")
-    network = _empty(read_settings(_SETTINGS[config["class"]], config, folder))
+    settings = read_settings(_SETTINGS[config["class"]], config, folder)
+    network = outline(_BUILDERS[type(settings)], settings, folder)
     return {
         "name": name,
         "fingerprint": fingerprint(folder / MODEL_FILE),

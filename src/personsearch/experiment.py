@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,21 +19,23 @@ from personsearch.data.galleries import queries_by_scene
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
 from personsearch.data.transforms import SizeSettings
-from personsearch.errors import DataError, SettingError
+from personsearch.errors import DataError, SettingError, WeightsError
 from personsearch.evaluation.cbgm import CBGM
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, evaluate_search, labeled_boxes
+from personsearch.files import check_folder, write_json_lines
 from personsearch.found import find_people
 from personsearch.geometry.detections import Detections
 from personsearch.methods import Backbone, check_method, prepare
 from personsearch.models.binet import InstanceReader
 from personsearch.models.reid import embedding_dim
-from personsearch.models.runtime import best_device, keep_memory, prepare_for_inference
+from personsearch.models.runtime import checked_device, prepare_for_inference
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
-from personsearch.models.weights import load_weights, save_weights
+from personsearch.models.weights import Trainable, load_weights, save_weights
 from personsearch.progress import Progress, quiet
 from personsearch.settings import change_settings, settings_from_dict, settings_to_dict
 from personsearch.training.checkpoints import read_facts
-from personsearch.training.curves import draw_losses
+from personsearch.training.curves import check_drawing, draw_losses
+from personsearch.training.logs import lines_up_to
 from personsearch.training.loop import CHECKPOINT, LOG, Training
 from personsearch.training.processes import joined
 from personsearch.training.recipes import AnyRecipe, Recipe, ReidRecipe, get_recipe
@@ -61,60 +62,73 @@ def train(
 ) -> Path:
     """Trains a recipe on a benchmark in the run's folder `out`, which it returns.
 
-    The folder holds loadable weights from the first checkpoint on, log.jsonl, and losses.png at the end. With
-    `evaluate_on`, a benchmark, each checkpoint is evaluated there, into evaluations.jsonl. Started by torchrun, the
-    processes divide the scenes of each step, and the first one writes. A re-id network also trains on the boxes that
-    `detector`, weights, finds in the training scenes: detected.jsonl keeps them, and `progress` shows how far it is.
+    The folder holds loadable weights from the first checkpoint on, log.jsonl, and at last losses.png; with a benchmark
+    `evaluate_on` also each checkpoint's figures: evaluations.jsonl. Started by torchrun, processes divide the scenes of
+    each step, and the first one writes. A re-id network also sees boxes that `detector` finds: detected.jsonl.
 
     `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
     the embedding from, "random", or `Whole` weights to train further. `on_step` hears the steps done and the
     total. Raises SettingError, DataError or WeightsError before anything is written.
     """
     chosen = change_settings(get_recipe(recipe), settings)
-    check_method(chosen)
-    if (out / CHECKPOINT).exists() and not resume:
-        raise SettingError(f"{out} holds a run already: go on with --resume, or give another --out")
-    benchmark = load_benchmark(data)
-    if not benchmark.train or not benchmark.identities:
-        raise DataError(f"{data}: no training scenes with identities in it; give a benchmark with a train split")
-    judged = None if evaluate_on is None else load_judged(chosen, evaluate_on)
-    if detector is not None and chosen.method != "reid":
-        raise SettingError(f"{recipe} finds people itself: leave the detector out")
-    device = device or best_device()
-    with joined(device) as share:
+    _refuse_early(chosen, out, resume, detector)
+    benchmark = load_training(data)
+    judged = load_judged(chosen, evaluate_on)
+    with joined(device := checked_device(device)) as share:
         torch.manual_seed(chosen.seed)
-        found = None if detector is None else load_weights(detector, device)
-        find = dict if found is None else partial(find_people, benchmark, found, out / DETECTED, progress)
+        find, found_by = _finder(detector, benchmark, device, out / DETECTED, progress)
         made = prepare(chosen, benchmark, backbone, share, device, find)
-        stored = describe_run(made.recipe, benchmark, None if found is None else found.fingerprint)
-        if (out / CHECKPOINT).exists():
-            refuse_other_settings(read_facts(out / CHECKPOINT), stored, made.recipe, out)
-        keep_memory()
+        stored = describe_run(made.recipe, benchmark, found_by)
+        stored |= compare_with_begun(out, stored, made.recipe, settings)
         made.start()
-        training = Training(made.model, made.criterion, made.batches, chosen.optimizer, stored)
-        out.mkdir(parents=True, exist_ok=True)
-        total = chosen.optimizer.steps
-
-        def keep(step: int) -> None:
-            save_weights(out, made.network, {**stored, "steps_done": step})
-            if judged is not None and isinstance(made.network, SearchNetwork):
-                note_evaluation(out / EVALUATIONS, step, made.network, judged)
-
-        training.run(
+        Training(made.model, made.criterion, made.batches, chosen.optimizer, stored).run(
             out,
             resume=resume,
             every=checkpoint_every,
             workers=workers,
-            on_step=lambda step: on_step(step, total),
-            on_checkpoint=keep,
+            on_step=lambda step: on_step(step, chosen.optimizer.steps),
+            on_checkpoint=lambda step: save_weights(out, made.network, {**stored, "steps_done": step}),
+            judge=lambda step: note_evaluation(out / EVALUATIONS, step, made.network, judged),
         )
         if share[0] == 0:
             draw_losses(out / LOG, out / "losses.png")
     return out
 
 
-def load_judged(recipe: AnyRecipe, spec: str) -> Benchmark:
-    """What checkpoints are evaluated on. Raises SettingError for what cannot be, DataError without queries."""
+def _refuse_early(recipe: AnyRecipe, out: Path, resume: bool, detector: str | None) -> None:
+    """Raises SettingError or PersonSearchError for what can be seen before anything is read."""
+    check_method(recipe)
+    check_drawing()
+    if detector is not None and recipe.method != "reid":
+        raise SettingError(f"{recipe.name} finds people itself: leave the detector out")
+    check_folder(out)
+    if (out / CHECKPOINT).exists() and not resume:
+        raise SettingError(f"{out} holds a run already: go on with --resume, or give another --out")
+
+
+def _finder(
+    detector: str | None, benchmark: Benchmark, device: str, cache: Path, progress: Progress
+) -> tuple[Callable[[], dict[str, Tensor]], str | None]:
+    """What finds people in the training scenes when it is called, and the fingerprint of who finds them."""
+    if detector is None:
+        return dict, None
+    loaded = load_weights(detector, device)
+    return partial(find_people, benchmark, loaded, cache, progress), loaded.fingerprint
+
+
+def load_training(spec: str) -> Benchmark:
+    """A benchmark to train on. Raises DataError."""
+    benchmark = load_benchmark(spec)
+    if not benchmark.train or not benchmark.identities:
+        raise DataError(f"{spec}: no training scenes with identities in it; give a benchmark with a train split")
+    return benchmark
+
+
+def load_judged(recipe: AnyRecipe, spec: str | None) -> Benchmark | None:
+    """What checkpoints are evaluated on, if on anything. Raises SettingError for what cannot be, DataError without
+    queries."""
+    if spec is None:
+        return None
     if not isinstance(recipe, Recipe):
         raise SettingError(f"{recipe.name} needs other weights beside it to be evaluated: leave evaluate_on out")
     benchmark = load_benchmark(spec)
@@ -123,25 +137,65 @@ def load_judged(recipe: AnyRecipe, spec: str) -> Benchmark:
     return benchmark
 
 
-def note_evaluation(path: Path, step: int, network: SearchNetwork, benchmark: Benchmark) -> None:
-    """Adds a line with the figures of a network in training, which stays as it is."""
+def note_evaluation(path: Path, step: int, network: Trainable, benchmark: Benchmark | None) -> None:
+    """Adds a line with the figures of a search network in training, which stays as it is. Nothing without a benchmark.
+
+    Raises OSError when it cannot be written; the lines before stay.
+    """
+    if benchmark is None or not isinstance(network, SearchNetwork):
+        return
     figures = evaluate_model(prepare_for_inference(copy.deepcopy(network)), benchmark).result.as_dict()
-    old = path.read_text().splitlines() if path.exists() else []
-    kept = [line for line in old if json.loads(line)["step"] < step]  # a resumed run comes by here again
-    path.write_text("".join(line + "\n" for line in [*kept, json.dumps({"step": step, **figures})]))
+    kept = lines_up_to(path, step - 1)  # a resumed run comes by here again
+    write_json_lines(path, [*kept, {"step": step, **figures}])
 
 
-def refuse_other_settings(stored: dict[str, Any], wanted: dict[str, Any], recipe: AnyRecipe, out: Path) -> None:
+def way_on(out: Path) -> str:
+    """How a run that ended early goes on, as a command."""
+    if not (out / CHECKPOINT).exists():
+        return "no checkpoint was written yet: the same command starts again"
+    return f"the same command with --resume goes on from step {read_facts(out / CHECKPOINT)['step']}"
+
+
+def compare_with_begun(
+    out: Path, wanted: dict[str, Any], recipe: AnyRecipe, changes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Raises SettingError if a run would go on with other settings or data than those that it was begun with.
+
+    Returns what the run has to remember, beside what it is now: its earlier rates, and until which step each held. A
+    rate may be lowered where `changes`, those of the caller, name it: a run that diverged goes on so.
+    """
+    if not (out / CHECKPOINT).exists():
+        return {}
+    begun = read_facts(out / CHECKPOINT)
+    named = any(change.partition("=")[0].strip() == _RATE for change in changes)
+    refuse_other_settings(begun, wanted, recipe, out, may_lower_rate=named)
+    rates = list(begun.get(_EARLIER, []))
+    before, now = (_flat(facts.get("recipe", {})).get(_RATE) for facts in (begun, wanted))
+    if before not in (None, now):
+        rates.append({"rate": before, "until_step": begun["step"]})
+    return {_EARLIER: rates} if rates else {}
+
+
+_RATE = "optimizer.rate"
+_EARLIER = "earlier_rates"
+
+
+def refuse_other_settings(
+    stored: dict[str, Any], wanted: dict[str, Any], recipe: AnyRecipe, out: Path, *, may_lower_rate: bool = False
+) -> None:
     """Raises SettingError if a run would go on with other settings or data than the `stored` ones.
 
     A run with drops of the rate may become longer; one along a cosine has its length in every step. A setting that
-    is younger than the run had its default then.
+    is younger than the run had its default then. Raises WeightsError for stored settings that are none.
     """
-    begun = settings_to_dict(settings_from_dict(type(recipe), stored.get("recipe", {"name": recipe.name})))
+    try:
+        begun = settings_to_dict(settings_from_dict(type(recipe), stored.get("recipe", {"name": recipe.name})))
+    except (SettingError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{out / CHECKPOINT}: its settings cannot be read ({error}); give another --out") from None
     stored = {**stored, "recipe": begun}
-    free = {"optimizer.steps", "optimizer.drops"}
-    if wanted["recipe"]["optimizer"]["schedule"] != "drops":
-        free = set()
+    free = {"optimizer.steps", "optimizer.drops"} if wanted["recipe"]["optimizer"]["schedule"] == "drops" else set()
+    if may_lower_rate and wanted["recipe"]["optimizer"]["rate"] < begun["optimizer"]["rate"]:
+        free |= {_RATE}
     for part in ("recipe", "training_data"):
         old, new = _flat(stored.get(part, {})), _flat(wanted[part])
         changed = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k)]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from personsearch.data.records import Benchmark
 from personsearch.errors import SettingError
+from personsearch.files import append_json_line, read_json_lines, write_json_lines
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import LoadedModel
 from personsearch.progress import Progress, quiet
@@ -20,23 +22,30 @@ def find_people(
 ) -> dict[str, Tensor]:
     """Boxes [N, 4] that a detector finds in each training scene. `cache` has a line a scene: a stopped search goes on.
 
-    Raises SettingError when the file is of another detector or other data.
+    Lines that are cut or garbled are found again. Raises SettingError when the file is of another detector or other
+    data, OSError when it cannot be written.
     """
     head = {"detector": detector.fingerprint, "data": benchmark.name, "scenes": len(benchmark.train)}
     boxes: dict[str, list[list[float]]] = {}
-    if cache.exists():
-        first, *lines = cache.read_text().splitlines()
-        if json.loads(first) != head:
+    first, *lines = read_json_lines(cache) or [head]
+    if isinstance(first, dict):
+        if first != head:
             raise SettingError(f"{cache} holds the boxes of another detector or other data: give another --out")
-        boxes = dict(json.loads(line) for line in lines if line.endswith("]"))  # the last may be cut
+        boxes = {line[0]: line[1] for line in lines if _is_of_a_scene(line)}  # none where nobody knows whose they are
     cache.parent.mkdir(parents=True, exist_ok=True)
-    part = cache.with_suffix(".part")  # a kill while the cut line is dropped must not cost the others
-    part.write_text("".join(json.dumps(line) + "\n" for line in (head, *boxes.items())))
-    part.replace(cache)
-    with cache.open("a") as file:
-        for scene in progress(benchmark.train, "finding people", len(benchmark.train)):
-            if scene.name not in boxes:
-                boxes[scene.name] = detector.model.detect(scene.read()).boxes.round(decimals=2).tolist()
-                file.write(json.dumps([scene.name, boxes[scene.name]]) + "\n")
-                file.flush()
+    write_json_lines(cache, (head, *boxes.items()))
+    for scene in progress(benchmark.train, "finding people", len(benchmark.train)):
+        if scene.name not in boxes:
+            boxes[scene.name] = detector.model.detect(scene.read()).boxes.round(decimals=2).tolist()
+            append_json_line(cache, [scene.name, boxes[scene.name]])
     return {name: torch.tensor(found).reshape(-1, 4) for name, found in boxes.items()}
+
+
+def _is_of_a_scene(line: Any) -> bool:
+    """Whether a line says [name, [[x1, y1, x2, y2], …]]."""
+    if not (isinstance(line, list) and len(line) == 2 and isinstance(line[0], str) and isinstance(line[1], list)):
+        return False
+    return all(
+        isinstance(box, list) and len(box) == 4 and all(type(v) in (int, float) and math.isfinite(v) for v in box)
+        for box in line[1]
+    )

@@ -16,7 +16,7 @@ from personsearch.geometry.detections import Detections
 from personsearch.guided import evaluate_two_stages
 from personsearch.models.igpn import IGPN
 from personsearch.models.reid import DetectThenEmbed, ReidNet
-from personsearch.models.runtime import best_device
+from personsearch.models.runtime import checked_device
 from personsearch.models.weights import load_proposer, load_reid, load_weights, read_config
 from personsearch.progress import Progress, quiet
 
@@ -80,7 +80,7 @@ def evaluate_weights(
         ReidNet.__name__: _reid,
     }
     judge = kinds.get(config["class"], _search)
-    return judge(model, benchmark, settings, rules, device or best_device(), progress)
+    return judge(model, benchmark, settings, rules, checked_device(device), progress)
 
 
 def _search(

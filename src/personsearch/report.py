@@ -8,6 +8,7 @@ from typing import Any
 from personsearch.data.records import Benchmark
 from personsearch.evaluation.protocols import SearchResult, best_answers
 from personsearch.experiment import Evaluation
+from personsearch.files import save_picture
 from personsearch.search.drawing import contact_sheet
 from personsearch.search.rows import hit_of
 
@@ -51,5 +52,5 @@ def draw_worst(evaluation: Evaluation, count: int, folder: Path) -> list[Path]:
             correct=[answer.right for answer in answers],
         )
         files.append(folder / f"worst{place:02}.jpg")
-        sheet.save(files[-1], quality=90)
+        save_picture(sheet, files[-1], quality=90)
     return files

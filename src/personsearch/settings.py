@@ -1,16 +1,46 @@
-"""Settings are nested frozen dataclasses: read from JSON strictly, changed by `--set a.b=value`, never silently."""
+"""Settings are nested frozen dataclasses: read from JSON strictly, changed by `--set a.b=value`, never silently.
+
+What a number may be stands in its type, such as `Count`, and is checked wherever settings come from outside. A plain
+`int` or `float` may be anything from 0 on, and a list without `MayBeEmpty` has an entry.
+"""
 
 from __future__ import annotations
 
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass, replace
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from personsearch.errors import SettingError
 
 S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Range:
+    """The finite numbers from `low` to `high`, both included; without `low` itself when `above`."""
+
+    low: float = 0
+    high: float = 1e38
+    above: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high and not (self.above and value == self.low)  # NaN is in no range
+
+    def __str__(self) -> str:
+        if self.high == Range.high:
+            return f"a number above {self.low:g}" if self.above else f"{self.low:g} or more"
+        return f"a number {'above' if self.above else 'from'} {self.low:g} up to {self.high:g}"
+
+
+MayBeEmpty = object()
+"""Marks a list that may have no entries."""
+Count = Annotated[int, Range(1, 10**9)]
+Side = Annotated[int, Range(1, 20_000)]
+"""Pixels of a picture that a network sees."""
+Part = Annotated[float, Range(0, 1)]
+Positive = Annotated[float, Range(above=True)]
 
 
 def settings_to_dict(settings: Any) -> dict[str, Any]:
@@ -20,7 +50,7 @@ def settings_to_dict(settings: Any) -> dict[str, Any]:
 
 def settings_from_dict(kind: type[S], values: Mapping[str, Any]) -> S:
     """The inverse of `settings_to_dict`. Missing keys take defaults; unknown keys raise SettingError."""
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     known = {key: _converted(key, value, _hint(key, hints)) for key, value in values.items()}
     return kind(**known)
 
@@ -42,7 +72,7 @@ def change_settings(settings: S, changes: Iterable[str]) -> S:
 
 def _changed(settings: S, path: list[str], text: str, whole: str) -> S:
     name, *rest = path
-    hint = _hint(name, get_type_hints(type(settings)), whole)
+    hint = _hint(name, get_type_hints(type(settings), include_extras=True), whole)
     if rest:
         inner = getattr(settings, name)
         if not is_dataclass(inner):
@@ -65,24 +95,35 @@ def _hint(name: str, hints: Mapping[str, Any], whole: str | None = None) -> Any:
 
 def _converted(name: str, value: Any, hint: Any) -> Any:
     """JSON value to the hinted type."""
+    hint, marks = _parted(hint)
     if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
         return settings_from_dict(hint, value)
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         inner = get_args(hint)
         if inner[-1] is Ellipsis:
+            if not value and MayBeEmpty not in marks:
+                raise SettingError(f"{name}: give one value or more, such as [1]")
             return tuple(_converted(name, v, inner[0]) for v in value)
         if len(inner) == len(value):
             return tuple(_converted(name, v, h) for v, h in zip(value, inner, strict=True))
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if hint in (int, str, bool) and type(value) is hint:
+    if hint in (int, float) and type(value) in (int, hint):
+        (allowed,) = marks or (Range(0, 10**9) if hint is int else Range(),)
+        if value not in allowed:
+            raise SettingError(f"{name} {value} is impossible: give {allowed}")
+        return hint(value)
+    if hint in (str, bool) and type(value) is hint:
         return value
     raise SettingError(f"{name}: {value!r} is not {_describe(hint)}")
 
 
+def _parted(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    """A type, and what is said of it beside."""
+    return (get_args(hint)[0], hint.__metadata__) if get_origin(hint) is Annotated else (hint, ())
+
+
 def _describe(hint: Any) -> str:
     if get_origin(hint) is tuple:
-        return f"a list such as [{', '.join(a.__name__ for a in get_args(hint) if a is not Ellipsis)}]"
+        return f"a list such as [{', '.join(_parted(a)[0].__name__ for a in get_args(hint) if a is not Ellipsis)}]"
     return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(
         hint, "a group of settings"
     )

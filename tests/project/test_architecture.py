@@ -11,9 +11,10 @@ import personsearch
 
 ROOT = Path(personsearch.__file__).parent
 
-# what each part may import, beside itself; `errors`, `settings` and the package's version are everybody's
+# what each part may import, beside itself; `errors`, `files`, `settings` and the package's version are everybody's
 ALLOWED = {
     "errors": set(),
+    "files": set(),
     "settings": set(),
     "progress": set(),
     "geometry": set(),
@@ -33,15 +34,16 @@ ALLOWED = {
     "report": {"geometry", "data", "search", "evaluation", "experiment"},
     "demo": {"geometry", "data", "models", "search", "evaluation", "console"},
     "console": {"search"},
-    "cli_data": {"data", "synthesis", "console"},
-    "cli_models": {"data", "methods", "experiment", "judge", "report", "describe", "training", "console"},
+    "options": {"models"},
+    "cli_data": {"data", "synthesis", "console", "options"},
+    "cli_models": {"data", "methods", "experiment", "judge", "report", "describe", "training", "console", "options"},
     "cli": {
         *("cli_data", "cli_models"),
         *("geometry", "data", "synthesis", "models", "losses", "training", "search", "evaluation"),
-        *("methods", "experiment", "report", "describe", "demo", "console"),
+        *("methods", "experiment", "report", "describe", "demo", "console", "options"),
     },
 }
-EVERYBODYS = {"errors", "progress", "settings", ""}
+EVERYBODYS = {"errors", "files", "progress", "settings", ""}
 
 
 def _part(module: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -285,7 +286,7 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_diverging_run_stops_with_advice(tmp_path: Path) -> None:
-    with pytest.raises(PersonSearchError, match=r"lower optimizer\.rate"):
+    with pytest.raises(PersonSearchError, match=r"start again with --set optimizer\.rate=1e\+29"):
         _train(tmp_path / "run", "optimizer.rate=1e30", "optimizer.clip=1e30", "optimizer.warmup=0")
 
 
@@ -314,3 +315,52 @@ def test_nothing_to_train_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(DataError, match="no training scenes"):
         _train(tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_what_the_message_of_a_diverging_run_says_works(tmp_path: Path) -> None:
+    """The advice is followed word by word: options of the message, with the options that the run had."""
+    out, wild = tmp_path / "run", ["optimizer.rate=1e30", "optimizer.clip=1e30", "optimizer.warmup=0"]
+
+    def advised(resume: bool, settings: list[str]) -> tuple[bool, list[str]]:
+        with pytest.raises(PersonSearchError) as caught:
+            _train(out, *settings, resume=resume)
+        ((change,),) = (re.findall(r"--set ([^\s;]+)", str(caught.value)),)
+        assert float(change.removeprefix("optimizer.rate=")) < 1e30
+        return "--resume" in str(caught.value), [*settings, "optimizer.rate=1e-4"]
+
+    resume, settings = advised(False, wild)
+    assert not resume
+    assert not (out / "model.safetensors").exists(), "weights that are not finite"
+    _train(out, *settings, resume=resume)
+    assert load_weights(out).config["steps_done"] == 4
+
+
+def test_a_rate_may_be_lowered_by_name_and_the_run_remembers(tmp_path: Path) -> None:
+    drops = 'optimizer.schedule="drops"'
+    out = _train(tmp_path / "run", drops, "optimizer.steps=2")
+    with pytest.raises(SettingError, match=r"optimizer\.rate"):
+        _train(out, drops, "optimizer.rate=0.1", resume=True)
+    _train(out, drops, "optimizer.rate=0.0001", resume=True)
+    config = load_weights(out).config
+    assert config["recipe"]["optimizer"]["rate"] == 0.0001
+    assert config["earlier_rates"] == [{"rate": 0.001, "until_step": 2}]
+    with pytest.raises(SettingError, match=r"begun with optimizer\.rate=0\.0001, not 0\.001"):
+        _train(out, drops, resume=True)
+    recipe = change_settings(get_recipe("binet_rendered"), TINY)
+    wanted = {"recipe": settings_to_dict(recipe), "training_data": {}}
+    older = json.loads(json.dumps(wanted))
+    older["recipe"]["optimizer"]["rate"] = 1.0
+    with pytest.raises(SettingError, match=r"optimizer\.rate=1\.0"):  # a default is nobody's wish
+        experiment.refuse_other_settings(older, wanted, recipe, out)
+
+
+def test_an_impossible_folder_is_refused_before_the_data_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    monkeypatch.setattr(experiment, "load_benchmark", lambda _spec: pytest.fail("read"))
+    with pytest.raises(SettingError, match="a file is there"):
+        _train(tmp_path / "file" / "run")
+    monkeypatch.undo()
+    with pytest.raises(SettingError, match="no device"):
+        experiment.train("binet_rendered", "coco:x", tmp_path / "run", device="foo")

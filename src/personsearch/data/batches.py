@@ -14,16 +14,17 @@ from torch.utils.data import Dataset
 from personsearch.data.records import Scene
 from personsearch.data.transforms import SizeSettings, fitted, flip, relight, resize
 from personsearch.errors import SettingError
+from personsearch.settings import Count, Side
 
 
 @dataclass(frozen=True)
 class BatchSettings:
     """What a step of training sees."""
 
-    scenes: int = 2
-    short_sides: tuple[int, ...] = (600,)
+    scenes: Count = 2
+    short_sides: tuple[Side, ...] = (600,)
     """A batch is resized to one of these, drawn for each step."""
-    long_side: int = 1000
+    long_side: Side = 1000
     flip: bool = True
     light: float = 0.0
     """Brightness of a scene changes by up to this part, and its colours against each other by a quarter of it."""

@@ -16,6 +16,7 @@ from personsearch.data.patches import query_patch
 from personsearch.data.records import UNLABELED, Box, Person, Scene
 from personsearch.data.transforms import SizeSettings, flip, resize
 from personsearch.errors import DataError, SettingError
+from personsearch.settings import Side
 
 KINDS = ("cross", "self", "negative")
 
@@ -29,9 +30,9 @@ class PairSettings:
     """Pairs of each scene: one in the paper. More teach to look for somebody, and not for anybody, at less cost."""
     shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Of cross-scene positive, self-scene positive and negative pairs."""
-    short_sides: tuple[int, ...] = (600,)
+    short_sides: tuple[Side, ...] = (600,)
     """A batch's scenes are resized to one of these, drawn for each step."""
-    long_side: int = 1000
+    long_side: Side = 1000
     flip: bool = True
     """Mirrors a scene, and by itself a query patch, in half of the cases."""
 

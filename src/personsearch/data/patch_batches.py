@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from personsearch.data.patches import PATCH_SIZE, crop_patches
 from personsearch.data.records import UNLABELED, Scene
 from personsearch.data.transforms import SizeSettings, resize
 from personsearch.errors import DataError
+from personsearch.settings import Part, Range
 
 _MARGIN = 1.1
 """Patches are kept a little larger than their box, so that each use can cut another part."""
@@ -26,10 +28,10 @@ _KEPT_SIZE = (256, 112)
 class PatchSettings:
     """What a step of the warm-up on patches sees."""
 
-    identities: int = 12
-    sights: int = 4
+    identities: Annotated[int, Range(2)] = 12
+    sights: Annotated[int, Range(2)] = 4
     """Of each identity."""
-    min_visible: float = 0.4
+    min_visible: Part = 0.4
     """People seen less are left out."""
 
 

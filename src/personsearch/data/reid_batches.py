@@ -16,6 +16,7 @@ from personsearch.data.batches import Batch, drawn_places
 from personsearch.data.patches import crop_patches
 from personsearch.data.records import UNLABELED, Scene
 from personsearch.errors import DataError, SettingError
+from personsearch.settings import Part
 
 
 @dataclass(frozen=True)
@@ -25,9 +26,9 @@ class ReidBatchSettings:
     patches: int = 64
     flip: bool = True
     """Mirrors a patch in half of the cases."""
-    detected_iou: float = 0.7
+    detected_iou: Part = 0.7
     """A detected box that overlaps an annotated person so much, or more, is a sight of that identity, too."""
-    min_visible: float = 0.0
+    min_visible: Part = 0.0
     """Annotated people seen less are left out."""
 
 

@@ -10,13 +10,15 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
+from personsearch.settings import Side
+
 
 @dataclass(frozen=True)
 class SizeSettings:
     """A picture is scaled to `short` pixels on its short side, or less where its long side would pass `long`."""
 
-    short: int
-    long: int
+    short: Side
+    long: Side
 
 
 def fitted(width: int, height: int, size: SizeSettings) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from personsearch.models.binet import BINetOutput, PatchOutput
 from personsearch.models.igpn import IGPNOutput
 from personsearch.models.reid import ReidOutput
 from personsearch.models.search_network import SearchOutput
+from personsearch.settings import Part, Positive
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class LossSettings:
     """Weights of BINet's Eq. 5 and the numbers of its parts."""
 
     oim: OIMSettings = OIMSettings()
-    temperature: float = 0.3
+    temperature: Positive = 0.3
     """T of Eq. 4: 0.3 for CUHK-SYSU, 1.0 for PRW."""
     softening: str = "similarities"
     """What Eq. 4 softens: "similarities", or "probabilities" as it reads to the letter."""
@@ -39,9 +40,9 @@ class LossSettings:
     prediction_weight: float = 1.0
     oim_weight: float = 0.5
     """Of each branch."""
-    rpn_positive_iou: float = 0.7
+    rpn_positive_iou: Part = 0.7
     """What an anchor must overlap a person to count as one."""
-    patch_temperature: float = 0.1
+    patch_temperature: Positive = 0.1
     """Of the contrastive loss of the warm-up on patches."""
 
 

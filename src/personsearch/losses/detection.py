@@ -15,21 +15,22 @@ from personsearch.geometry.deltas import decode_boxes, encode_boxes
 from personsearch.models.igpn import IGPNOutput
 from personsearch.models.rpn import RPN_STD, RPNOutput
 from personsearch.models.search_network import ROI_STD, SearchOutput, Targets
+from personsearch.settings import Count, Part
 
 
 @dataclass(frozen=True)
 class AnchorRule:
     """Which anchors of a picture train a proposal network, and how. The defaults are Faster R-CNN's."""
 
-    positive_iou: float = 0.7
+    positive_iou: Part = 0.7
     """What an anchor must overlap a person to count as one."""
-    negative_iou: float = 0.3
+    negative_iou: Part = 0.3
     """Under it an anchor counts as background; between the two it does not count."""
     best_is_positive: bool = True
     """Whether the anchors that overlap a person most count as one, however little that is."""
-    count: int = 256
+    count: Count = 256
     """Anchors that train, of each picture."""
-    positive_fraction: float = 0.5
+    positive_fraction: Part = 0.5
     """At most, of them."""
 
 

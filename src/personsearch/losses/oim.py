@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from personsearch.data.records import UNLABELED
 from personsearch.losses.gather import gather_rows
+from personsearch.settings import Part, Positive
 
 EMPTY = -1e4
 """Logit of an empty row: its share in a softmax is zero, and differences stay finite."""
@@ -20,8 +21,8 @@ class OIMSettings:
     """OIM's own numbers are scalar 10 and momentum 0.5; BINet's queue is 5000 on CUHK-SYSU and 500 on PRW."""
 
     queue: int = 5000
-    scalar: float = 10.0
-    momentum: float = 0.5
+    scalar: Positive = 10.0
+    momentum: Part = 0.5
 
 
 class OIMMemory(nn.Module):

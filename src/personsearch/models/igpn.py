@@ -40,6 +40,7 @@ from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, STEM_CHANNELS, He
 from personsearch.models.rpn import STRIDE, AnchorSettings, ProposalSettings, RPNOutput, make_anchors
 from personsearch.models.runtime import mixed_precision
 from personsearch.models.search_network import EMBEDDING_DIM, ROI_STD, Targets
+from personsearch.settings import Count, Part
 
 KERNEL = (7, 3)
 """Height and width of the correlation kernel: a query's 14x6 stem map, pooled 2x2."""
@@ -54,7 +55,7 @@ class IGPNSettings:
     """Layout of the ImageNet weights that the backbone starts from: see `resnet.LAYOUTS`."""
     correlation: str = "improved"
     """"improved" (Eq. 2), "unshared" (without B), or "vanilla" (Eq. 1 as in SiamRPN)."""
-    channels: int = 512
+    channels: Count = 512
     """c' of section 3.2.2."""
     features: str = "plain"
     """How f^p and f^q are compared: "plain" as in the paper, scaled to "unit" length first, or "embedded" first as by
@@ -63,7 +64,7 @@ class IGPNSettings:
     """"block", or "none" ("w/o L" of Table 2)."""
     anchors: AnchorSettings = AnchorSettings((64.0, 128.0, 256.0), (1.0, 2.0, 3.0))
     proposals: ProposalSettings = ProposalSettings(6000, 32)
-    nms_iou: float = 0.5
+    nms_iou: Part = 0.5
     test_size: SizeSettings = SizeSettings(600, 1000)
 
 

@@ -17,6 +17,7 @@ from personsearch.geometry.detections import Detections
 from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, Head, Stem
 from personsearch.models.runtime import mixed_precision
 from personsearch.models.search_network import SearchNetwork, Targets
+from personsearch.settings import Side
 
 _TOGETHER = 64
 """Patches that are embedded in one go."""
@@ -28,7 +29,7 @@ class ReidSettings:
 
     layout: str = "torchvision"
     """Layout of the ImageNet weights that the backbone starts from: see `resnet.LAYOUTS`."""
-    size: tuple[int, int] = (384, 128)
+    size: tuple[Side, Side] = (384, 128)
     """Height and width of its patches."""
     stride: int = 2
     """Of conv5; PCB keeps its maps fine with 1."""

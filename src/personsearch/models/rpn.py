@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torchvision.ops import clip_boxes_to_image, nms
 
 from personsearch.geometry.deltas import decode_boxes
+from personsearch.settings import Count, Part, Positive
 
 STRIDE = 16
 RPN_STD = (1.0, 1.0, 1.0, 1.0)
@@ -19,8 +20,8 @@ RPN_STD = (1.0, 1.0, 1.0, 1.0)
 class AnchorSettings:
     """Sizes are square roots of areas in pixels of the resized picture; ratios are height / width."""
 
-    sizes: tuple[float, ...] = (128.0, 256.0, 512.0)
-    ratios: tuple[float, ...] = (0.5, 1.0, 2.0)
+    sizes: tuple[Positive, ...] = (128.0, 256.0, 512.0)
+    ratios: tuple[Positive, ...] = (0.5, 1.0, 2.0)
 
 
 def make_anchors(height: int, width: int, settings: AnchorSettings) -> Tensor:
@@ -38,9 +39,9 @@ def make_anchors(height: int, width: int, settings: AnchorSettings) -> Tensor:
 class ProposalSettings:
     """How many anchors become proposals."""
 
-    before_nms: int
-    after_nms: int
-    nms_iou: float = 0.7
+    before_nms: Count
+    after_nms: Count
+    nms_iou: Part = 0.7
     min_side: float = 4.0
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
+from personsearch.errors import SettingError
 from personsearch.models.resnet import ConvFrozenNorm
 
 M = TypeVar("M", bound=nn.Module)
@@ -20,6 +21,25 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 def best_device() -> str:
     """cuda where there is one, else cpu."""
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def checked_device(name: str | torch.device | None = None) -> str:
+    """A device by name, the best one for None. Raises SettingError for one that is not here, or of another kind."""
+    if name is None:
+        return best_device()
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError):
+        device = None
+    if device is None or device.type not in ("cpu", "cuda"):
+        raise SettingError(f"there is no device {name}: give cpu, or cuda where there is a GPU")
+    if device.type == "cuda":
+        there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if there == 0:
+            raise SettingError(f"{name}: no GPU that torch can use is here: give cpu")
+        if (device.index or 0) >= there:
+            raise SettingError(f"there is no device {name}: give one from cuda:0 to cuda:{there - 1}, or cpu")
+    return str(device)
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:

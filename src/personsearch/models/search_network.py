@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 from PIL import Image
@@ -24,9 +25,11 @@ from personsearch.models.resnet import CONV4_BLOCKS, HEAD_CHANNELS, LAYOUTS, STE
 from personsearch.models.roi_align import roi_align
 from personsearch.models.rpn import RPN, STRIDE, AnchorSettings, ProposalSettings, RPNOutput
 from personsearch.models.runtime import mixed_precision
+from personsearch.settings import Count, Part, Range
 
 ROI_STD = (0.1, 0.1, 0.2, 0.2)
 EMBEDDING_DIM = 256
+_Cells = Annotated[int, Range(1, 64)]
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,15 @@ class NetworkSettings:
     conv4_blocks: int = CONV4_BLOCKS
     """How many of conv4's six blocks read the whole picture, before RoIAlign: all in OIM*, three in OIM's own split."""
     anchors: AnchorSettings = AnchorSettings()
-    roi_size: tuple[int, int] = (14, 6)
-    rois: int = 128
+    roi_size: tuple[_Cells, _Cells] = (14, 6)
+    rois: Count = 128
     """Regions per picture while training."""
-    positive_fraction: float = 0.25
+    positive_fraction: Part = 0.25
     train_proposals: ProposalSettings = ProposalSettings(12000, 2000)
     test_proposals: ProposalSettings = ProposalSettings(6000, 300)
     box_fit: bool = False
     """Whether the head also says how well a box fits, so that suppression keeps the better one of two."""
-    nms_iou: float = 0.4
+    nms_iou: Part = 0.4
     test_size: SizeSettings = SizeSettings(600, 1000)
 
 

@@ -1,10 +1,15 @@
-"""Weights as a folder: `model.safetensors` and `config.json`. They know what they are, and hold no identity count."""
+"""Weights as a folder: `model.safetensors` and `config.json`. They know what they are, and hold no identity count.
+
+What is read may be damaged: whatever is wrong with either file is one line of WeightsError.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -15,11 +20,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from personsearch.errors import SettingError, WeightsError
+from personsearch.files import written_whole
 from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
 from personsearch.models.reid import ReidNet, ReidSettings, build_reid
 from personsearch.models.resnet import HE2015, TORCHVISION, Layout
-from personsearch.models.runtime import keep_memory, prepare_for_inference
-from personsearch.models.search_network import NetworkSettings, SearchNetwork, build_search_network
+from personsearch.models.runtime import checked_device, keep_memory, prepare_for_inference
+from personsearch.models.search_network import EMBEDDING_DIM, NetworkSettings, SearchNetwork, build_search_network
 from personsearch.settings import settings_from_dict, settings_to_dict
 
 MODEL_FILE = "model.safetensors"
@@ -33,6 +39,7 @@ Trainable = SearchNetwork | IGPN | ReidNet
 
 N = TypeVar("N", SearchNetwork, IGPN, ReidNet)
 S = TypeVar("S")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,20 +53,48 @@ class LoadedModel(Generic[N]):
 
 
 def save_weights(folder: Path, network: Trainable, facts: Mapping[str, Any]) -> None:
-    """Writes float16 weights and a config.json that holds the network's settings and `facts`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {k: t.detach().half().contiguous().cpu() for k, t in network.state_dict().items()}
-    part = folder / (MODEL_FILE + ".part")
-    save_file(tensors, part, metadata={"format": "pt"})
-    part.replace(folder / MODEL_FILE)
+    """Writes float16 weights and a config.json that holds the network's settings and `facts`.
+
+    Raises OSError, and WeightsError for weights that are not finite in float16; the folder then holds what it held.
+    """
+    tensors = {k: halved(t.detach()).contiguous().cpu() for k, t in network.state_dict().items()}
+    odd = first_not_finite(tensors)
+    if odd is not None:
+        raise WeightsError(f"{folder}: not written, for {odd} has numbers that are not finite; train with a lower rate")
     config = {"class": type(network).__name__, "network": settings_to_dict(network.settings), **facts}
-    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_whole(folder / CONFIG_FILE) as part:
+        part.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        save_tensors(folder / MODEL_FILE, tensors, {"format": "pt"})
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Writes a safetensors file, whole or not at all. Raises OSError."""
+    with written_whole(path) as part:
+        try:
+            save_file(dict(tensors), part, metadata=metadata)
+        except SafetensorError as error:
+            number = re.search(r"os error (\d+)", str(error))
+            if number is None:
+                raise
+            code = int(number[1])
+            raise OSError(code, os.strerror(code), str(part)) from None
+
+
+def halved(tensor: Tensor) -> Tensor:
+    """As weights are stored: in float16, counts as they are."""
+    return tensor.half() if tensor.is_floating_point() else tensor
+
+
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of a tensor that holds NaN or an infinity."""
+    return next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
 
 
 def find_weights(name_or_folder: str | Path) -> Path:
     """The folder of shipped weights by name, or a folder of one's own. Raises WeightsError."""
     for folder in (Path(name_or_folder), SHIPPED / str(name_or_folder)):
-        if (folder / CONFIG_FILE).is_file() and (folder / MODEL_FILE).is_file():
+        if all(os.path.isfile(folder / name) for name in (CONFIG_FILE, MODEL_FILE)):  # noqa: PTH113  raises nothing
             return folder
     shipped = sorted(p.parent.name for p in SHIPPED.glob(f"*/{CONFIG_FILE}"))
     known = f"shipped: {', '.join(shipped)}" if shipped else "none are shipped"
@@ -68,26 +103,56 @@ def find_weights(name_or_folder: str | Path) -> Path:
 
 def load_weights(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedModel[SearchNetwork]:
     """A search network for inference. Raises WeightsError when files are missing, damaged, or of something else."""
-    folder, config = read_config(name_or_folder, SearchNetwork)
-    return _loaded(build_search_network(read_settings(NetworkSettings, config, folder)), config, folder, device)
+    return _loaded(*_read(name_or_folder, SearchNetwork, NetworkSettings, build_search_network), device)
 
 
 def load_proposer(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedModel[IGPN]:
     """An IGPN for inference. Raises WeightsError when files are missing, damaged, or of something else."""
-    folder, config = read_config(name_or_folder, IGPN)
-    return _loaded(build_igpn(read_settings(IGPNSettings, config, folder)), config, folder, device)
+    return _loaded(*_read(name_or_folder, IGPN, IGPNSettings, build_igpn), device)
 
 
 def load_reid(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedModel[ReidNet]:
     """A re-id network for inference. Raises WeightsError when files are missing, damaged, or of something else."""
-    folder, config = read_config(name_or_folder, ReidNet)
-    return _loaded(build_reid(read_settings(ReidSettings, config, folder)), config, folder, device)
+    return _loaded(*_read(name_or_folder, ReidNet, ReidSettings, build_reid), device)
+
+
+def _read(
+    name_or_folder: str | Path, wanted: type[N], kind: type[S], build: Callable[[S], N]
+) -> tuple[N, dict[str, Any], Path]:
+    """A network as its config.json says, filled, with its config and folder."""
+    folder, config = read_config(name_or_folder, wanted)
+    settings = read_settings(kind, config, folder)
+    tensors = _tensors(folder)
+    _check_shapes(outline(build, settings, folder), tensors, folder / MODEL_FILE)  # before memory is taken for them
+    network = build(settings)
+    _fill(network, tensors, folder / MODEL_FILE)
+    return network, _with_embedding(config, network, folder), folder
+
+
+def outline(build: Callable[[S], T], settings: S, folder: Path) -> T:
+    """A network that takes no memory for its weights. Raises WeightsError for settings that none can have."""
+    try:
+        with torch.device("meta"):
+            return build(settings)
+    except (SettingError, RuntimeError, ValueError, TypeError, OverflowError, ZeroDivisionError) as error:
+        raise _damaged(folder / CONFIG_FILE, error) from None
+
+
+def _with_embedding(config: dict[str, Any], network: Trainable, folder: Path) -> dict[str, Any]:
+    """The config, which says how long embeddings are, where the network has any. Raises WeightsError if it lies."""
+    if isinstance(network, IGPN):
+        return config
+    length = network.dim if isinstance(network, ReidNet) else EMBEDDING_DIM
+    said = config.get("embedding", length)
+    if type(said) is not int or said != length:
+        raise WeightsError(f"{folder / CONFIG_FILE}: damaged (embedding is {said!r}, not {length}); copy it again")
+    return {**config, "embedding": length}
 
 
 def _loaded(network: N, config: dict[str, Any], folder: Path, device: str | torch.device) -> LoadedModel[N]:
-    _fill(network, _tensors(folder), folder / MODEL_FILE)
     keep_memory()
-    return LoadedModel(prepare_for_inference(network.to(device)), config, fingerprint(folder / MODEL_FILE))
+    network = prepare_for_inference(network.to(checked_device(device)))
+    return LoadedModel(network, config, fingerprint(folder / MODEL_FILE))
 
 
 def read_config(name_or_folder: str | Path, wanted: type[Trainable] | None = None) -> tuple[Path, dict[str, Any]]:
@@ -95,10 +160,14 @@ def read_config(name_or_folder: str | Path, wanted: type[Trainable] | None = Non
     folder = find_weights(name_or_folder)
     path = folder / CONFIG_FILE
     try:
-        config: dict[str, Any] = json.loads(path.read_text())
-        held = str(config["class"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path}: damaged ({error}); copy it again") from None
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        held = config["class"]
+        if not isinstance(held, str):
+            raise TypeError(f"the class is {held!r}")
+    except OSError as error:
+        raise WeightsError(f"{path}: cannot be read ({error.strerror}); copy it again, or give other weights") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(path, error) from None
     if wanted is not None and held != wanted.__name__:
         raise WeightsError(f"{folder}: holds weights of {held}, not of {wanted.__name__}; give other weights")
     return folder, config
@@ -109,21 +178,34 @@ def read_settings(kind: type[S], config: dict[str, Any], folder: Path) -> S:
     try:
         return settings_from_dict(kind, config["network"])
     except (KeyError, TypeError, AttributeError, SettingError) as error:
-        raise WeightsError(f"{folder / CONFIG_FILE}: damaged ({error}); copy it again") from None
+        raise _damaged(folder / CONFIG_FILE, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())[:160]
+    return WeightsError(f"{path}: damaged ({reason}); copy it again")
 
 
 def _tensors(folder: Path) -> dict[str, Tensor]:
     path = folder / MODEL_FILE
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
+        tensors: dict[str, Tensor] = load_file(path)
+        odd = first_not_finite(tensors)
+        if odd is not None:
+            raise ValueError(f"{odd} has numbers that are not finite")
+    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError, AttributeError) as error:
         raise WeightsError(f"{path}: damaged ({error}); copy or train the weights again") from None
+    return tensors
+
+
+def _layout(config: dict[str, Any], folder: Path) -> str:
+    return read_settings(NetworkSettings, config, folder).layout
 
 
 def warm_network(folder: Path, settings: NetworkSettings) -> SearchNetwork:
     """A network to train whose backbone and embedding come from a run's folder; the rest is random."""
     folder, config = read_config(folder, SearchNetwork)
-    network = build_search_network(replace(settings, layout=config["network"]["layout"]))
+    network = build_search_network(replace(settings, layout=_layout(config, folder)))
     _take(network, folder)
     return network
 
@@ -134,7 +216,7 @@ def whole_network(name_or_folder: str | Path, settings: NetworkSettings) -> Sear
     Raises WeightsError when they hold another network, or one of other shapes.
     """
     folder, config = read_config(name_or_folder, SearchNetwork)
-    network = build_search_network(replace(settings, layout=config["network"]["layout"]))
+    network = build_search_network(replace(settings, layout=_layout(config, folder)))
     _fill(network, {**network.state_dict(), **_tensors(folder)}, folder / MODEL_FILE)
     return network
 
@@ -142,7 +224,7 @@ def whole_network(name_or_folder: str | Path, settings: NetworkSettings) -> Sear
 def warm_igpn(folder: Path, settings: IGPNSettings) -> IGPN:
     """An IGPN to train whose backbone, and embedding if it has one, come from the run's folder of a search network."""
     folder, config = read_config(folder, SearchNetwork)
-    network = build_igpn(replace(settings, layout=config["network"]["layout"]))
+    network = build_igpn(replace(settings, layout=_layout(config, folder)))
     _take(network, folder)
     return network
 
@@ -150,7 +232,7 @@ def warm_igpn(folder: Path, settings: IGPNSettings) -> IGPN:
 def warm_reid(folder: Path, settings: ReidSettings) -> ReidNet:
     """A re-id network to train whose backbone comes from the run's folder of a search network; the rest is random."""
     folder, config = read_config(folder, SearchNetwork)
-    network = build_reid(replace(settings, layout=config["network"]["layout"]))
+    network = build_reid(replace(settings, layout=_layout(config, folder)))
     _take(network, folder)
     return network
 
@@ -180,11 +262,20 @@ def fingerprint(path: Path) -> str:
 
 
 def _fill(network: Trainable, tensors: Mapping[str, Tensor], path: Path) -> None:
-    try:
-        network.load_state_dict({k: t.float() for k, t in tensors.items()})
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())[:160]
-        raise WeightsError(f"{path}: weights of another shape than its {CONFIG_FILE} says ({reason})") from None
+    _check_shapes(network, tensors, path)
+    network.load_state_dict({k: t.float() for k, t in tensors.items()})
+
+
+def _check_shapes(network: Trainable, tensors: Mapping[str, Tensor], path: Path) -> None:
+    own = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    held = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    odd = [name for name in sorted(own.keys() | held.keys()) if own.get(name) != held.get(name)]
+    if odd:
+        words = [str(shapes.get(odd[0], "missing")) for shapes in (held, own)]
+        raise WeightsError(
+            f"{path}: weights of another shape than its {CONFIG_FILE} says ({odd[0]} is {words[0]}, not {words[1]}): "
+            "copy both again, or give other weights"
+        )
 
 
 def read_imagenet(path: Path | None) -> tuple[dict[str, Tensor], Layout]:

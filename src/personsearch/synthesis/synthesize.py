@@ -12,12 +12,16 @@ import json
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personsearch.errors import PersonSearchError, SettingError
+from personsearch.errors import DataError, PersonSearchError, SettingError
+from personsearch.files import check_folder
 
 if TYPE_CHECKING:
     from personsearch.synthesis.scenes import Settings
@@ -48,11 +52,13 @@ def synthesize(
     A picture depends on the settings and its index alone, so a stopped run continues where it was, with any number
     of `workers` (processes; all cores by default). Progress goes to stderr.
 
-    Raises SettingError for impossible numbers, or when the folder holds scenes of other settings.
+    Raises SettingError for impossible numbers, or when the folder holds scenes of other settings, DataError for a
+    damaged file of an earlier run, OSError where it cannot write.
     """
     quiet()
     settings = checked(identities, scenes, seed, test_identities, test_scenes, width, height, home)
     out = Path(out)
+    check_folder(out)
     claim(out, settings.as_dict())
     missing = [i for i in range(scenes) if not done(out, i)]
     finished = out / "annotations.json"
@@ -105,11 +111,16 @@ def checked(
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """The file appears whole or not at all."""
+    """The file appears whole or not at all, also where several processes write it. Raises OSError, which names it."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_bytes(content)
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         part.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
     finally:
         part.unlink(missing_ok=True)
 
@@ -118,7 +129,7 @@ def claim(out: Path, settings: dict[str, float]) -> None:
     """Marks the folder with its settings, or checks that they are the same. Raises SettingError."""
     mark = out / "settings.json"
     if mark.exists():
-        held = {"home": 0.0} | json.loads(mark.read_text())  # older folders do not say
+        held = {"home": 0.0} | read_object(mark, f"delete the folder {out}")  # older folders do not say
         differ = [k for k in sorted({*held, *settings}) if held.get(k) != settings.get(k)]
         if differ:
             name = differ[0]
@@ -146,8 +157,30 @@ def shard_path(out: Path, index: int) -> Path:
 
 def done(out: Path, index: int) -> bool:
     """Whether this scene's picture and annotations are there; a finished folder has one file for all annotations."""
-    told = shard_path(out, index).exists() or (out / "annotations.json").exists()
+    told = read_shard(out, index) is not None or (out / "annotations.json").exists()
     return told and picture_path(out, index).exists()
+
+
+def read_shard(out: Path, index: int) -> dict[str, Any] | None:
+    """A scene's annotations, None when they are missing or damaged."""
+    try:
+        shard = json.loads(shard_path(out, index).read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None
+    if isinstance(shard, dict) and isinstance(shard.get("image"), dict) and isinstance(shard.get("people"), list):
+        return shard
+    return None
+
+
+def read_object(path: Path, remedy: str) -> dict[str, Any]:
+    """A JSON object of an earlier run. Raises DataError, which says what to do."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: damaged ({' '.join(str(error).split())[:100]}); {remedy}") from None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: damaged (no object); {remedy}")
+    return value
 
 
 def render_one(out: Path, settings: Settings, index: int) -> int:
@@ -167,9 +200,10 @@ def render_one(out: Path, settings: Settings, index: int) -> int:
 
 
 def prepare_worker() -> None:
-    """One thread a process, and no messages of the libraries."""
+    """One thread a process, no messages of the libraries, and Ctrl-C is for the first process."""
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     quiet()
 
@@ -212,13 +246,28 @@ def render_all(out: Path, settings: Settings, missing: list[int], workers: int) 
     before = {name: os.environ.get(name) for name in WORKER_THREADS}
     os.environ.update(dict.fromkeys(WORKER_THREADS, "1"))
     try:
-        with multiprocessing.get_context("spawn").Pool(min(workers, len(tasks)), prepare_worker) as processes:
+        with ignoring_stops():
+            pool = multiprocessing.get_context("spawn").Pool(min(workers, len(tasks)), prepare_worker)
+        with pool as processes:
             yield from processes.imap_unordered(render_task, tasks, chunksize=1)
     finally:
         for name, value in before.items():
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
+
+
+@contextmanager
+def ignoring_stops() -> Iterator[None]:
+    """Processes that start within ignore Ctrl-C from their first moment on; this one does until the end of it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def track(finished: Iterator[int], missing: int, scenes: int) -> None:
@@ -238,7 +287,9 @@ def merged(out: Path, settings: Settings) -> bytes:
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for index in range(settings.scenes):
-        shard = json.loads(shard_path(out, index).read_text())
+        shard = read_shard(out, index)
+        if shard is None:
+            raise DataError(f"{shard_path(out, index)}: damaged; the same command makes it again")
         images.append({"id": index, "file_name": picture_path(out, index).name, **shard["image"]})
         for person in shard["people"]:
             entry = {"id": len(annotations), "image_id": index, "category_id": 1, "iscrowd": 0, "segmentation": []}
@@ -258,7 +309,7 @@ def report(annotation_file: Path) -> None:
 def summarize(annotation_file: Path) -> dict[str, float]:
     """Counts of a finished folder: scenes, people, named people, identities, places, cameras, median box height
     (pixels)."""
-    document = json.loads(annotation_file.read_text())
+    document = read_object(annotation_file, "delete it, and the same command makes it again")
     people = document["annotations"]
     named = [p["person_id"] for p in people if p["person_id"] >= 0]
     heights = sorted(p["bbox"][3] for p in people)

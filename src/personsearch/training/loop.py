@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,11 +15,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from personsearch.data.batches import Batch
 from personsearch.errors import PersonSearchError, SettingError
-from personsearch.models.runtime import mixed_precision
+from personsearch.models.runtime import keep_memory, mixed_precision
 from personsearch.models.search_network import Targets
-from personsearch.training.checkpoints import load_checkpoint, save_checkpoint
+from personsearch.training.checkpoints import broken_part, load_checkpoint, read_facts, save_checkpoint
+from personsearch.training.logs import StepLog
 from personsearch.training.processes import all_agree, average_gradients, is_first
 from personsearch.training.recipes import OptimizerSettings
+from personsearch.training.stopping import leave_stopping_to_others, stop_requests
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
@@ -114,22 +114,55 @@ class Training:
         workers: int = 1,
         on_step: Callable[[int], None] = _nothing,
         on_checkpoint: Callable[[int], None] = _nothing,
+        judge: Callable[[int], None] = _nothing,
     ) -> None:
         """Trains to the last step; checkpoints each `every` steps and at the end, logs every 10 steps to log.jsonl.
 
-        Of several processes the first writes and is heard.
+        Ctrl-C or SIGTERM ends it with KeyboardInterrupt after the step that is done now, and a checkpoint of it; what
+        takes long, `judge`, is left to the other checkpoints. Of several processes the first writes and is heard.
+
+        Raises PersonSearchError where the run diverges; files then hold the last good state. Raises OSError.
         """
         start = self._resume(out) if resume else 0
-        log = _Log(out / LOG, start) if is_first() else None
-        for step, batch in self._from(start, workers):
-            losses = self._step(step, batch)
-            if log is None:
-                continue
-            log.add(step, learning_rate(step, self.settings), losses)
-            if (step + 1) % every == 0 or step + 1 == self.settings.steps:
-                on_checkpoint(step + 1)
-                self._save(out, step + 1)  # last: what a kill leaves undone is then done again
-            on_step(step + 1)
+        out.mkdir(parents=True, exist_ok=True)
+        keep_memory()
+        log = StepLog(out / LOG, start) if is_first() else None
+        with stop_requests() as asked:
+            for step, batch in self._from(start, workers):
+                try:
+                    losses = self._step(step, batch)
+                    stop = not all_agree(not asked(), self._device)
+                    due = (step + 1) % every == 0 or step + 1 == self.settings.steps
+                    if log is not None:
+                        log.add(step, learning_rate(step, self.settings), losses)
+                        if due or stop:
+                            self._keep(out, step + 1, on_checkpoint, judge if due else _nothing)
+                        on_step(step + 1)
+                except _DivergedError as error:
+                    raise PersonSearchError(f"{error}: {self._way_back(out)}") from None
+                if stop and step + 1 < self.settings.steps:
+                    raise KeyboardInterrupt
+
+    def _keep(self, out: Path, step: int, *others: Callable[[int], None]) -> None:
+        """What is to be done at a checkpoint, and the checkpoint itself."""
+        broken = broken_part(self._modules(), self.optimizer)
+        if broken is not None:
+            raise _DivergedError(f"{broken} is not finite any more after step {step}")
+        for other in others:
+            other(step)
+        self._save(out, step)  # last: what a kill leaves undone is then done again
+
+    def _way_back(self, out: Path) -> str:
+        """What to do about a run that diverged, in options of the command."""
+        lower = f"--set optimizer.rate={self.settings.rate / 10:g}"
+        if not (out / CHECKPOINT).exists():
+            return f"start again with {lower}"
+        kept = read_facts(out / CHECKPOINT)["step"]
+        return f"go on from step {kept} with --resume {lower}; if that fails again, start anew with it in another --out"
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
 
     def _step(self, step: int, batch: Batch) -> dict[str, float]:
         for group in self.optimizer.param_groups:
@@ -142,9 +175,7 @@ class Training:
             losses: dict[str, Tensor] = self.criterion(output)
             total = torch.stack(list(losses.values())).sum()
             if not all_agree(bool(total.isfinite()), total.device):
-                raise PersonSearchError(
-                    f"the loss is {total.item()} at step {step}: lower optimizer.rate and use --resume"
-                )
+                raise _DivergedError(f"the loss is {total.item()} at step {step}")
             share = len(part.images) / len(batch.images)
             (total * share).backward()  # type: ignore[no-untyped-call]
             outputs.append(output)
@@ -156,7 +187,7 @@ class Training:
         return dict(means)
 
     def _forward(self, batch: Batch) -> Any:
-        device = next(self.model.parameters()).device
+        device = self._device
         # what is drawn at random is a function of seed, step and scene, not of who trains which scene when
         targets = [
             Targets(boxes.to(device), identities.to(device), torch.Generator().manual_seed(seed))
@@ -167,7 +198,9 @@ class Training:
 
     def _from(self, start: int, workers: int) -> Iterator[tuple[int, Batch]]:
         steps = range(start, self.settings.steps)
-        loader = DataLoader(self.batches, batch_size=None, sampler=steps, num_workers=workers)
+        loader = DataLoader(
+            self.batches, batch_size=None, sampler=steps, num_workers=workers, worker_init_fn=leave_stopping_to_others
+        )
         return zip(steps, _one_line_errors(loader), strict=True)
 
     def _modules(self) -> dict[str, nn.Module]:
@@ -183,37 +216,25 @@ class Training:
         save_checkpoint(out / CHECKPOINT, self._modules(), self.optimizer, {**self.facts, "step": step})
 
 
+class _DivergedError(Exception):
+    """Numbers of a run are not finite."""
+
+
 def _one_line_errors(batches: Iterable[Batch]) -> Iterator[Batch]:
     """Errors of a loader's process come with its whole traceback as their message; the last line is the error's."""
     try:
         yield from batches
-    except PersonSearchError as error:
+    except (PersonSearchError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         last = str(error).strip().splitlines()[-1]
-        raise type(error)(last.removeprefix(f"{type(error).__module__}.{type(error).__name__}: ")) from None
-
-
-class _Log:
-    """One JSON line per ten steps: step, rate, seconds, mean losses."""
-
-    EVERY = 10
-
-    def __init__(self, path: Path, start: int) -> None:
-        kept = []
-        if path.exists() and start:
-            # a run killed after its checkpoint has logged steps that are about to be done again
-            kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= start]
-        path.write_text("".join(line + "\n" for line in kept))
-        self._path = path
-        self._pending: list[dict[str, float]] = []
-        self._since = time.perf_counter()
-
-    def add(self, step: int, rate: float, losses: dict[str, float]) -> None:
-        self._pending.append(losses)
-        if (step + 1) % self.EVERY:
-            return
-        now = time.perf_counter()
-        means = {k: round(sum(p[k] for p in self._pending) / len(self._pending), 5) for k in losses}
-        line = {"step": step + 1, "rate": rate, "seconds": round(now - self._since, 2), **means}
-        with self._path.open("a") as file:
-            file.write(json.dumps(line) + "\n")
-        self._pending, self._since = [], now
+        for name in (f"{type(error).__module__}.{type(error).__name__}: ", f"{type(error).__name__}: "):
+            last = last.removeprefix(name)
+        raise type(error)(last) from None
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise PersonSearchError(
+            "the process that reads pictures was killed, as a system does that lacks memory: close other programs, and "
+            "go on with --resume"
+        ) from None

@@ -1,0 +1,132 @@
+"""Files that appear whole or not at all, what is left of those that a kill has cut, and where files may be made."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from personsearch.errors import SettingError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+PICTURE_FORMATS = {
+    **{".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP"},
+    **{".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"},
+}
+"""What pictures are written as, by the suffix of the file."""
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A file to write instead of `path`: it takes that name when the block ends well, and is gone if it does not.
+
+    What stood there before stays until then. A link is followed; a device is written as it is. Raises OSError, which
+    names `path`.
+    """
+    target = Path(os.path.realpath(path))
+    whole = target.is_file() or not target.exists()
+    part = target.with_name(f".{target.name[:40]}.part") if whole else target
+    try:
+        yield part
+        if whole:
+            _settle(part)
+            part.replace(target)
+    except OSError as error:
+        if error.filename not in (None, str(part)):
+            raise
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+    finally:
+        if whole:
+            with suppress(OSError):
+                part.unlink()
+
+
+def _settle(part: Path) -> None:
+    """Waits until the disk has it: some disks say only then that they are full, and a new name must not outrun it."""
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file, whole or not at all. Raises OSError."""
+    with written_whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def save_picture(image: Image, path: Path, **options: Any) -> None:
+    """Writes a picture in the format of its suffix, whole or not at all. Raises OSError, also for sizes it cannot."""
+    with written_whole(path) as part:
+        try:
+            image.save(part, PICTURE_FORMATS[path.suffix.lower()], **options)
+        except ValueError as error:  # wider than the format allows
+            raise OSError(None, f"{error}; give it another suffix", str(path)) from None
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """What a file with one JSON value a line holds, without lines that are cut or garbled. [] when it is missing."""
+    if not path.exists():
+        return []
+    values = []
+    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        with suppress(ValueError, RecursionError):
+            values.append(json.loads(line))
+    return values
+
+
+def write_json_lines(path: Path, values: Iterable[Any]) -> None:
+    """Writes a file with one JSON value a line, whole or not at all. Raises OSError."""
+    write_whole(path, "".join(json.dumps(value) + "\n" for value in values))
+
+
+def append_json_line(path: Path, value: Any) -> None:
+    """Adds a line, whole or not at all. Raises OSError, which names `path`."""
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(value) + "\n")
+    except OSError as error:
+        with suppress(OSError):
+            os.truncate(path, size)
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
+
+
+def check_file(path: Path) -> None:
+    """Raises SettingError where no file can be written under this name; writes nothing."""
+    if _stat_is_folder(path):
+        raise SettingError(f"{path}: a folder is there; give the name of a file")
+    check_folder(path.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """Raises SettingError where a folder neither is one that can be written to nor can be made; writes nothing."""
+    for place in (folder, *folder.absolute().parents):
+        is_folder = _stat_is_folder(place)
+        if is_folder is None:
+            continue
+        if not is_folder:
+            raise SettingError(f"{place}: a file is there, not a folder; give another name")
+        if not os.access(place, os.W_OK | os.X_OK):
+            raise SettingError(f"{place}: nothing may be written there; give another folder")
+        return
+
+
+def check_picture_name(path: Path) -> None:
+    """Raises SettingError for a suffix that says no format that pictures are written in."""
+    if path.suffix.lower() not in PICTURE_FORMATS:
+        raise SettingError(f"{path}: the name says no format; let it end in {', '.join(PICTURE_FORMATS)}")
+
+
+def _stat_is_folder(path: Path) -> bool | None:
+    """Whether there is a folder, or something else (False), or nothing (None). Raises SettingError for odd names."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise SettingError(f"{path}: {error.strerror}; give another name") from None

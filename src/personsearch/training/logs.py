@@ -1,0 +1,39 @@
+"""What a run writes of itself, a JSON line at a time: log.jsonl, and what else has a line for some steps."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from personsearch.files import append_json_line, read_json_lines, write_json_lines
+
+
+class StepLog:
+    """One JSON line per ten steps: step, rate, seconds, mean losses."""
+
+    EVERY = 10
+
+    def __init__(self, path: Path, start: int) -> None:
+        """Goes on after step `start`. Raises OSError, as `add` does."""
+        # a run killed after its checkpoint has logged steps that are about to be done again
+        write_json_lines(path, lines_up_to(path, start) if start else [])
+        self._path = path
+        self._pending: list[dict[str, float]] = []
+        self._since = time.perf_counter()
+
+    def add(self, step: int, rate: float, losses: dict[str, float]) -> None:
+        """Takes the losses of a step, counted from 0."""
+        self._pending.append(losses)
+        if (step + 1) % self.EVERY:
+            return
+        now = time.perf_counter()
+        means = {k: round(sum(p[k] for p in self._pending) / len(self._pending), 5) for k in losses}
+        append_json_line(self._path, {"step": step + 1, "rate": rate, "seconds": round(now - self._since, 2), **means})
+        self._pending, self._since = [], now
+
+
+def lines_up_to(path: Path, step: float = float("inf")) -> list[dict[str, Any]]:
+    """The whole lines of a file that has one for some steps, up to a step. [] when it is missing."""
+    lines = [line for line in read_json_lines(path) if isinstance(line, dict)]
+    return [line for line in lines if type(line.get("step")) is int and line["step"] <= step]

@@ -1,0 +1,47 @@
+"""Ctrl-C and SIGTERM as requests, so that a run stops between two steps, where its checkpoint is exact."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HEARD = b"\nstopping after this step; once more stops at once\n"
+
+
+@contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Yields what tells whether a stop was asked for since. The second request raises KeyboardInterrupt.
+
+    Outside of the main thread, where nobody can hear signals, they stay as they are; so do those that are ignored.
+    """
+    asked = False
+
+    def note(_number: int, _frame: Any) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        os.write(2, _HEARD)  # print could be in the middle of another line
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, note)
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def leave_stopping_to_others(_worker: int) -> None:
+    """For a process that reads pictures: Ctrl-C reaches it, too, and must not take it from a step that wants them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,394 @@
+"""What goes wrong around the program: options, devices, disks, terminals, memory, Ctrl-C. One line, nothing lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from search_fakes import FakeModel, save_pictures
+from typer.testing import CliRunner, Result
+
+from personsearch import cli, cli_models, console, experiment, files, judge, report, synthesis
+from personsearch.cli import app
+from personsearch.console import print_hits, printable, shortened
+from personsearch.data import sources
+from personsearch.errors import SettingError
+from personsearch.search import searchers
+from personsearch.search.rows import GalleryHit
+from personsearch.search.searchers import SceneSearcher
+from personsearch.settings import change_settings
+from personsearch.training.recipes import RECIPES, get_recipe
+
+BOX_OF_3 = ["--box", "10", "26", "30", "86"]
+
+
+@pytest.fixture(autouse=True)
+def fake_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(weights: str, device: str | None = None, score_threshold: float = 0.5) -> SceneSearcher:
+        return SceneSearcher(FakeModel(), "fake-1", weights, score_threshold, dim=12)
+
+    monkeypatch.setattr(searchers, "load_searcher", load)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    save_pictures(tmp_path / "photos", 4)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def gallery(tmp_path: Path, photos: Path) -> Path:
+    assert run("index", photos, "--gallery", tmp_path / "g").exit_code == 0
+    return tmp_path / "g"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def one_line(result: Result, code: int) -> str:
+    assert result.exit_code == code, (result.output, result.exception)
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    return line
+
+
+# -------------------------------------------------------------------- what options may be
+
+SEARCH, INDEX = ["search", "g", "--image", "a.jpg", *BOX_OF_3], ["index", "photos", "--gallery", "g"]
+DETECT, EVALUATE = ["detect", "a.jpg"], ["evaluate", "m", "--data", "coco:x"]
+TRAIN, RENDER = ["train", "binet_prw", "--data", "coco:x", "--out", "r"], ["synthesize", "r"]
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "values"),
+    [
+        (SEARCH, "--min-score", "80 -1 nan inf"),
+        (SEARCH, "--min-gap", "-1 nan inf"),
+        (SEARCH, "--at", "-1 nan inf"),
+        (SEARCH, "--top", "0 -5 99999999999999999999"),
+        (SEARCH, "--keep", "0"),
+        (SEARCH, "--candidates", "0"),
+        (SEARCH, "--codes-gb", "-1 nan inf 1e300"),
+        (INDEX, "--min-score", "80 -0.1 nan"),
+        (INDEX, "--every", "0 -1 nan inf"),
+        (DETECT, "--min-score", "1.01 nan"),
+        (DETECT, "--at", "nan"),
+        (EVALUATE, "--min-score", "80 nan"),
+        (EVALUATE, "--keep", "0"),
+        (EVALUATE, "--gallery-size", "0"),
+        (EVALUATE, "--proposals", "0"),
+        (TRAIN, "--checkpoint-every", "0 -3"),
+        ([*RENDER, "--scenes", "4"], "--identities", "1 10000000"),
+        ([*RENDER, "--identities", "4"], "--scenes", "0"),
+        ([*RENDER, "--identities", "4", "--scenes", "4"], "--home", "2 nan"),
+        ([*RENDER, "--identities", "4", "--scenes", "4"], "--workers", "0"),
+        ([*RENDER, "--identities", "4", "--scenes", "4"], "--seed", "-1"),
+        *[(command, "--device", "foo mps cuda:999") for command in (SEARCH, INDEX, DETECT, EVALUATE, TRAIN)],
+    ],
+)
+def test_an_impossible_option_is_one_line_before_any_work(command: list[str], option: str, values: str) -> None:
+    """None of the files exists, so that any work would complain of something else."""
+    for value in values.split():
+        line = one_line(run(*command, option, value), 2)
+        assert option.strip("-") in line or value in line
+        assert "give" in line
+
+
+def test_sizes_and_company_are_checked_number_by_number() -> None:
+    assert "--size 5" in one_line(run(*EVALUATE, "--size", 5, 900), 2)
+    assert "--cbgm 0" in one_line(run(*EVALUATE, "--cbgm", 10, 0), 2)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *("optimizer.steps=-5", "optimizer.steps=0", "optimizer.rate=0", "optimizer.rate=NaN", "optimizer.rate=-1"),
+        *("optimizer.rate=Infinity", "optimizer.momentum=1.5", "optimizer.clip=0", "optimizer.warmup=-1"),
+        *("optimizer.accumulate=0", "optimizer.frozen_stages=-1", "optimizer.drops=[-1]", "batches.scenes=0"),
+        *("batches.short_sides=[]", "batches.short_sides=[0]", "batches.long_side=-1", "network.rois=0"),
+        *("network.roi_size=[0, 6]", "network.anchors.sizes=[0]", "network.anchors.ratios=[]", "seed=-1"),
+        *("network.test_size.short=0", "network.nms_iou=2", "loss.temperature=0", "loss.oim.queue=-1"),
+        *("patches.sights=1", "loss.feature_weight=NaN", "network.train_proposals.after_nms=0"),
+    ],
+)
+def test_an_impossible_setting_is_refused(change: str) -> None:
+    with pytest.raises(SettingError, match=r"give|is not a number") as caught:
+        change_settings(get_recipe("binet_prw"), [change])
+    assert change.partition("=")[0] in str(caught.value)
+
+
+def test_no_number_of_any_recipe_may_be_infinite_or_negative() -> None:
+    """A new setting is in this, too."""
+
+    def numbers(facts: dict[str, Any], prefix: str = "") -> list[str]:
+        inner = [name for k, v in facts.items() if isinstance(v, dict) for name in numbers(v, f"{prefix}{k}.")]
+        return inner + [prefix + k for k, v in facts.items() if type(v) in (int, float)]
+
+    from personsearch.settings import settings_to_dict
+
+    for name in ("binet_prw", "igpn_prw", "pcb_prw"):
+        for setting in numbers(settings_to_dict(RECIPES[name]())):
+            for value in ("-1", "NaN", "Infinity", "-Infinity", "1e300"):
+                with pytest.raises(SettingError):
+                    change_settings(get_recipe(name), [f"{setting}={value}"])
+
+
+# -------------------------------------------------------------------- print first, write afterwards
+
+
+def full(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "disk")
+
+
+def test_figures_are_printed_though_they_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = SimpleNamespace(as_dict=lambda: {"mAP": 0.5})
+    monkeypatch.setattr(sources, "load_benchmark", lambda *_, **__: None)
+    monkeypatch.setattr(judge, "evaluate_weights", lambda *_, **__: (figures, object()))
+    monkeypatch.setattr(judge, "is_proposer", lambda _: False)
+    monkeypatch.setattr(report, "per_query", lambda *_: [])
+    monkeypatch.setattr(cli_models, "write_whole", full)
+    result = run(*EVALUATE, "--save", tmp_path / "figures.json", "--json")
+    assert "make room" in one_line(result, 1)
+    assert json.loads(result.stdout) == {"mAP": 0.5}
+    monkeypatch.setattr(report, "draw_worst", full)
+    assert "0.5000" in run(*EVALUATE, "--worst", tmp_path / "worst").stdout
+
+
+def test_hits_and_people_are_printed_though_they_cannot_be_drawn(
+    tmp_path: Path, photos: Path, gallery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "save_picture", full)
+    query = photos / "p003.png"
+    result = run("search", gallery, "--image", query, *BOX_OF_3, "--out", tmp_path / "answer", "--json")
+    assert "No space left" in one_line(result, 1)
+    assert len(json.loads(result.stdout)["hits"]) == 3
+    result = run("detect", query, "--out", tmp_path / "people.jpg")
+    assert "No space left" in one_line(result, 1)
+    assert "--box 10 26 30 86" in result.stdout
+
+
+@pytest.mark.parametrize("target", ["file/under", "folder", "n" * 300 + ".jpg", "locked/people.jpg", "people", "p.xyz"])
+def test_where_nothing_can_be_written_is_told_before_the_work(
+    tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "locked").mkdir()
+    allowed = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "locked" and allowed(path, mode))
+    name = tmp_path / target
+    one_line(run("detect", tmp_path / "missing.png", "--out", name, "--force"), 2)
+    if target not in ("people", "p.xyz"):
+        one_line(run(*EVALUATE, "--save", name, "--force"), 2)
+    if target not in ("folder", "people", "p.xyz"):
+        one_line(run("search", "missing", "--image", "a.png", *BOX_OF_3, "--out", name), 2)
+        one_line(run(*EVALUATE, "--worst", name), 2)
+        one_line(run("train", "binet_prw", "--data", "coco:missing", "--out", name), 2)
+        one_line(run("demo", "--out", name), 2)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder", "locked"]
+
+
+def _write_half(path: Path, error: BaseException) -> None:
+    with files.written_whole(path) as part:
+        part.write_text("half")
+        raise error
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / ("name" * 60 + ".txt")
+    files.write_whole(path, "first")
+    for error in (OSError(errno.ENOSPC, "full"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            _write_half(path, error)
+    assert (path.read_text(), [p.name for p in tmp_path.iterdir()]) == ("first", [path.name])
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    files.write_whole(link, "through")
+    assert (link.is_symlink(), path.read_text()) == (True, "through")
+    with pytest.raises(OSError, match="No space left") as caught:
+        files.write_whole(Path("/dev/full"), "x" * 100_000)
+    assert caught.value.filename == "/dev/full"
+    assert Path("/dev/full").is_char_device()
+
+
+def test_a_line_is_added_whole_or_not_at_all(tmp_path: Path) -> None:
+    code = (
+        "import resource, signal, sys\n"
+        "from pathlib import Path\n"
+        "from personsearch.files import append_json_line\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "append_json_line(Path(sys.argv[1]), 'x' * 500)\n"
+        "try:\n"
+        "    append_json_line(Path(sys.argv[1]), 'y' * 600)\n"
+        "except OSError as error:\n"
+        "    print(error.filename)\n"
+    )
+    path = tmp_path / "lines.jsonl"
+    said = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == str(path)
+    assert files.read_json_lines(path) == ["x" * 500]
+    assert path.read_text().endswith("\n")
+
+
+# -------------------------------------------------------------------- Ctrl-C says what is true of the command
+
+
+def interrupted(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_stopped_training_names_the_command_that_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiment, "train", interrupted)
+    train = ("train", "binet_prw", "--data", "coco:x", "--out", tmp_path)
+    assert one_line(run(*train), 130).endswith("no checkpoint was written yet: the same command starts again")
+    (tmp_path / "checkpoint.safetensors").touch()
+    monkeypatch.setattr(experiment, "read_facts", lambda _: {"step": 7})
+    assert one_line(run(*train), 130).endswith("the same command with --resume goes on from step 7")
+    monkeypatch.setattr(experiment, "train", full)
+    line = one_line(run(*train), 1)
+    assert "disk: No space left" in line
+    assert line.endswith("the same command with --resume goes on from step 7")
+
+
+def test_every_other_stop_is_true_of_its_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthesis, "synthesize", interrupted)
+    assert "what was rendered is kept" in one_line(run(*RENDER, "--identities", 4, "--scenes", 4), 130)
+    monkeypatch.setattr(sources, "load_benchmark", interrupted)
+    assert one_line(run(*EVALUATE), 130) == "error: stopped"
+    monkeypatch.setattr(searchers, "read_scene", interrupted)
+    assert one_line(run(*DETECT), 130) == "error: stopped"
+
+
+def test_a_stopped_indexing_from_scratch_goes_on_without_force(
+    photos: Path, gallery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from personsearch.search import indexing
+
+    monkeypatch.setattr(indexing, "index_sources", interrupted)
+    index = ("index", photos, "--gallery", gallery)
+    assert "the same command without --force goes on" in one_line(run(*index, "--force"), 130)
+    assert "and the same command goes on" in one_line(run(*index), 130)
+
+
+# -------------------------------------------------------------------- memory, and faults of the program
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nmore"), "--device cpu"),
+        (MemoryError(), "too little memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), "too little memory"),
+    ],
+)
+def test_too_little_memory_is_one_line(error: Exception, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(searchers, "read_scene", fail)
+    assert words in one_line(run(*DETECT), 1)
+
+
+def test_a_fault_of_the_program_is_seen_by_tests_and_one_line_for_users(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("of mine\nand more")
+
+    monkeypatch.setattr(searchers, "read_scene", fail)
+    assert isinstance(run(*DETECT).exception, RuntimeError)
+    monkeypatch.setattr(sys, "argv", ["personsearch", *DETECT])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert left.value.code == 70
+    assert "RuntimeError: of mine" in line
+    assert "test_faults.py" in line
+    assert "PERSONSEARCH_TRACEBACK=1" in line
+    monkeypatch.setenv("PERSONSEARCH_TRACEBACK", "1")
+    with pytest.raises(RuntimeError):
+        cli.main()
+
+
+# -------------------------------------------------------------------- terminals
+
+
+def test_names_cannot_drive_a_terminal() -> None:
+    assert printable("a\nb\x1b[2J\u202e\udcff\x7f é…") == "a\\nb\\x1b[2J\\u202e\\udcff\\x7f é…"
+    for length in (5, 10, 11, 250):
+        for most in (5, 10, 11):
+            short = shortened("x" * length + ".jpg", most)
+            assert len(short) == min(most, length + 4)
+            assert short.endswith("g")
+
+
+def hit(name: str) -> GalleryHit:
+    return GalleryHit(
+        scene=name,
+        box=(1, 2, 3, 4),
+        similarity=0.5,
+        score=0.5,
+        source=Path(name),
+        frame=None,
+        time=None,
+        width=9,
+        height=9,
+    )
+
+
+@pytest.mark.parametrize("width", ["60", "80", "120"])
+def test_long_and_hostile_names_leave_the_table_a_table(
+    width: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    names = ["/p/" + "n" * 250 + ".jpg", "/p/[red]a\x1b[2J\n.jpg", "/p/plain.jpg"]
+    print_hits([hit(name) for name in names])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 1 + 4 + 2 + 1
+    assert all(len(line) <= int(width) for line in lines)
+    for row in (line for line in lines if line[:4].strip().isdigit()):
+        assert row.split()[1:7] == ["0.500", "0.50", "1", "2", "3", "4"]
+    assert "\x1b" not in "".join(lines)
+    assert "[red]a" in "".join(lines)
+
+
+def test_a_terminal_without_the_letters_shows_escapes(tmp_path: Path) -> None:
+    path = tmp_path / "größe\udcff.jpg"
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        done = subprocess.run(
+            [sys.executable, "-m", "personsearch", "detect", path],
+            env={**os.environ, "PYTHONIOENCODING": encoding}, capture_output=True, check=False,
+        )  # fmt: skip
+        (line,) = done.stderr.decode(encoding if encoding == "latin-1" else "utf-8").splitlines()
+        assert done.returncode == 1
+        assert line.startswith("error: ")
+        assert "\\udcff" in line
+
+
+def test_a_full_stdout_is_one_line() -> None:
+    with open("/dev/full", "w") as nowhere:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-m", "personsearch", "describe", "binet_prw"],
+            stdout=nowhere, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [f"error: input or output: No space left on device; {console._ADVICE[28]}"]
+
+
+def test_signals_are_left_as_they_were() -> None:
+    from personsearch.synthesis.synthesize import ignoring_stops
+
+    before = signal.getsignal(signal.SIGINT)
+    with ignoring_stops():
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert signal.getsignal(signal.SIGINT) is before
