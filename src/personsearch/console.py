@@ -29,11 +29,14 @@ def print_hits(hits: Sequence[GalleryHit]) -> None:
     if not hits:
         typer.echo("nobody was found in the gallery")
         return
-    table = Table("rank", "similarity", "score", "time", "box", "source", box=None, header_style="bold")
-    for rank, hit in enumerate(hits, 1):
+    states = ["" if hit.state == "current" else str(hit.state) for hit in hits]
+    since = ["since indexed"] if any(states) else []
+    table = Table("rank", "similarity", "score", "time", "box", *since, "source", box=None, header_style="bold")
+    for rank, (hit, state) in enumerate(zip(hits, states, strict=True), 1):
         when = "" if hit.time is None else clock(hit.time)
         where = " ".join(f"{v:.0f}" for v in hit.box)
-        table.add_row(str(rank), f"{hit.similarity:.3f}", f"{hit.score:.2f}", when, where, Text(str(hit.source)))
+        first = (str(rank), f"{hit.similarity:.3f}", f"{hit.score:.2f}", when, where)
+        table.add_row(*first, *([state] if since else []), Text(str(hit.source)))
     console = Console()
     table.columns[-1].overflow = "fold"
     console.print(table)

@@ -75,7 +75,10 @@ def test_index_then_search(tmp_path: Path, photos: Path) -> None:
     added = run_json("index", photos, "--gallery", gallery)
     assert added["total"] == {"scenes": 6, "people": 15}
     again = run_json("index", photos, "--gallery", gallery)
-    assert again["added"] == {"scenes": 0, "people": 0, "skipped": 6, "failures": []}
+    assert again["added"] == {
+        **{"scenes": 0, "people": 0, "skipped": 6, "moved": 0, "files": 6},
+        **{"failures": [], "passed_over": {}, "gone": []},
+    }
 
     found = run_json("search", gallery, "--image", query, *BOX_OF_3, "--top", 3, "--out", tmp_path / "answer")
     assert json.loads((tmp_path / "answer" / "results.json").read_text()) == found

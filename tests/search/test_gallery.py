@@ -13,7 +13,8 @@ from personsearch.errors import GalleryError
 from personsearch.geometry.detections import Detections
 from personsearch.search.gallery import Gallery
 from personsearch.search.ranking import descending
-from personsearch.search.rows import GalleryHit, IndexedScene, Source
+from personsearch.search.rows import GalleryHit, IndexedScene
+from personsearch.search.sources import Source
 
 
 def new(folder: Path, dim: int = 8) -> Gallery:
