@@ -348,7 +348,7 @@ def _read_about(folder: Path) -> About:
             created=str(values["created"]),
             format=int(values["format"]),
         )
-        if about.dim < 1 or not 0 <= about.min_score <= 1:
+        if not (1 <= about.dim < 1 << 20 and 0 <= about.min_score <= 1):
             raise ValueError("impossible numbers")
         return about
     except OSError as error:

@@ -41,7 +41,7 @@ class SceneTable:
         with reading(folder):
             table = _connect(folder).open_table(NAME)
             if table.schema not in (schema(dim), schema(dim, digest=False)):
-                raise ValueError("another schema")
+                raise GalleryError(f"{folder}: damaged, its two parts do not agree; index again with --force")
             return cls(folder, table, dim)
 
     # ---------------------------------------------------------------- reading
