@@ -146,18 +146,18 @@ def test_every_call_of_the_library_is_guarded(
     ],
 )
 def test_what_is_not_the_tables_fault_is_not_called_damage(tmp_path: Path, error: Exception, said: str) -> None:
-    for guard in (reading, writing):
-        with pytest.raises(GalleryError, match=said) as caught, guard(tmp_path):
+    for guard in (reading(tmp_path, DIM), writing(tmp_path)):
+        with pytest.raises(GalleryError, match=said) as caught, guard:
             raise error
         assert "damaged" not in str(caught.value)
         assert "--force" not in str(caught.value)
 
 
 def test_a_gallery_of_one_state_has_no_older_one(folder: Path) -> None:
-    assert newest_whole(folder) == (4, sorted((folder / "scenes.lance" / "_versions").glob("*.manifest"))[:1])
+    assert newest_whole(folder, DIM) == (4, sorted((folder / "scenes.lance" / "_versions").glob("*.manifest"))[:1])
     for manifest in sorted((folder / "scenes.lance" / "_versions").glob("*.manifest"))[1:]:
         manifest.unlink()
-    assert newest_whole(folder) is None
+    assert newest_whole(folder, DIM) is None
 
 
 def test_stderr_is_kept_for_others(capfd: pytest.CaptureFixture[str]) -> None:

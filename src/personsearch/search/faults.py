@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from personsearch.errors import GalleryError, PersonSearchError
-from personsearch.search.rows import END, check_rows
+from personsearch.search.rows import END, check_rows, check_schema
 
 _SYSTEM = frozenset(
     {errno.EPERM, errno.EACCES, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE}
@@ -27,8 +27,8 @@ _MOST_STATES = 4
 
 
 @contextmanager
-def reading(folder: Path) -> Iterator[None]:
-    """Turns what LanceDB reports while reading into one line, which says what is left."""
+def reading(folder: Path, dim: int) -> Iterator[None]:
+    """Turns what LanceDB reports while reading a table of `dim`-d embeddings into one line, which says what is left."""
     try:
         with quiet_panics():
             yield
@@ -40,7 +40,7 @@ def reading(folder: Path) -> Iterator[None]:
         why = _system_error(error)
         if why is not None:
             raise GalleryError(f"{folder}: the gallery cannot be read ({why})") from error
-        raise GalleryError(f"{folder}: the gallery's table is {_what_is_left(folder)}") from error
+        raise GalleryError(f"{folder}: the gallery's table is {_what_is_left(folder, dim)}") from error
 
 
 @contextmanager
@@ -76,10 +76,10 @@ def _system_error(error: BaseException) -> str | None:
     return os.strerror(number) if number in _SYSTEM else None
 
 
-def _what_is_left(folder: Path) -> str:
+def _what_is_left(folder: Path, dim: int) -> str:
     """That it is damaged, and what can be done."""
     with suppress(OSError):
-        whole = newest_whole(folder)
+        whole = newest_whole(folder, dim)
         if whole is not None:
             count, doomed = whole
             names = " ".join(str(path) for path in doomed)
@@ -90,7 +90,7 @@ def _what_is_left(folder: Path) -> str:
     return "damaged; index again with --force"
 
 
-def newest_whole(folder: Path) -> tuple[int, list[Path]] | None:
+def newest_whole(folder: Path, dim: int) -> tuple[int, list[Path]] | None:
     """(scenes in it, files to delete so that it is opened) of the newest older state that can be read in full.
 
     LanceDB writes a manifest at each change, opens the one of the latest, and keeps what is less than a minute older
@@ -108,19 +108,21 @@ def newest_whole(folder: Path) -> tuple[int, list[Path]] | None:
             for part in table.iterdir():
                 if part.name != "_versions":
                     (copy / part.name).symlink_to(part.resolve())
-            scenes = _count_scenes(Path(place))
+            scenes = _count_scenes(Path(place), dim)
         if scenes:
             return scenes, manifests[:count]
     return None
 
 
-def _count_scenes(folder: Path) -> int:
+def _count_scenes(folder: Path, dim: int) -> int:
     """How many scenes the table in `folder` holds; 0 if it is damaged, too."""
     import lancedb
 
     try:
         with quiet_panics():
-            rows = lancedb.connect(str(folder)).open_table("scenes").search().limit(None).to_arrow()
+            table = lancedb.connect(str(folder)).open_table("scenes")
+            rows = table.search().limit(None).to_arrow()
+        check_schema(table, dim)
         check_rows(rows)
         return sum(frame != END for frame in rows["frame"].to_pylist())
     except BaseException as error:

@@ -156,6 +156,12 @@ def schema(dim: int, *, digest: bool = True) -> Any:
     )
 
 
+def check_schema(table: Any, dim: int) -> None:
+    """Raises ValueError for a table that is not a gallery's of this length of embeddings."""
+    if table.schema not in (schema(dim), schema(dim, digest=False)):
+        raise ValueError("another schema")
+
+
 _OPTIONAL = {"every", "frame", "time", "digest"}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from personsearch.errors import GalleryError
 from personsearch.search.faults import reading, writing
-from personsearch.search.rows import check_rows, schema, source_of
+from personsearch.search.rows import check_rows, check_schema, schema, source_of
 from personsearch.search.sources import Source
 
 NAME = "scenes"
@@ -38,17 +38,16 @@ class SceneTable:
     @classmethod
     def open(cls, folder: Path, dim: int) -> SceneTable:
         """Does not write, whatever the table's format is."""
-        with reading(folder):
+        with reading(folder, dim):
             table = _connect(folder).open_table(NAME)
-            if table.schema not in (schema(dim), schema(dim, digest=False)):
-                raise GalleryError(f"{folder}: damaged, its two parts do not agree; index again with --force")
+            check_schema(table, dim)
             return cls(folder, table, dim)
 
     # ---------------------------------------------------------------- reading
 
     def read(self, columns: Sequence[str] | None = None, where: str | None = None) -> Any:
         """An Arrow table of all columns, or of those of `columns` that there are, in no order."""
-        with reading(self.folder):
+        with reading(self.folder, self._dim):
             self._table.checkout_latest()  # another process may have written, and cleaned up, since
             query = self._table.search()
             if columns is not None:
@@ -58,7 +57,7 @@ class SceneTable:
             return rows
 
     def rows(self, columns: Sequence[str]) -> list[dict[str, Any]]:
-        with reading(self.folder):
+        with reading(self.folder, self._dim):
             return list(self.read(columns).to_pylist())
 
     @property
@@ -128,7 +127,7 @@ class SceneTable:
                 self._merge()
 
     def fragments(self) -> int:
-        with reading(self.folder):
+        with reading(self.folder, self._dim):
             return int(self._table.stats()["fragment_stats"]["num_fragments"])
 
     def _merge(self) -> None:
