@@ -13,7 +13,8 @@ import torch
 
 from personsearch.geometry.detections import Detections
 from personsearch.search.gallery import Gallery
-from personsearch.search.rows import IndexedScene, Source
+from personsearch.search.rows import IndexedScene
+from personsearch.search.sources import Source
 
 DIM, CROWD, BATCH = 256, 10, 16
 

@@ -147,23 +147,36 @@ def index(
 
     Example: personsearch index photos/ entrance.mp4 --gallery g --every 2
     """
-    from personsearch.search.indexing import find_files, index_sources
+    from personsearch.search.files import describe_passed_over, find_files
+    from personsearch.search.gallery import Gallery
+    from personsearch.search.indexing import index_sources
 
-    files = find_files(sources)
+    found = find_files(sources)
+    made = force or not Gallery.exists(gallery)
     held, searcher = _open_for_index(gallery, model, min_score, force, device)
     again = f"the same command{' without --force' if force else ''} goes on from there"
     with told_on_stop(f"what was indexed is kept, and {again}"), held, bar("indexing") as tell:
-        report = index_sources(held, searcher, files, every=every, strict=strict, progress=tell, complain=complain)
-        totals = {"scenes": len(held), "people": held.people}
+        try:
+            report = index_sources(held, searcher, found, every=every, strict=strict, progress=tell, complain=complain)
+        finally:
+            totals = {"scenes": len(held), "people": held.people}
+            if made and not totals["scenes"]:
+                held.remove()
     if as_json:
         print_json({"gallery": str(gallery), "added": vars(report), "total": totals})
     else:
+        moved = f", {report.moved} were moved or touched" if report.moved else ""
         say(
             f"{gallery}: {report.scenes} scenes with {report.people} people added, {report.skipped} files were in "
-            f"already; {totals['people']} people in {totals['scenes']} scenes now"
+            f"already{moved}; {totals['people']} people in {totals['scenes']} scenes now"
         )
+    if report.passed_over:
+        complain(f"passed over: {describe_passed_over(report.passed_over)}")
+    if report.gone:
+        complain(f"{len(report.gone)} files of the gallery are gone, and still answer: {report.gone[0]}")
     if report.failures:
-        say(f"error: {len(report.failures)} of {len(files)} files could not be read in full", err=True)
+        nothing = "; no gallery was made" if made and not totals["scenes"] else ""
+        say(f"error: {len(report.failures)} of {report.files} files could not be read in full{nothing}", err=True)
         raise typer.Exit(1)
 
 

@@ -104,17 +104,20 @@ def print_hits(hits: Sequence[GalleryHit]) -> None:
     if not hits:
         say("nobody was found in the gallery")
         return
+    states = ["" if hit.state == "current" else str(hit.state) for hit in hits]
+    since = ["since indexed"] if any(states) else []
     console = Console()
     table = Table(box=None, header_style="bold")
-    for name in ("rank", "similarity", "score", "time", "box"):
+    for name in ("rank", "similarity", "score", "time", "box", *since):
         table.add_column(name, no_wrap=True)
     table.add_column("source", overflow="fold")
-    longest = _LINES_OF_A_NAME * max(20, console.width - 50)  # 50: the other columns
-    for rank, hit in enumerate(hits, 1):
+    longest = _LINES_OF_A_NAME * max(20, console.width - 50 - 15 * len(since))  # what the other columns leave
+    for rank, (hit, state) in enumerate(zip(hits, states, strict=True), 1):
         name = shortened(printable(hit.source), longest)
         when = "" if hit.time is None else clock(hit.time)
         where = " ".join(f"{v:.0f}" for v in hit.box)
-        table.add_row(str(rank), f"{hit.similarity:.3f}", f"{hit.score:.2f}", when, where, Text(name))
+        first = (str(rank), f"{hit.similarity:.3f}", f"{hit.score:.2f}", when, where)
+        table.add_row(*first, *([state] if since else []), Text(name))
     console.print(table)
 
 

@@ -75,7 +75,10 @@ def test_index_then_search(tmp_path: Path, photos: Path) -> None:
     added = run_json("index", photos, "--gallery", gallery)
     assert added["total"] == {"scenes": 6, "people": 15}
     again = run_json("index", photos, "--gallery", gallery)
-    assert again["added"] == {"scenes": 0, "people": 0, "skipped": 6, "failures": []}
+    assert again["added"] == {
+        **{"scenes": 0, "people": 0, "skipped": 6, "moved": 0, "files": 6},
+        **{"failures": [], "passed_over": {}, "gone": []},
+    }
 
     found = run_json("search", gallery, "--image", query, *BOX_OF_3, "--top", 3, "--out", tmp_path / "answer")
     assert json.loads((tmp_path / "answer" / "results.json").read_text()) == found
@@ -283,6 +286,47 @@ def test_help_and_version_come_without_torch() -> None:
         "assert not {'torch', 'lancedb', 'av', 'numpy'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_index_says_what_it_left_out_and_makes_no_empty_gallery(tmp_path: Path, photos: Path) -> None:
+    (photos / "b.psd").touch()
+    (photos / "notes.txt").touch()
+    (photos / "dangling.jpg").symlink_to(photos / "nothing.jpg")
+    result = run("index", photos, "--gallery", tmp_path / "g", "--json")
+    assert result.exit_code == 1
+    added = json.loads(result.stdout)["added"]
+    assert (added["scenes"], added["files"], added["passed_over"]) == (6, 7, {".psd": 1, ".txt": 1})
+    assert len(added["failures"]) == 1
+    assert "dangling.jpg: a link to a file that is not there" in result.stderr
+    assert "passed over: 1 .psd (a picture that cannot be read), 1 .txt" in result.stderr
+    assert "1 of 7 files" in result.stderr
+
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "dangling.jpg").symlink_to(only / "nothing.jpg")
+    assert "nothing can be read" in refused(1, "index", only, "--gallery", tmp_path / "h")
+    (only / "text.png").write_text("no picture")
+    assert "no gallery was made" in run("index", only, "--gallery", tmp_path / "h").stderr
+    run("index", only / "text.png", "--gallery", tmp_path / "h", "--strict")
+    assert not (tmp_path / "h").exists()
+
+
+def test_search_says_what_became_of_the_files(tmp_path: Path, photos: Path) -> None:
+    run_json("index", photos, "--gallery", tmp_path / "g")
+    (photos / "p003.png").write_bytes((photos / "p000.png").read_bytes())
+    (photos / "p002.png").unlink()
+    ask = ("search", tmp_path / "g", "--image", photos / "p001.png", *BOX_OF_3, "--top", 50)
+    states = {Path(hit["source"]).name: hit["state"] for hit in run_json(*ask)["hits"]}  # type: ignore[index]
+    assert states.pop("p003.png") == "changed"
+    assert states.pop("p002.png") == "gone"
+    assert set(states.values()) == {"current"}
+    table = run(*ask).stdout
+    assert "since indexed" in table
+    assert table.count("changed") == table.count("gone") == 1
+    again = run("index", photos, "--gallery", tmp_path / "g")
+    assert "1 files of the gallery are gone, and still answer" in again.stderr
+    photos.rename(tmp_path / "moved")
+    assert run_json("index", tmp_path / "moved", "--gallery", tmp_path / "g")["added"]["moved"] == 5  # type: ignore[index]
 
 
 def test_a_gallery_is_asked_in_two_stages(tmp_path: Path) -> None:

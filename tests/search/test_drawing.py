@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from search_fakes import box_at, picture, save_pictures
+from search_fakes import box_at, picture, save_pictures, save_video
 
 from personsearch.data.records import Box
 from personsearch.search.drawing import contact_sheet, draw_scene, person_crop
 from personsearch.search.rows import GalleryHit
+from personsearch.search.sources import Source
 
 
 def hit(source: Path, box: Box = (60, 26, 80, 86), time: float | None = None) -> GalleryHit:
@@ -67,3 +70,45 @@ def test_any_file_name_is_drawn(tmp_path: Path, name: str) -> None:
 def test_a_picture_that_is_gone_leaves_a_card_that_says_so(tmp_path: Path) -> None:
     sheet = contact_sheet(picture([(1, 10)]), box_at(10), [hit(tmp_path / "gone.png"), hit(Path("bad\udcff.png"))])
     assert sheet.height > 500
+
+
+def drawn(hit: GalleryHit) -> np.ndarray:
+    """The part of the sheet that shows the hit's scene and person, without its caption."""
+    sheet = contact_sheet(picture([(1, 10)]), box_at(10), [hit], columns=1)
+    return np.asarray(sheet)[-36 - 78 - 268 : -36 - 78]
+
+
+@pytest.mark.parametrize("what", ["another size", "another content", "turned", "gone", "a folder", "another film"])
+def test_no_old_box_is_drawn_on_a_file_that_changed(tmp_path: Path, what: str) -> None:
+    path = tmp_path / ("walk.avi" if what == "another film" else "a.png")
+    (save_video(path, 2) if what == "another film" else picture([(1, 60)]).save(path))
+    every, frame = (1.0, 5) if what == "another film" else (None, None)
+    indexed = Source.of(path, every).with_digest()
+    old = GalleryHit("s", box_at(60), 0.8, 0.9, path, frame, None, 160, 96, indexed)
+    amber = (245, 158, 11)
+    assert (drawn(old) == amber).all(axis=2).any(), "the box of a file as it was"
+    if what == "another size":
+        picture([(1, 10)], (320, 96)).save(path)
+    elif what == "another content":
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + b"x")
+        os.utime(path, (1, 1))
+    elif what == "turned":
+        old = replace(old, width=96, height=160)
+    elif what == "another film":
+        save_video(path, 3)
+    else:
+        path.unlink()
+        if what == "a folder":
+            path.mkdir()
+    assert not (drawn(old) == amber).all(axis=2).any()
+    assert len(np.unique(drawn(old).reshape(-1, 3), axis=0)) > 2, "a line says why"
+
+
+def test_a_file_that_was_only_touched_is_drawn(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    picture([(1, 60)]).save(path)
+    for indexed in (Source.of(path).with_digest(), Source.of(path)):
+        old = GalleryHit("s", box_at(60), 0.8, 0.9, path, None, None, 160, 96, indexed)
+        os.utime(path, ns=(0, indexed.mtime_ns + 1))
+        assert (drawn(old) == (245, 158, 11)).all(axis=2).any()

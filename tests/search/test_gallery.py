@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
 
-from personsearch.errors import GalleryError
+from personsearch.errors import GalleryError, SettingError
 from personsearch.geometry.detections import Detections
+from personsearch.search import table
 from personsearch.search.gallery import Gallery
 from personsearch.search.ranking import descending
-from personsearch.search.rows import GalleryHit, IndexedScene, Source
+from personsearch.search.rows import GalleryHit, IndexedScene
+from personsearch.search.sources import Source
 
 
 def new(folder: Path, dim: int = 8) -> Gallery:
@@ -179,6 +182,60 @@ def test_many_appends_are_merged_at_the_end(tmp_path: Path, scenes: list[Indexed
         for one in scenes:
             gallery.add([one])
     assert len(Gallery.open(tmp_path / "g")) == len(scenes)
+
+
+def files_of(folder: Path) -> int:
+    return sum(path.is_file() for path in folder.rglob("*"))
+
+
+def test_a_gallery_does_not_grow_by_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One scene a run, each by another writer: files are merged by how many there are, not by who wrote them."""
+    monkeypatch.setattr(table, "_KEPT", timedelta(milliseconds=1))
+    new(tmp_path / "g").close()
+    most = fragments = 0
+    for number in range(3 * table.MOST_FRAGMENTS):
+        with Gallery.open(tmp_path / "g", write=True) as gallery:
+            gallery.add([scene(f"{number}.jpg", people(2, seed=number))])
+        most = max(most, files_of(tmp_path / "g"))
+        fragments = max(fragments, Gallery.open(tmp_path / "g")._table.fragments())
+    assert fragments == table.MOST_FRAGMENTS
+    assert most < 5 * table.MOST_FRAGMENTS
+    assert len(Gallery.open(tmp_path / "g")) == 3 * table.MOST_FRAGMENTS
+
+
+def test_what_killed_writers_left_is_merged_by_the_next(tmp_path: Path) -> None:
+    gallery = new(tmp_path / "g")
+    for number in range(table.MOST_FRAGMENTS + 4):
+        gallery.add([scene(f"{number}.jpg", people(1))])
+    assert gallery._lock is not None
+    gallery._lock.close()  # as a kill would
+    with Gallery.open(tmp_path / "g", write=True) as gallery:
+        assert gallery._table.fragments() == table.MOST_FRAGMENTS + 4
+    assert Gallery.open(tmp_path / "g")._table.fragments() == 1
+
+
+def test_limits_that_make_no_sense_are_refused(tmp_path: Path) -> None:
+    with new(tmp_path / "g") as gallery:
+        for limits in (
+            {"min_score": 80.0},
+            {"min_score": float("nan")},
+            {"min_gap": -1.0},
+            {"min_gap": float("nan")},
+            {"per_scene": 0},
+            {"top": 0},
+            {"top": -3},
+        ):
+            with pytest.raises(SettingError, match="impossible"):
+                gallery.search(people(1).embeddings[0], **limits)  # type: ignore[arg-type]
+
+
+def test_a_gallery_can_be_removed(tmp_path: Path) -> None:
+    new(tmp_path / "g").close()
+    with pytest.raises(GalleryError, match="reading"):
+        Gallery.open(tmp_path / "g").remove()
+    with Gallery.open(tmp_path / "g", write=True) as gallery:
+        gallery.remove()
+    assert not (tmp_path / "g").exists()
 
 
 def test_what_is_not_a_gallery_says_so_in_one_line(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ import pytest
 from search_fakes import DIM, FakeModel, box_at, picture, save_pictures, save_video, searcher
 
 from personsearch.errors import BoxError, GalleryError, InputError, VideoError
+from personsearch.search.files import find_files
 from personsearch.search.gallery import Gallery
-from personsearch.search.indexing import IndexReport, find_files, index_sources
+from personsearch.search.indexing import IndexReport, index_sources
 from personsearch.search.searchers import SceneSearcher
 
 
@@ -82,7 +83,7 @@ def test_files_are_found_sorted_once_and_never_hidden(tmp_path: Path) -> None:
     for name in ["b.JPG", "a/z.png", "a/y.mp4", ".hidden/x.png", "a/.x.png", "notes.txt"]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found = find_files([tmp_path / "a" / "z.png", tmp_path])
+    found = find_files([tmp_path / "a" / "z.png", tmp_path]).files
     assert [str(path.relative_to(tmp_path.resolve())) for path in found] == ["a/z.png", "b.JPG", "a/y.mp4"]
     with pytest.raises(InputError, match="no such file"):
         find_files([tmp_path / "nothing.png"])
@@ -183,7 +184,7 @@ def test_a_full_disk_loses_nothing_that_was_written(tmp_path: Path) -> None:
     index(tmp_path / "g", *photos[:2])
     before = contents(tmp_path / "g")
     with Gallery.open(tmp_path / "g", write=True) as gallery:
-        gallery._table = FullDisk(gallery._table)
+        gallery._table._table = FullDisk(gallery._table._table)
         with pytest.raises(GalleryError, match="disk is full; free some space") as caught:
             index_sources(gallery, searcher(), photos)
     assert "\n" not in str(caught.value)

@@ -270,6 +270,42 @@ def test_half_a_code_is_made_again(proposer: IGPN, scenes: list[Scene], tmp_path
     assert compute.count == 2
 
 
+def test_a_byte_that_turned_over_is_never_part_of_a_code(proposer: IGPN, scenes: list[Scene], tmp_path: Path) -> None:
+    codes = SceneCodes(tmp_path / "codes", "igpn-1", 10**9)
+    whole = codes.get(scenes[0], Counting(proposer))
+    codes.get(scenes[0], Counting(proposer))
+    (file,) = (tmp_path / "codes").glob("*.safetensors")
+    stored = file.read_bytes()
+    places = [*range(0, 700, 7), *range(700, len(stored), len(stored) // 40)]
+    for place in places:
+        turned = bytearray(stored)
+        turned[place] ^= 1 << place % 8
+        file.write_bytes(turned)
+        again = SceneCodes(tmp_path / "codes", "igpn-1", 10**9).get(scenes[0], lambda _: whole)
+        assert again is whole or torch.equal(again.maps, whole.maps.half().float()), place
+
+
+def test_a_folder_that_cannot_be_written_costs_the_codes_and_not_the_answer(
+    proposer: IGPN, scenes: list[Scene], tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    said: list[str] = []
+    codes = SceneCodes(tmp_path / "file" / "codes", "igpn-1", 10**9, complain=said.append)
+    assert codes.get(scenes[0], Counting(proposer)).size == (96, 160)
+    assert len(said) == 1
+    assert "no scene codes are kept" in said[0]
+
+
+def test_limits_that_make_no_sense_are_refused(proposer: IGPN, scenes: list[Scene]) -> None:
+    both = TwoStageSearcher(proposer)
+    query = both.encode_query(picture([(1, 10)]), box_at(10))
+    for limits in ({"min_score": 80}, {"min_score": float("nan")}, {"min_gap": -1.0}, {"per_scene": 0}):
+        with pytest.raises(SettingError, match="impossible"):
+            both.search([query], scenes, 5, **limits)  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match="impossible"):
+        both.search([query], scenes, 0)
+
+
 def test_a_full_disk_costs_the_code_and_not_the_answer(
     proposer: IGPN, scenes: list[Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,9 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from personsearch.data.records import Box
 from personsearch.errors import InputError
+from personsearch.search.files import one_line
 from personsearch.search.rows import GalleryHit, clock
+from personsearch.search.sources import State
 
 _PAPER, _CARD, _EDGE = "#eef0f4", "#ffffff", "#d9dde5"
 _INK, _FAINT, _VOID = "#171b24", "#6b7280", "#e4e7ed"
@@ -56,7 +58,8 @@ def contact_sheet(
     """The query on top, then the ranked hits: scene with box, enlarged person, similarity, place and time.
 
     `notes` are lines beside the query. With `correct`, one entry a hit, right ones are framed green and wrong
-    ones red. A hit whose picture cannot be read any more gets an empty card that says so.
+    ones red. A hit whose picture is gone, or has changed since it was indexed, gets an empty card that says so: its box
+    is of pixels that are there no more.
     """
     width = (_WIDTH - 2 * _MARGIN - (columns - 1) * _GAP) // columns
     height = _MEDIA + _CAPTION
@@ -80,21 +83,38 @@ def _card(rank: int, hit: GalleryHit, width: int, correct: bool | None) -> Image
     card = Image.new("RGB", (width, _MEDIA + _CAPTION), _CARD)
     pen = ImageDraw.Draw(card)
     scene_width = width - _CROP[0] - 4
-    try:
-        image = hit.picture.read()
+    state = hit.state
+    image = _image_of(hit, state)
+    if isinstance(image, str):
+        pen.rectangle((0, 0, width, _MEDIA), fill=_VOID)
+        _text(pen, (16, _MEDIA // 2 - 10), image, 16, _FAINT, width - 32)
+    else:
         card.paste(_framed(image, hit.box, (scene_width, _MEDIA), color), (0, 0))
         card.paste(person_crop(image, hit.box, _CROP), (scene_width + 4, 0))
-    except InputError as error:
-        pen.rectangle((0, 0, width, _MEDIA), fill=_VOID)
-        _text(pen, (16, _MEDIA // 2 - 10), str(error), 16, _FAINT, width - 32)
-    _caption(pen, rank, hit, width, color, correct)
+    _caption(pen, rank, hit, state, width, color, correct)
     edge = _EDGE if correct is None else color
     pen.rectangle((0, 0, width - 1, card.height - 1), outline=edge, width=1 if correct is None else 3)
     return card
 
 
+def _image_of(hit: GalleryHit, state: State) -> Image.Image | str:
+    """The scene in which the hit's box was found, or one line that says why there is none."""
+    changed = "changed since it was indexed: index it again"
+    if state is State.CHANGED:
+        return changed
+    if state is State.GONE:
+        return "gone: moved or deleted since it was indexed"
+    try:
+        image = hit.picture.read()
+    except InputError as error:
+        return str(error)
+    if hit.indexed is not None and image.size != (hit.width, hit.height):
+        return changed
+    return image
+
+
 def _caption(
-    pen: ImageDraw.ImageDraw, rank: int, hit: GalleryHit, width: int, color: str, correct: bool | None
+    pen: ImageDraw.ImageDraw, rank: int, hit: GalleryHit, state: State, width: int, color: str, correct: bool | None
 ) -> None:
     top = _MEDIA + 14
     pen.rounded_rectangle((14, top, 64, top + 50), radius=8, fill=_INK if correct is None else color)
@@ -109,7 +129,8 @@ def _caption(
     _text(pen, (left, top), place_of(hit.source), 19, _INK, width - left - 14)
     when = f"at {clock(hit.time)}" if hit.time is not None else f"{hit.width} x {hit.height}"
     x1, y1, x2, y2 = (round(v) for v in hit.box)
-    _text(pen, (left, top + 28), f"{when}   box {x1} {y1} {x2} {y2}", 16, _FAINT, width - left - 14)
+    said = "" if state is State.CURRENT else f"   {state}"
+    _text(pen, (left, top + 28), f"{when}   box {x1} {y1} {x2} {y2}{said}", 16, _FAINT, width - left - 14)
 
 
 def _paste_query(sheet: Image.Image, image: Image.Image, box: Box, title: str, notes: Sequence[str]) -> None:
@@ -174,27 +195,22 @@ def _centred(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 def _label(pen: ImageDraw.ImageDraw, corner: tuple[int, int], text: str, color: str, size: int) -> None:
     font = _font(size)
-    x1, y1, x2, y2 = pen.textbbox((0, 0), _printable(text), font=font)
+    x1, y1, x2, y2 = pen.textbbox((0, 0), one_line(text), font=font)
     width, height = x2 - x1 + 8, y2 - y1 + 6
     x, y = max(0, corner[0]), max(0, corner[1] - height)
     pen.rectangle((x, y, x + width, y + height), fill=color)
-    pen.text((x + 4 - x1, y + 3 - y1), _printable(text), font=font, fill="white")
+    pen.text((x + 4 - x1, y + 3 - y1), one_line(text), font=font, fill="white")
 
 
 def _text(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, color: str, width: int) -> None:
     """One line; what does not fit is left out in its middle, for a path says most at its ends."""
-    text, font = _printable(text), _font(size)
+    text, font = one_line(text), _font(size)
     kept = len(text)
     shown = text
     while kept > 2 and pen.textlength(shown, font=font) > width:
         kept -= 1
         shown = f"{text[: kept // 3]}...{text[len(text) - (kept - kept // 3) :]}"
     pen.text(at, shown, font=font, fill=color)
-
-
-def _printable(text: str) -> str:
-    """File names hold anything, even halves of characters; a font takes one line of whole ones."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 @cache

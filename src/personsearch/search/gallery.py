@@ -8,13 +8,12 @@ scores every one of them, in float32, in memory.
 
 from __future__ import annotations
 
-import errno
 import json
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -25,27 +24,28 @@ from torch import Tensor
 from personsearch.data.records import Scene
 from personsearch.errors import GalleryError
 from personsearch.geometry.detections import Detections
+from personsearch.search.faults import writing
+from personsearch.search.limits import check_limits, check_score
 from personsearch.search.ranking import Resident, descending, too_close
 from personsearch.search.rows import (
     END,
     GalleryHit,
     Held,
     IndexedScene,
-    Source,
     note,
     picture_of,
     row_of,
     scene_name,
-    schema,
 )
+from personsearch.search.sources import Source
+from personsearch.search.table import NAME, SceneTable
 
-FORMAT = 1
-_TABLE, _ABOUT, _LOCK = "scenes", "gallery.json", "lock"
+FORMAT = 2
+"""1 was without the digests of contents; it is read as it is, and becomes 2 when something is added."""
+_ABOUT, _LOCK = "gallery.json", "lock"
 CODES = "codes"
 """Where the codes of a proposer lie (scene_codes.py)."""
-_OURS = {f"{_TABLE}.lance", _ABOUT, f"{_ABOUT}.part", _LOCK, CODES}
-_APPENDS_BEFORE_OPTIMIZE = 500
-"""Each append is a file of its own; many small files make reading slow."""
+_OURS = {f"{NAME}.lance", _ABOUT, f"{_ABOUT}.part", _LOCK, CODES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,11 @@ class About:
 class Gallery:
     """Use `Gallery.create` or `Gallery.open`, and `with` it (or `close` it) when writing."""
 
-    def __init__(self, folder: Path, about: About, table: Any, lock: IO[str] | None) -> None:
+    def __init__(self, folder: Path, about: About, table: SceneTable, lock: IO[str] | None) -> None:
         self.folder = folder
         self.about = about
         self._table = table
         self._lock = lock
-        self._appends = 0
         self._held: dict[str, Held] | None = None
         self._resident: Resident | None = None
 
@@ -87,20 +86,25 @@ class Gallery:
     ) -> Gallery:
         """A new, empty gallery, open for writing. `gallery.json` is written last: without it there is none.
 
-        Raises GalleryError if `folder` holds a gallery (unless `force`) or anything that is not a gallery's.
+        Raises GalleryError if `folder` holds a gallery (unless `force`) or anything that is not a gallery's, and
+        SettingError for a `min_score` that is not from 0 to 1.
         """
+        check_score(min_score)
         folder = Path(folder)
         _check_may_create(folder, force)
         about = About(model, fingerprint, dim, min_score, datetime.now(UTC).isoformat(timespec="seconds"))
-        with _disk_errors(folder):
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            lock = _take_lock(folder)
-            (folder / _ABOUT).unlink(missing_ok=True)
-            shutil.rmtree(folder / f"{_TABLE}.lance", ignore_errors=True)
-            table = _lancedb().connect(str(folder)).create_table(_TABLE, schema=schema(dim))
-            part = folder / f"{_ABOUT}.part"
-            part.write_text(json.dumps(asdict(about), indent=2) + "\n", encoding="utf-8")
-            part.replace(folder / _ABOUT)
+        lock = _take_lock(folder)
+        try:
+            with writing(folder):
+                (folder / _ABOUT).unlink(missing_ok=True)
+                shutil.rmtree(folder / f"{NAME}.lance", ignore_errors=True)
+                table = SceneTable.create(folder, dim)
+                _write_about(folder, about)
+        except BaseException:
+            lock.close()
+            raise
         return cls(folder, about, table, lock)
 
     @classmethod
@@ -110,14 +114,11 @@ class Gallery:
         about = _read_about(folder)
         lock = _take_lock(folder) if write else None
         try:
-            table = _lancedb().connect(str(folder)).open_table(_TABLE)
-            if table.schema != schema(about.dim):
-                raise ValueError("another schema")
-        except (OSError, RuntimeError, ValueError) as error:
+            return cls(folder, about, SceneTable.open(folder, about.dim), lock)
+        except GalleryError:
             if lock is not None:
                 lock.close()
-            raise GalleryError(f"{folder}: the gallery's table is damaged; index again with --force") from error
-        return cls(folder, about, table, lock)
+            raise
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -125,16 +126,29 @@ class Gallery:
         return (folder / _ABOUT).is_file()
 
     def close(self) -> None:
-        """Merges the small files written since it was opened and lets other writers in. Harmless when called twice."""
+        """Merges small files if there are many, and lets other writers in. Harmless when called twice."""
         if self._lock is None:
             return
         try:
-            if self._appends > 1:
-                with suppress(GalleryError):  # a disk too full for merging has lost nothing
-                    self._optimize()
+            with suppress(GalleryError):  # a disk too full for merging has lost nothing
+                self._table.tidy()
         finally:
             self._lock.close()
             self._lock = None
+
+    def remove(self) -> None:
+        """Deletes the gallery, which must be open for writing; the folder, too, if nothing else is in it."""
+        self._check_writable()
+        with writing(self.folder):
+            (self.folder / _ABOUT).unlink(missing_ok=True)  # first: without it there is no gallery
+            for part in (f"{NAME}.lance", CODES):
+                shutil.rmtree(self.folder / part, ignore_errors=True)
+            (self.folder / _LOCK).unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+        with suppress(OSError):
+            self.folder.rmdir()
 
     def __enter__(self) -> Self:
         return self
@@ -160,9 +174,13 @@ class Gallery:
         """Paths of all files it holds scenes of, sorted."""
         return sorted(self._holdings())
 
+    def indexed(self) -> list[Source]:
+        """All files it holds scenes of, as they were when they were indexed, by path."""
+        return [self._holdings()[path].source for path in self.sources]
+
     def scenes(self) -> list[Scene]:
         """All scenes it holds, by file and frame, without their people."""
-        rows = self._read(["source", "frame", "time", "width", "height"]).to_pylist()
+        rows = self._table.rows(["source", "frame", "time", "width", "height"])
         rows = sorted((row for row in rows if row["frame"] != END), key=lambda row: (row["source"], row["frame"] or 0))
         return [
             Scene(scene_name(row), picture_of(Path(row["source"]), row["frame"]), row["width"], row["height"],
@@ -206,28 +224,39 @@ class Gallery:
 
     def forget(self, path: str) -> None:
         """Drops everything of one file; harmless if nothing is held of it."""
-        with _disk_errors(self.folder):
-            quoted = path.replace("'", "''")
-            self._table.delete(f"source = '{quoted}'")
+        self._check_writable()
+        self._table.delete(path)
         self._changed()
 
+    def relink(self, pairs: Sequence[tuple[Source, Source]]) -> None:
+        """Gives what is held of each first file to the second one: the same content, moved, renamed or only touched."""
+        self._check_writable()
+        if pairs:
+            self._upgrade()
+            self._table.relink(pairs)
+            self._changed()
+
     def _append(self, rows: list[dict[str, Any]]) -> None:
-        if self._lock is None:
-            raise GalleryError(f"{self.folder}: opened for reading; open it with write=True to add scenes")
+        self._check_writable()
         if not rows:
             return
-        import pyarrow as pa
-
-        with _disk_errors(self.folder):
-            self._table.add(pa.Table.from_pylist(rows, schema=schema(self.about.dim)))
-            self._appends += 1
-            if self._appends % _APPENDS_BEFORE_OPTIMIZE == 0:
-                self._optimize()
+        self._upgrade()
+        self._table.append(rows)
         self._changed(rows)
 
-    def _optimize(self) -> None:
-        with _disk_errors(self.folder):  # a reader may be in the middle of the small files: they stay a minute
-            self._table.optimize(cleanup_older_than=timedelta(minutes=1))
+    def _check_writable(self) -> None:
+        if self._lock is None:
+            raise GalleryError(f"{self.folder}: opened for reading; open it with write=True to change it")
+
+    def _upgrade(self) -> None:
+        """Makes one of an older format a current one; the number first, so that an older program says what it lacks."""
+        if self.about.format < FORMAT:
+            about = replace(self.about, format=FORMAT)
+            with writing(self.folder):
+                _write_about(self.folder, about)
+            self.about = about
+        if not self._table.knows_contents:
+            self._table.add_digests()
 
     def _changed(self, rows: Iterable[dict[str, Any]] | None = None) -> None:
         """What is kept in memory follows the table: additions are noted, anything else is read anew."""
@@ -254,8 +283,10 @@ class Gallery:
 
         A person is in a scene once, so a scene gives at most `per_scene` hits (None: any number). Hits of one
         video are at least `min_gap` seconds apart. Those that `allow` refuses are left out. Equal similarities
-        are ordered by source, frame and place in the scene.
+        are ordered by source, frame and place in the scene. Each hit knows whether its file still is what was
+        indexed (`state`). Raises SettingError for limits that make no sense.
         """
+        check_limits(top, per_scene, min_score, min_gap)
         if embedding.shape != (self.about.dim,):
             raise GalleryError(
                 f"{self.folder}: holds {self.about.dim}-d embeddings, asked with {tuple(embedding.shape)}"
@@ -280,44 +311,22 @@ class Gallery:
 
     def _load(self) -> Resident:
         if self._resident is None:
-            self._resident = Resident.of(self._read(), self.about.dim)
+            self._resident = Resident.of(self._table.read(), self.about.dim)
         return self._resident
 
     def _holdings(self) -> dict[str, Held]:
         if self._held is None:
-            self._held = {}
-            for row in self._read(["source", "size", "mtime_ns", "every", "frame"]).to_pylist():
-                note(self._held, row)
+            held: dict[str, Held] = {}
+            for row in self._table.rows(["source", "size", "mtime_ns", "every", "frame", "digest"]):
+                note(held, row)
+            self._held = held
         return self._held
 
-    def _read(self, columns: list[str] | None = None) -> Any:
-        """The table, or some columns of it, as an Arrow table."""
-        try:
-            self._table.checkout_latest()  # another process may have written, and cleaned up, since
-            query = self._table.search()
-            return (query if columns is None else query.select(columns)).limit(None).to_arrow()
-        except (OSError, RuntimeError, ValueError) as error:
-            raise GalleryError(f"{self.folder}: the gallery cannot be read; index again with --force") from error
 
-
-def _lancedb() -> Any:
-    try:
-        import lancedb
-    except ImportError as error:
-        raise GalleryError("galleries need LanceDB; install it: pip install 'personsearch[gallery]'") from error
-    return lancedb
-
-
-@contextmanager
-def _disk_errors(folder: Path) -> Iterator[None]:
-    """Turns what the disk or LanceDB reports while writing into one line."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        if "No space left" in why or getattr(error, "errno", None) == errno.ENOSPC:
-            why = "the disk is full; free some space and run it again"
-        raise GalleryError(f"{folder}: cannot be written ({why}); everything indexed before is kept") from error
+def _write_about(folder: Path, about: About) -> None:
+    part = folder / f"{_ABOUT}.part"
+    part.write_text(json.dumps(asdict(about), indent=2) + "\n", encoding="utf-8")
+    part.replace(folder / _ABOUT)
 
 
 def _read_about(folder: Path) -> About:
@@ -331,14 +340,20 @@ def _read_about(folder: Path) -> About:
                 f"{path}: written by a newer version (format {values['format']}, this one reads {FORMAT}); "
                 "upgrade: pip install -U personsearch"
             )
-        return About(
+        about = About(
             model=str(values["model"]),
             fingerprint=str(values["fingerprint"]),
             dim=int(values["dim"]),
             min_score=float(values["min_score"]),
             created=str(values["created"]),
+            format=int(values["format"]),
         )
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        if not (1 <= about.dim < 1 << 20 and 0 <= about.min_score <= 1):
+            raise ValueError("impossible numbers")
+        return about
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise GalleryError(f"{path}: damaged; index again with --force") from error
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
 
-from personsearch.data.pictures import IMAGE_SUFFIXES, ImageFile
-from personsearch.data.video import VIDEO_SUFFIXES, read_header, sample_video
-from personsearch.errors import InputError
+from personsearch.data.pictures import ImageFile
+from personsearch.data.video import read_header, sample_video
+from personsearch.errors import InputError, PersonSearchError
+from personsearch.search.files import Found, find_files, is_video, one_line
 from personsearch.search.gallery import Gallery
-from personsearch.search.rows import IndexedScene, Source, clock
+from personsearch.search.limits import check_every
+from personsearch.search.rows import IndexedScene, clock
 from personsearch.search.searchers import SceneSearcher
+from personsearch.search.sources import Source, State, recognise
 
 Progress = Callable[[float, int, str], None]
 """Told (files done, files in all, what is being read); the first is a fraction in the middle of a video."""
@@ -33,97 +36,108 @@ class IndexReport:
     """Found in them."""
     skipped: int = 0
     """Files that were in already."""
+    moved: int = 0
+    """Of those, files that were known by their content: moved, renamed, or with another time."""
+    files: int = 0
+    """Everything that was to be read."""
     failures: list[str] = field(default_factory=list)
     """One line for each file that could not be read, or not to its end."""
-
-
-def find_files(sources: Iterable[Path]) -> list[Path]:
-    """Pictures and videos among `sources`, folders searched recursively in sorted order, each file once.
-
-    Hidden files and folders inside a folder are passed over, as is what is neither picture nor video. Raises
-    InputError for a source that is missing, of another kind, or a folder without any.
-    """
-    found: dict[Path, None] = {}
-    for source in sources:
-        if source.is_dir():
-            inside = [path.resolve() for path in _walk(source)]
-            if not inside:
-                raise InputError(f"{source}: no picture or video in this folder; name another one")
-            found.update(dict.fromkeys(inside))
-        elif not source.exists():
-            raise InputError(f"{source}: no such file or folder; check the path")
-        elif _known(source):
-            found[source.resolve()] = None
-        else:
-            known = " ".join(sorted(IMAGE_SUFFIXES | VIDEO_SUFFIXES))
-            raise InputError(f"{source}: neither picture nor video; give a file with one of {known}")
-    return list(found)
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and _known(Path(name)):
-                yield Path(parent, name)
-
-
-def _known(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES | VIDEO_SUFFIXES
-
-
-def is_video(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES
+    passed_over: dict[str, int] = field(default_factory=dict)
+    """How many files of which suffix are neither picture nor film that is read."""
+    gone: list[str] = field(default_factory=list)
+    """Files that the gallery holds, from whenever, and that are not where they were: they still answer."""
 
 
 def index_sources(
     gallery: Gallery,
     searcher: SceneSearcher,
-    sources: Sequence[Path],
+    sources: Sequence[Path] | Found,
     *,
     every: float = 1.0,
     strict: bool = False,
     progress: Progress = lambda done, total, what: None,
     complain: Callable[[str], None] = lambda line: None,
 ) -> IndexReport:
-    """Adds everybody in `sources` to a gallery that is open for writing.
+    """Adds everybody in `sources`, or in what `find_files` found, to a gallery that is open for writing.
 
-    Files that are in, unchanged, are skipped; a changed one replaces what was held of it. A video is sampled
-    once in `every` seconds; one that was stopped goes on where it was. A file that cannot be read is told to
-    `complain` in one line and passed over (`strict`: raised). Whatever ends this, what was encoded before is
-    written; a kill loses at most `BATCH` scenes.
+    Files that are in, unchanged, are skipped; a changed one replaces what was held of it; one that was moved or only
+    touched is known by its content and gets its new path. A video is sampled once in `every` seconds; one that was
+    stopped goes on where it was. What cannot be read is told to `complain` in one line and passed over (`strict`:
+    raised). Whatever ends this, what was encoded before is written; a kill loses at most `BATCH` scenes.
 
-    Raises GalleryError for a gallery of another model or a full disk, and what `find_files` raises.
+    Raises GalleryError for a gallery of another model or a full disk, SettingError, and what `find_files` raises.
     """
     gallery.require_model(searcher.fingerprint)
-    files = find_files(sources)
-    report = IndexReport()
+    check_every(every)
+    found = sources if isinstance(sources, Found) else find_files(sources)
+    report = IndexReport(files=len(found.files) + len(found.unusable), passed_over=found.passed_over)
+
+    def fail(error: InputError) -> None:
+        if strict:
+            raise error
+        report.failures.append(one_line(str(error)))
+        complain(report.failures[-1])
+
+    for line in found.unusable:
+        fail(InputError(line))
+    _relink(gallery, found.files, every, report)
     with _Batches(gallery, report) as batches:
-        for number, path in enumerate(files):
+        for number, path in enumerate(found.files):
             try:
                 source = _describe(path, every)
                 if gallery.holds(source):
                     report.skipped += 1
                     continue
-                for scene, share in _encode(gallery, searcher, source, batches):
-                    progress(number + share, len(files), scene)
+                for scene, share in _in_one_line(path, _encode(gallery, searcher, source, batches)):
+                    progress(number + share, len(found.files), scene)
             except InputError as error:
-                if strict:
-                    raise
-                report.failures.append(str(error))
-                complain(str(error))
-            progress(number + 1, len(files), path.name)
+                fail(error)
+            progress(number + 1, len(found.files), path.name)
     return report
+
+
+def _relink(gallery: Gallery, files: Sequence[Path], every: float, report: IndexReport) -> None:
+    """Gives files that were moved or touched what the gallery holds of them, and notes which ones are gone."""
+    held = gallery.indexed()
+    if not held:
+        return
+    gone = [source for source in held if source.state() is State.GONE]
+    now = []
+    for path in files:
+        with suppress(InputError):  # told when the file's turn comes
+            now.append(_describe(path, every))
+    pairs = recognise(held, gone, now)
+    gallery.relink(pairs)
+    report.moved = len(pairs)
+    found_again = {before.path for before, _ in pairs}
+    report.gone = [source.path for source in gone if source.path not in found_again]
+
+
+def _in_one_line(path: Path, steps: Iterator[tuple[str, float]]) -> Iterator[tuple[str, float]]:
+    """The same steps; whatever a library or the model raises at one file becomes an InputError, and costs that file."""
+    try:
+        yield from steps
+    except PersonSearchError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path}: cannot be indexed ({_short(error)}); copy it again or leave it out") from error
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0].strip(" :")[:200]
 
 
 def _describe(path: Path, every: float) -> Source:
     try:
         str(path).encode()
-        return Source.of(path, every if is_video(path) else None)
+        source = Source.of(path, every if is_video(path) else None)
     except UnicodeEncodeError as error:
         raise InputError(f"{str(path)!a}: its name is not UTF-8; rename it") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check that it is still there") from error
+    if source.size == 0:
+        raise InputError(f"{path}: is empty (0 bytes); copy it again or leave it out")
+    return source
 
 
 def _encode(
@@ -133,17 +147,24 @@ def _encode(
     path = Path(source.path)
     if gallery.outdated(source):
         gallery.forget(source.path)
+    source = source.with_digest()  # before its pixels: of a file that changes meanwhile, the time tells
     if source.every is None:
         batches.add(_scene(searcher, source, ImageFile(path).read()))
         return
     held = gallery.frames(source)
     header = read_header(path)
     seconds = (header.frames or 0) / (header.rate or 1)
+    left_out: list[str] = []
     for sample in sample_video(path, source.every):
         if sample.index not in held:
-            batches.add(_scene(searcher, source, sample.image, sample.index, sample.time))
+            try:
+                batches.add(_scene(searcher, source, sample.image, sample.index, sample.time))
+            except InputError as error:
+                left_out.append(str(error))
         yield f"{path.name} {clock(sample.time)}", min(1.0, sample.time / seconds) if seconds else 0.0
     batches.flush()
+    if left_out:  # not finished: they are tried again the next time
+        raise InputError(f"{left_out[0]}" + (f", and so {len(left_out) - 1} more frames" if left_out[1:] else ""))
     gallery.finish(source)
 
 
@@ -154,7 +175,14 @@ def _scene(
     frame: int | None = None,
     time: float | None = None,
 ) -> IndexedScene:
-    return IndexedScene(source, image.width, image.height, searcher.encode_scene(image), frame, time)
+    """Raises InputError when the model fails on this scene, as where memory is too small for its many people."""
+    try:
+        return IndexedScene(source, image.width, image.height, searcher.encode_scene(image), frame, time)
+    except PersonSearchError:
+        raise
+    except Exception as error:
+        when = "" if time is None else f" at {clock(time)}"
+        raise InputError(f"{source.path}{when}: the model fails on it ({_short(error)}), it is left out") from error
 
 
 class _Batches:

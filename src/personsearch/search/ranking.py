@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from personsearch.search.rows import GalleryHit, scene_name
+from personsearch.search.rows import GalleryHit, flat, scene_name, source_of
 
 _FIRST_CANDIDATES = 256
 
@@ -30,14 +30,15 @@ class Resident:
 
     @classmethod
     def of(cls, table: Any, dim: int) -> Resident:
+        """From all rows of a gallery, which `check_rows` has seen."""
         table = table.sort_by([("source", "ascending"), ("frame", "ascending")]).combine_chunks()
         counts = torch.tensor([len(s) for s in table["scores"].to_pylist()], dtype=torch.int64)
-        embeddings = _flat(table, "embeddings").reshape(-1, dim).float()
+        embeddings = _tensor(table, "embeddings").reshape(-1, dim).float()
         return cls(
-            scenes=table.select(["source", "frame", "time", "width", "height"]).to_pylist(),
+            scenes=table.drop_columns(["boxes", "scores", "embeddings"]).to_pylist(),
             scene_of=torch.arange(len(counts)).repeat_interleave(counts),
-            boxes=_flat(table, "boxes").reshape(-1, 4),
-            scores=_flat(table, "scores"),
+            boxes=_tensor(table, "boxes").reshape(-1, 4),
+            scores=_tensor(table, "scores"),
             embeddings=torch.nn.functional.normalize(embeddings, dim=1),
         )
 
@@ -54,17 +55,12 @@ class Resident:
             time=row["time"],
             width=row["width"],
             height=row["height"],
+            indexed=source_of(row),
         )
 
 
-def _flat(table: Any, column: str) -> Tensor:
-    """A list column, however deep, as one flat tensor."""
-    import pyarrow as pa
-
-    values = table[column].combine_chunks()
-    while pa.types.is_list(values.type) or pa.types.is_fixed_size_list(values.type):
-        values = values.flatten()
-    return torch.from_numpy(values.to_numpy(zero_copy_only=False).copy())
+def _tensor(table: Any, column: str) -> Tensor:
+    return torch.from_numpy(flat(table, column).copy())
 
 
 def descending(values: Tensor) -> Iterator[int]:

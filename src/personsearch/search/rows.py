@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from personsearch.data.pictures import ImageFile
 from personsearch.data.records import Box, Hit, Picture, Scene
 from personsearch.data.video import VideoFrame
 from personsearch.geometry.detections import Detections
+from personsearch.search.sources import Source, State
 
 
 def clock(seconds: float) -> str:
@@ -20,24 +23,6 @@ def clock(seconds: float) -> str:
     """
     tenths = round(seconds * 10)
     return f"{tenths // 36000:02}:{tenths // 600 % 60:02}:{tenths // 10 % 60:02}.{tenths % 10}"
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One file as it was when it was indexed: another size or time means another content."""
-
-    path: str
-    """Absolute, links resolved."""
-    size: int
-    mtime_ns: int
-    every: float | None = None
-    """Seconds between the sampled frames of a video; None for a picture."""
-
-    @classmethod
-    def of(cls, path: Path, every: float | None = None) -> Source:
-        """Raises OSError if there is no such file."""
-        stat = path.stat()
-        return cls(str(path.resolve()), stat.st_size, stat.st_mtime_ns, every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +38,12 @@ class IndexedScene:
     time: float | None = None
     """Seconds since the start of its video; None for a picture."""
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for what no model should find, as NaN makes it: a table that holds it counts as damaged."""
+        boxes, scores = self.people.boxes.float().cpu().numpy(), self.people.scores.float().cpu().numpy()
+        if not _possible(boxes, scores, np.array([self.width, self.height] * 2)).all():
+            raise ValueError("the model gave impossible boxes or scores")
+
 
 @dataclass(frozen=True, slots=True)
 class GalleryHit(Hit):
@@ -64,10 +55,17 @@ class GalleryHit(Hit):
     """Seconds since the start of the video; None for a picture."""
     width: int
     height: int
+    indexed: Source | None = None
+    """The file as it was when the box was found in it; None where that was just now."""
 
     @property
     def picture(self) -> Picture:
         return picture_of(self.source, self.frame)
+
+    @property
+    def state(self) -> State:
+        """Whether the file still is what the box was found in; looks at the disk each time."""
+        return State.CURRENT if self.indexed is None else self.indexed.state()
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON."""
@@ -80,6 +78,7 @@ class GalleryHit(Hit):
             "score": round(self.score, 5),
             "width": self.width,
             "height": self.height,
+            "state": str(self.state),
         }
 
 
@@ -121,8 +120,12 @@ class Held:
     complete: bool
 
 
+def source_of(row: dict[str, Any]) -> Source:
+    return Source(row["source"], row["size"], row["mtime_ns"], row["every"], row.get("digest"))
+
+
 def note(held: dict[str, Held], row: dict[str, Any]) -> None:
-    source = Source(row["source"], row["size"], row["mtime_ns"], row["every"])
+    source = source_of(row)
     entry = held.setdefault(source.path, Held(source, set(), False))
     if row["frame"] == END:
         entry.complete = True
@@ -131,7 +134,8 @@ def note(held: dict[str, Held], row: dict[str, Any]) -> None:
         entry.complete = entry.complete or row["frame"] is None
 
 
-def schema(dim: int) -> Any:
+def schema(dim: int, *, digest: bool = True) -> Any:
+    """Of the table; galleries of format 1 are without the digests of contents."""
     import pyarrow as pa
 
     return pa.schema(
@@ -147,8 +151,65 @@ def schema(dim: int) -> Any:
             ("boxes", pa.list_(pa.list_(pa.float32(), 4))),
             ("scores", pa.list_(pa.float32())),
             ("embeddings", pa.list_(pa.list_(pa.float16(), dim))),
+            *([("digest", pa.string())] if digest else []),
         ]
     )
+
+
+def check_schema(table: Any, dim: int) -> None:
+    """Raises ValueError for a table that is not a gallery's of this length of embeddings."""
+    if table.schema not in (schema(dim), schema(dim, digest=False)):
+        raise ValueError("another schema")
+
+
+_OPTIONAL = {"every", "frame", "time", "digest"}
+
+
+def check_rows(table: Any) -> None:
+    """Raises ValueError for rows that no gallery writes: the table is damaged, though it could be read.
+
+    The people of a row must agree in number, and their boxes must be boxes that lie near its scene.
+    """
+    import pyarrow.compute as pc
+
+    for name in table.column_names:
+        if name not in _OPTIONAL and table[name].null_count:
+            raise ValueError(f"a row without its {name}")
+    if "embeddings" not in table.column_names:
+        return
+    counts = pc.list_value_length(table["scores"])
+    for name in ("boxes", "embeddings"):
+        if not pc.all(pc.equal(pc.list_value_length(table[name]), counts)).as_py() and len(table):
+            raise ValueError(f"{name} and scores of a scene do not agree in number")
+    scene = np.repeat(np.arange(len(table)), counts.to_numpy())
+    boxes, scores = flat(table, "boxes").reshape(-1, 4), flat(table, "scores")
+    size = np.stack([table["width"].to_numpy(), table["height"].to_numpy()] * 2, axis=1)[scene]
+    good = _possible(boxes, scores, size)
+    if not good.all():
+        row = int(scene[int(np.argmin(good))])
+        raise ValueError(f"impossible boxes or scores of {table['source'][row].as_py()!a}")
+    times = table["time"].drop_null().to_numpy()
+    if not (np.isfinite(times).all() and (times >= 0).all()):
+        raise ValueError("impossible times")
+
+
+def _possible(boxes: Any, scores: Any, size: Any) -> Any:
+    """[N] whether each box ([N, 4]) with its score ([N]) can be of a scene of that size ([N, 4] or [4], twice x y)."""
+    good = np.isfinite(boxes).all(1) & np.isfinite(scores)
+    good &= (boxes[:, 0] <= boxes[:, 2]) & (boxes[:, 1] <= boxes[:, 3])
+    return good & (boxes >= -size).all(1) & (boxes <= 2 * size).all(1)  # some detectors do not clip
+
+
+def flat(table: Any, column: str) -> Any:
+    """A list column, however deep, as one flat array; raises ValueError where something is missing inside."""
+    import pyarrow as pa
+
+    values = table[column].combine_chunks()
+    while pa.types.is_list(values.type) or pa.types.is_fixed_size_list(values.type):
+        values = values.flatten()
+        if values.null_count:
+            raise ValueError(f"{column} with gaps")
+    return values.to_numpy(zero_copy_only=False)
 
 
 def row_of(
@@ -166,4 +227,5 @@ def row_of(
         "boxes": people.boxes.float().cpu().tolist(),
         "scores": people.scores.float().cpu().tolist(),
         "embeddings": list(people.embeddings.half().cpu().numpy()),
+        "digest": source.digest,
     }

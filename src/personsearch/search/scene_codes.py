@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -16,6 +18,7 @@ from personsearch.data.records import Scene
 from personsearch.errors import GalleryError, ImageError, SettingError
 from personsearch.models.correlation import CorrelatedScene
 from personsearch.models.igpn import SceneCode
+from personsearch.search.faults import is_fault
 from personsearch.search.rows import file_and_frame
 
 _ABOUT = "codes.json"
@@ -49,19 +52,25 @@ class SceneCodes:
 
     def _claim(self, fingerprint: str) -> None:
         about = self.folder / _ABOUT
-        if not about.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            about.write_text(json.dumps({"fingerprint": fingerprint}) + "\n")
         try:
+            if not about.exists():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                part = about.with_suffix(f".{os.getpid()}.part")
+                part.write_text(json.dumps({"fingerprint": fingerprint}) + "\n")
+                part.replace(about)
             made_by = str(json.loads(about.read_text())["fingerprint"])
-        except (ValueError, KeyError, TypeError) as error:
+            self._size = sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
+        except OSError as error:  # a full disk, or a folder that is not ours: the answer matters more than its code
+            self._complain(f"{self.folder}: no scene codes are kept ({error.strerror or error})")
+            self._limit = 0
+            return
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise GalleryError(f"{about}: damaged; delete the folder {self.folder}, it is made anew") from error
         if made_by != fingerprint:
             raise GalleryError(
                 f"{self.folder}: scene codes made by the weights {made_by}, not by {fingerprint}; "
                 "delete the folder, it is made anew, or ask without codes on disk"
             )
-        self._size = sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
 
     def get(self, scene: Scene, compute: Callable[[Scene], SceneCode]) -> SceneCode:
         """The scene's code, from disk if it is there; else computed, and kept while there is room.
@@ -75,8 +84,9 @@ class SceneCodes:
             held = _load(path, state, self._device)
             if held is not None:
                 return held
-            self._size -= path.stat().st_size
-            path.unlink()
+            with suppress(OSError):  # another process may have been faster
+                self._size -= path.stat().st_size
+                path.unlink()
         code = compute(scene)
         self._keep(code, path, state)
         return code
@@ -87,11 +97,14 @@ class SceneCodes:
             return
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
-            save_file(tensors, part, metadata={"size": json.dumps(code.size), "state": state})
+            size = json.dumps(code.size)
+            about = {"size": size, "state": state, "checksum": _checksum(tensors, size)}
+            save_file(tensors, part, metadata=about)
             self._size += part.stat().st_size
             part.replace(path)
         except (OSError, SafetensorError) as error:  # a full disk: the answer matters more than its code
-            part.unlink(missing_ok=True)
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
             self._complain(f"{self.folder}: no more scene codes are kept ({error})")
             self._limit = self._size
 
@@ -123,17 +136,32 @@ def _tensors(code: SceneCode) -> dict[str, torch.Tensor]:
     return {**half, "scale": code.scale.float().cpu()}
 
 
+def _checksum(tensors: dict[str, torch.Tensor], size: str) -> str:
+    """Of all that a code consists of: a byte that turned over on the disk must not change an answer."""
+    total = zlib.crc32(size.encode())
+    for name in sorted(tensors):
+        values = tensors[name].numpy()
+        total = zlib.crc32(f"{name} {values.dtype} {values.shape}".encode(), total)
+        total = zlib.crc32(values.data, total)
+    return str(total)
+
+
 def _load(path: Path, state: str, device: str) -> SceneCode | None:
     """None for a damaged file, and for one of another state of the picture."""
     try:
-        with safe_open(path, "pt", device=device) as file:
+        with safe_open(path, "pt") as file:
             about = file.metadata()
             if about["state"] != state:
                 return None
-            held = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  not a mapping
-            height, width = json.loads(about["size"])
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
+        if about["checksum"] != _checksum(stored, about["size"]):
+            return None
+        height, width = json.loads(about["size"])
+    except BaseException as error:
+        if not is_fault(error):
+            raise
         return None
+    held = {name: tensor.to(device).float() for name, tensor in stored.items()}
     similarity = CorrelatedScene(held["similarity.adjusted"], held["similarity.shared"])
     regression = CorrelatedScene(held["regression.adjusted"], held["regression.shared"])
     return SceneCode(held["maps"], similarity, regression, (height, width), held["scale"])

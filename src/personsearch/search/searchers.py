@@ -19,6 +19,8 @@ from personsearch.geometry.boxes import check_box
 from personsearch.geometry.detections import Detections
 from personsearch.models.runtime import best_device
 from personsearch.models.weights import load_weights
+from personsearch.search.files import check_file
+from personsearch.search.limits import check_score
 
 
 class SearchModel(Protocol):
@@ -46,6 +48,9 @@ class SceneSearcher:
     dim: int = 256
     """Length of an embedding."""
 
+    def __post_init__(self) -> None:
+        check_score(self.score_threshold)
+
     def encode_scene(self, image: Image.Image) -> Detections:
         """Everybody in a picture; no people give empty Detections."""
         with torch.inference_mode():
@@ -64,8 +69,10 @@ class SceneSearcher:
 def read_scene(path: Path, at: float | None = None) -> tuple[Image.Image, float | None]:
     """A picture, or the first frame at or after `at` seconds of a video, and that frame's time (None: a picture).
 
-    Raises ImageError, VideoError, or SettingError when `at` is missing, negative, or given with a picture.
+    Raises ImageError, VideoError, InputError for a pipe or a device, which would be waited for without end, or
+    SettingError when `at` is missing, negative, or given with a picture.
     """
+    check_file(path)
     if path.suffix.lower() not in VIDEO_SUFFIXES:
         if at is not None:
             raise SettingError(f"{path}: a picture has no moment {at:g} s; leave --at out")
@@ -77,10 +84,12 @@ def read_scene(path: Path, at: float | None = None) -> tuple[Image.Image, float 
 
 
 def load_searcher(weights: str, device: str | None = None, score_threshold: float = 0.5) -> SceneSearcher:
-    """A searcher from shipped weights by name, or from a folder. Raises WeightsError.
+    """A searcher from shipped weights by name, or from a folder. Raises WeightsError, and SettingError for
+    a threshold that is not from 0 to 1.
 
     Its name is the shipped one, or the absolute folder, so that a gallery can say how to load it again.
     """
+    check_score(score_threshold)
     loaded = load_weights(weights, device or best_device())
     name = str(Path(weights).resolve()) if Path(weights).is_dir() else weights
     return SceneSearcher(loaded.model, loaded.fingerprint, name, score_threshold, int(loaded.config["embedding"]))

@@ -22,6 +22,7 @@ from personsearch.models.igpn import IGPN, Candidates, Proposals, QueryCode, Sce
 from personsearch.models.runtime import best_device
 from personsearch.models.weights import load_proposer, load_reid
 from personsearch.progress import Progress, quiet
+from personsearch.search.limits import check_limits
 from personsearch.search.ranking import descending, too_close
 from personsearch.search.rows import GalleryHit, hit_of
 from personsearch.search.scene_codes import SceneCodes
@@ -112,8 +113,9 @@ class TwoStageSearcher:
         number), and hits of one video are `min_gap` seconds apart. A hit's score is the proposer's similarity; those
         under `min_score`, and those that `allow` refuses, are left out before the proposals are counted, and what
         `allow` refuses is no candidate, either. A scene that cannot be read any more is told to `complain` in one
-        line and left out, or raised without it.
+        line and left out, or raised without it. Raises SettingError for limits that make no sense.
         """
+        check_limits(top, per_scene, min_score, min_gap)
         known = {scene.name: scene for scene in scenes}
         asking = {name: list(range(len(queries))) for name in known}
         codes = [query.code for query in queries]

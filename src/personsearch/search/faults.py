@@ -1,0 +1,169 @@
+"""What goes wrong inside LanceDB, in one line each, and what is left of a table that is damaged."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+from personsearch.errors import GalleryError, PersonSearchError
+from personsearch.search.rows import END, check_rows, check_schema
+
+_SYSTEM = frozenset(
+    {errno.EPERM, errno.EACCES, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE}
+    | {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+)
+"""Numbers of errors that say nothing of the table; others, as of a missing file or a place beyond its end, do."""
+_MOST_STATES = 4
+"""Older states of a damaged table that are tried; each is read in full."""
+
+
+@contextmanager
+def reading(folder: Path, dim: int) -> Iterator[None]:
+    """Turns what LanceDB reports while reading a table of `dim`-d embeddings into one line, which says what is left."""
+    try:
+        with quiet_panics():
+            yield
+    except PersonSearchError:
+        raise
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        why = _system_error(error)
+        if why is not None:
+            raise GalleryError(f"{folder}: the gallery cannot be read ({why})") from error
+        raise GalleryError(f"{folder}: the gallery's table is {_what_is_left(folder, dim)}") from error
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Turns what the disk or LanceDB reports while writing into one line."""
+    try:
+        with quiet_panics():
+            yield
+    except PersonSearchError:
+        raise
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        why = _system_error(error) or (str(error) or type(error).__name__).splitlines()[0]
+        if "No space left" in why:
+            why = "the disk is full; free some space and run it again"
+        raise GalleryError(f"{folder}: cannot be written ({why}); everything indexed before is kept") from error
+
+
+def is_fault(error: BaseException) -> bool:
+    """LanceDB is Rust: where it panics, what arrives may be no Exception."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+def _system_error(error: BaseException) -> str | None:
+    """What the system said, where the fault is its and not the table's: no permission, no space, no memory."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    number = error.errno if isinstance(error, OSError) else None
+    if number is None:
+        found = re.search(r"\(os error (\d+)\)", str(error))
+        number = int(found[1]) if found else None
+    return os.strerror(number) if number in _SYSTEM else None
+
+
+def _what_is_left(folder: Path, dim: int) -> str:
+    """That it is damaged, and what can be done."""
+    with suppress(OSError):
+        whole = newest_whole(folder, dim)
+        if whole is not None:
+            count, doomed = whole
+            names = " ".join(str(path) for path in doomed)
+            return (
+                f"damaged in its latest state; an older one, of {count} scenes, is whole: delete {names} and it is "
+                "opened, or index again with --force"
+            )
+    return "damaged; index again with --force"
+
+
+def newest_whole(folder: Path, dim: int) -> tuple[int, list[Path]] | None:
+    """(scenes in it, files to delete so that it is opened) of the newest older state that can be read in full.
+
+    LanceDB writes a manifest at each change, opens the one of the latest, and keeps what is less than a minute older
+    than the last merging. Tried on a copy of the manifests beside links to everything else: the gallery is not written
+    to. None if there is none with a scene in it.
+    """
+    table = folder / "scenes.lance"
+    manifests = sorted((table / "_versions").glob("*.manifest"))  # named by numbers that count down
+    for count in range(1, min(len(manifests), _MOST_STATES + 1)):
+        with tempfile.TemporaryDirectory() as place:
+            copy = Path(place) / table.name
+            (copy / "_versions").mkdir(parents=True)
+            for manifest in manifests[count:]:
+                shutil.copyfile(manifest, copy / "_versions" / manifest.name)
+            for part in table.iterdir():
+                if part.name != "_versions":
+                    (copy / part.name).symlink_to(part.resolve())
+            scenes = _count_scenes(Path(place), dim)
+        if scenes:
+            return scenes, manifests[:count]
+    return None
+
+
+def _count_scenes(folder: Path, dim: int) -> int:
+    """How many scenes the table in `folder` holds; 0 if it is damaged, too."""
+    import lancedb
+
+    try:
+        with quiet_panics():
+            table = lancedb.connect(str(folder)).open_table("scenes")
+            rows = table.search().limit(None).to_arrow()
+        check_schema(table, dim)
+        check_rows(rows)
+        return sum(frame != END for frame in rows["frame"].to_pylist())
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        return 0
+
+
+_redirecting = threading.Lock()
+
+
+@contextmanager
+def quiet_panics() -> Iterator[None]:
+    """Rust writes a panic's trace to stderr by itself: what says nothing to the user is kept from there.
+
+    Everything else that is written in the meantime follows afterwards. Only in the main thread, and once at a time.
+    """
+    if threading.current_thread() is not threading.main_thread() or not _redirecting.acquire(blocking=False):
+        yield
+        return
+    try:
+        with ExitStack() as stack:
+            with suppress(OSError, ValueError, AttributeError):  # no stderr, or no room for a file: nothing is caught
+                sys.stderr.flush()
+                caught = stack.enter_context(tempfile.TemporaryFile())
+                kept = os.dup(2)
+                stack.callback(_give_back, kept, caught)
+                os.dup2(caught.fileno(), 2)
+            yield
+    finally:
+        _redirecting.release()
+
+
+def _give_back(kept: int, caught: IO[bytes]) -> None:
+    """Restores stderr, and passes on what came in the meantime, but for a panic's trace."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.flush()
+    os.dup2(kept, 2)
+    os.close(kept)
+    caught.seek(0)
+    text = caught.read()
+    if b"panicked at" not in text:
+        with suppress(OSError):
+            os.write(2, text)

@@ -1,0 +1,146 @@
+"""The gallery's LanceDB table: the one place that calls LanceDB."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from personsearch.errors import GalleryError
+from personsearch.search.faults import reading, writing
+from personsearch.search.rows import check_rows, check_schema, schema, source_of
+from personsearch.search.sources import Source
+
+NAME = "scenes"
+MOST_FRAGMENTS = 16
+"""Each append is a file of its own, and many small files make reading slow: more are merged when a writer closes."""
+_COMMITS_BEFORE_MERGE = 500
+_KEPT = timedelta(minutes=1)
+"""A reader may be in the middle of files that were merged: they stay so long."""
+_MOVED_AT_ONCE = 256
+
+
+class SceneTable:
+    """One row a scene. Every method that reads or writes raises GalleryError, in one line."""
+
+    def __init__(self, folder: Path, table: Any, dim: int) -> None:
+        self.folder = folder
+        self._table = table
+        self._dim = dim
+        self._commits = 0
+
+    @classmethod
+    def create(cls, folder: Path, dim: int) -> SceneTable:
+        with writing(folder):
+            return cls(folder, _connect(folder).create_table(NAME, schema=schema(dim)), dim)
+
+    @classmethod
+    def open(cls, folder: Path, dim: int) -> SceneTable:
+        """Does not write, whatever the table's format is."""
+        with reading(folder, dim):
+            table = _connect(folder).open_table(NAME)
+            check_schema(table, dim)
+            return cls(folder, table, dim)
+
+    # ---------------------------------------------------------------- reading
+
+    def read(self, columns: Sequence[str] | None = None, where: str | None = None) -> Any:
+        """An Arrow table of all columns, or of those of `columns` that there are, in no order."""
+        with reading(self.folder, self._dim):
+            self._table.checkout_latest()  # another process may have written, and cleaned up, since
+            query = self._table.search()
+            if columns is not None:
+                query = query.select([name for name in columns if name in self._table.schema.names])
+            rows = (query if where is None else query.where(where)).limit(None).to_arrow()
+            check_rows(rows)
+            return rows
+
+    def rows(self, columns: Sequence[str]) -> list[dict[str, Any]]:
+        with reading(self.folder, self._dim):
+            return list(self.read(columns).to_pylist())
+
+    @property
+    def knows_contents(self) -> bool:
+        """Whether it has a place for digests; galleries of format 1 do not."""
+        return "digest" in self._table.schema.names
+
+    # ---------------------------------------------------------------- writing
+
+    def add_digests(self) -> None:
+        """Makes a place for digests, empty in the rows that are there."""
+        import pyarrow as pa
+
+        with writing(self.folder):
+            self._table.add_columns(pa.schema([pa.field("digest", pa.string())]))
+
+    def append(self, rows: list[dict[str, Any]]) -> None:
+        """All rows, or none."""
+        import pyarrow as pa
+
+        with writing(self.folder):
+            self._table.add(pa.Table.from_pylist(rows, schema=schema(self._dim)))
+            self._committed()
+
+    def delete(self, path: str) -> None:
+        with writing(self.folder):
+            self._table.delete(f"source = {_quoted(path)}")
+            self._committed()
+
+    def relink(self, pairs: Sequence[tuple[Source, Source]]) -> None:
+        """Gives all rows of each first file to the second one. What was held of the second's path is dropped.
+
+        Some hundreds of files go over in one step, or none of them: a kill in between leaves nothing out, nor twice.
+        """
+        for start in range(0, len(pairs), _MOVED_AT_ONCE):
+            self._relink(pairs[start : start + _MOVED_AT_ONCE])
+
+    def _relink(self, pairs: Sequence[tuple[Source, Source]]) -> None:
+        import pyarrow as pa
+
+        known = dict(pairs)
+        paths = {source.path for pair in pairs for source in pair}
+        where = f"source IN ({', '.join(_quoted(path) for path in sorted(paths))})"
+        with writing(self.folder):
+            moved = []
+            for row in self.read(where=where).to_pylist():
+                now = known.get(source_of(row))
+                if now is not None:
+                    facts = {"source": now.path, "size": now.size, "mtime_ns": now.mtime_ns, "digest": now.digest}
+                    moved.append({**row, **facts})
+            if not moved:
+                return
+            merge = self._table.merge_insert(["source", "size", "mtime_ns"]).when_not_matched_insert_all()
+            merge = merge.when_not_matched_by_source_delete(where)
+            merge.execute(pa.Table.from_pylist(moved, schema=schema(self._dim)))
+            self._committed()
+
+    def _committed(self) -> None:
+        self._commits += 1
+        if self._commits % _COMMITS_BEFORE_MERGE == 0:
+            self._merge()
+
+    def tidy(self) -> None:
+        """Merges small files where there are many, whichever process wrote them."""
+        with writing(self.folder):
+            if self.fragments() > MOST_FRAGMENTS:
+                self._merge()
+
+    def fragments(self) -> int:
+        with reading(self.folder, self._dim):
+            return int(self._table.stats()["fragment_stats"]["num_fragments"])
+
+    def _merge(self) -> None:
+        self._table.optimize(cleanup_older_than=_KEPT)
+
+
+def _quoted(path: str) -> str:
+    return "'" + path.replace("'", "''") + "'"
+
+
+def _connect(folder: Path) -> Any:
+    try:
+        import lancedb
+    except ImportError as error:
+        raise GalleryError("galleries need LanceDB; install it: pip install 'personsearch[gallery]'") from error
+    return lancedb.connect(str(folder))
