@@ -16,15 +16,12 @@ _DARK = 16
 
 def keeps_upper_bits_only(image: Image.Image) -> bool:
     """Whether Pillow will give the upper 8 of 16 bits of each colour of a picture that is not decoded yet."""
-    return not image.mode.startswith("I") and any(
-        ";16" in str(tile.args) for tile in getattr(image, "tile", ())
-    )
+    return not image.mode.startswith("I") and any(";16" in str(tile.args) for tile in getattr(image, "tile", ()))
 
 
 def check_upper_bits(image: Image.Image) -> None:
     """Raises ValueError when all that is in them is next to black: then the picture was in the lower ones."""
-    high = max(band.getextrema()[1] for band in image.convert("RGB").split())  # type: ignore[operator]
-    if 0 < high < _DARK:
+    if 0 < np.asarray(image).max() < _DARK:
         raise ValueError("its 16-bit colours use the lower bits alone, so save it with 8 bits a colour")
 
 
@@ -47,7 +44,7 @@ def to_grey(image: Image.Image) -> Image.Image:
 def _range_of_whole(low: float, high: float) -> float | None:
     """The number that stands for white."""
     tops = [2.0**depth - 1 for depth in _DEPTHS]
-    return next((top for top in tops if 0 <= low and high <= top), None)
+    return next((top for top in tops if low >= 0 and high <= top), None)
 
 
 def _range_of_floats(low: float, high: float) -> float | None:
@@ -59,4 +56,5 @@ def _range_of_floats(low: float, high: float) -> float | None:
 
 
 def _scaled(values: NDArray[Any], white: float) -> NDArray[np.uint8]:
-    return np.rint(values.astype(np.float32) * (255 / white)).clip(0, 255).astype(np.uint8)
+    scaled: NDArray[np.float32] = values.astype(np.float32) * np.float32(255 / white)
+    return scaled.round().clip(0, 255).astype(np.uint8)
