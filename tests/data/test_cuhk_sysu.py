@@ -189,7 +189,7 @@ def test_pictures_that_are_missing_or_broken(folder):
     with pytest.raises(ImageError, match=r"s3\.jpg"):
         load_cuhk_sysu(folder)
     (folder / PICTURES / "s3.jpg").unlink()
-    with pytest.raises(DataError, match=r"lacks 1 pictures, first s3\.jpg"):
+    with pytest.raises(DataError, match=r"lacks 1 pictures, first 's3\.jpg"):
         load_cuhk_sysu(folder)
 
 
