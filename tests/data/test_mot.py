@@ -165,9 +165,7 @@ def test_annotated_frames_that_miss_the_stride_are_the_scenes(tmp_path):
     benchmark = load_mot(sequence(tmp_path, lines), stride=3, gap=2)
     assert [scene.name for scene in benchmark.test] == ["000003", "000006", "000009"]
     assert len(benchmark.queries) == 3
-    assert benchmark.notes == (
-        "nobody is annotated in frames 1, 4, ...: scenes are annotated frames 3 apart",
-    )
+    assert benchmark.notes == ("nobody is annotated in frames 1, 4, ...: scenes are annotated frames 3 apart",)
     assert [scene.name for scene in load_mot(tmp_path, stride=4).test] == ["000001", "000005", "000009"]
 
 
@@ -199,7 +197,7 @@ def test_a_film_of_another_rate_or_size_than_seqinfo_says(tmp_path):
     (note,) = load_mot(tmp_path).notes
     assert note == "seqinfo.ini says 30 frames a second, and the film, which is believed, 10"
     path.write_text(f"[Sequence]\nimWidth={header.height}\nimHeight={header.width + 2}\n")
-    with pytest.raises(DataError, match="frame 1 is .* and its boxes are for one of"):
+    with pytest.raises(DataError, match=r"frame 1 is .* and its boxes are for one of"):
         load_mot(tmp_path)
 
 

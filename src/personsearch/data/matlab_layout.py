@@ -105,8 +105,8 @@ class _Walk:
     def __init__(self, content: bytes, order: str, names: Collection[str]) -> None:
         self.content = content
         self.names = names
+        self.order = order
         self.pair = struct.Struct(f"{order}II").unpack_from
-        self.ints = lambda at, size: struct.unpack_from(f"{order}{size // 4}i", content, at)
 
     def check(self) -> None:
         kind, start, end, _ = self._element(0, len(self.content))
@@ -129,6 +129,9 @@ class _Walk:
             raise LayoutError("an element ends beyond what holds it")
         return kind, start, start + size, min(end, start + size + -size % 8)
 
+    def _ints(self, start: int, stop: int) -> tuple[int, ...]:
+        return struct.unpack_from(f"{self.order}{(stop - start) // 4}i", self.content, start)
+
     def _matrix(self, at: int, end: int, depth: int) -> None:
         """Its flags, its shape, its name, and then what depends on its class."""
         kind, start, stop, at = self._element(at, end)
@@ -138,7 +141,7 @@ class _Walk:
         shape, start, stop, at = self._element(at, end)
         if shape not in (_INT32, _UINT32) or not 8 <= stop - start <= 128 or (stop - start) % 4:
             raise LayoutError("a matrix has no shape")
-        sides = self.ints(start, stop - start)
+        sides = self._ints(start, stop)
         name, start, stop, at = self._element(at, end)
         if name not in (_INT8, _UTF8) or min(sides) < 0:
             raise LayoutError("a matrix has an impossible name or shape")
@@ -161,7 +164,7 @@ class _Walk:
             self._cells(count, at, end, depth)
         elif category == _STRUCT:
             width, start, stop, at = self._element(at, end)
-            longest = self.ints(start, 4)[0] if (width, stop - start) == (_INT32, 4) else 0
+            longest = self._ints(start, stop)[0] if (width, stop - start) == (_INT32, 4) else 0
             fields, start, stop, at = self._element(at, end)
             if longest < 1 or fields != _INT8 or (stop - start) % longest:
                 raise LayoutError("a struct has impossible names")

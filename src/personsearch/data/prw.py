@@ -40,9 +40,10 @@ def load_prw(folder: Path, *, cross_camera: bool = False) -> Benchmark:
     """Training and test frames; 2,057 queries in the published files, each searched in all other test frames.
 
     With `cross_camera` a gallery also lacks the frames of the query's own camera. Queries without anything to find
-    are left out, and counted in the benchmark's notes like boxes of less than a pixel. Training identities, 483 of them with holes, become 0 ... K-1 in the order of their
-    numbers; those in test frames keep their numbers, and -2 becomes UNLABELED. A query is the person of its
-    frame with its number: boxes of the two files differ by a pixel for some. Boxes are cut to the frame.
+    are left out, and counted in the benchmark's notes like boxes of less than a pixel. Training identities, 483 of
+    them with holes, become 0 ... K-1 in the order of their numbers; those in test frames keep their numbers, and -2
+    becomes UNLABELED. A query is the person of its frame with its number: boxes of the two files differ by a pixel
+    for some. Boxes are cut to the frame.
 
     Raises DataError when a file is missing or not as published, and names it.
     """
@@ -75,9 +76,7 @@ def _renumbered(scene: Scene, new: Mapping[int, int]) -> Scene:
     return Scene(scene.name, scene.picture, scene.width, scene.height, persons, scene.camera)
 
 
-def _queries(
-    asks: Sequence[_Ask], test: Sequence[Scene], cross_camera: bool, path: Path, tally: Tally
-) -> list[Query]:
+def _queries(asks: Sequence[_Ask], test: Sequence[Scene], cross_camera: bool, path: Path, tally: Tally) -> list[Query]:
     scenes = {scene.name: scene for scene in test}
     holding: dict[int, set[str]] = defaultdict(set)
     for scene in test:

@@ -1,4 +1,4 @@
-"""What the readers of all layouts share: text with or without a byte order mark, names, boxes, and what was left out."""
+"""What the readers of all layouts share: text with or without a byte order mark, names, boxes, what was left out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from personsearch.errors import BoxError, DataError
 from personsearch.geometry.boxes import check_box
 
 MAX_NUMBER = 2**53
-"""Of identities, cameras and frames: whole numbers beyond do not survive as floats, in which some layouts store them."""
+"""Of identities, cameras and frames: beyond it whole numbers are no floats, in which some layouts store them."""
 
 
 class Tally(Counter[str]):
