@@ -1,8 +1,12 @@
 """`data check`: every problem at once."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from layout_fixtures import make_benchmark
+from layout_fixtures import make_benchmark, person
+from PIL import Image
 from scipy.io import savemat
 
 from personsearch.data.check import PUBLISHED, check_data
@@ -94,3 +98,84 @@ def test_not_even_a_folder(tmp_path, layout):
 def test_an_unknown_layout():
     with pytest.raises(DataError, match="not a known layout"):
         check_data("voc:folder")
+
+
+def _lying(path):
+    """The picture as a phone stores it: on its side, and with the word how to turn it."""
+    with Image.open(path) as image:
+        stored = image.convert("RGB").transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored.save(path, exif=exif)
+
+
+def test_stated_sizes_are_compared_with_pixels(benchmark, tmp_path):
+    """Boxes for the stored picture, and a reader that turns it upright: everything would be looked for elsewhere."""
+    save_coco(benchmark, tmp_path / "coco")
+    assert check_data(f"coco:{tmp_path / 'coco'}").problems == ()
+    document = json.loads((tmp_path / "coco" / "annotations.json").read_text())
+    _lying(tmp_path / "coco" / "images" / "e.png")  # upright still 640x480
+    for record in document["images"]:
+        if record["file_name"] == "e.png":
+            record["width"], record["height"] = 480, 640
+        if record["file_name"] == "f.png":
+            record["width"] = 1280
+    (tmp_path / "coco" / "annotations.json").write_text(json.dumps(document))
+    turned, wide = check_data(f"coco:{tmp_path / 'coco'}").problems
+    assert "e.png is 640x480 pixels, turned upright by its Exif, and its boxes are for one of 480x640" in turned
+    assert "f.png is 640x480 pixels, and its boxes are for one of 1280x480" in wide
+
+
+def test_sizes_of_a_sequence_are_compared_with_pixels(tmp_path):
+    (tmp_path / "img1").mkdir()
+    Image.new("RGB", (60, 40)).save(tmp_path / "img1" / "000001.png")
+    (tmp_path / "gt.txt").write_text("1,1,1,1,9,9,1,1,1\n1,2,1,1,9,9,1,3,1\n")
+    (tmp_path / "seqinfo.ini").write_text("[Sequence]\nimWidth=60\nimHeight=40\nseqLength=2\n")
+    report = check_data(f"mot:{tmp_path}")
+    assert report.problems == ()
+    assert set(report.remarks) >= {
+        "1 lines of gt.txt are of class 3, not 1: left out",
+        "seqinfo.ini says 2 frames, and 1 are there",
+        "there are no queries: nobody with an identity is seen in two test scenes",
+    }
+    (tmp_path / "seqinfo.ini").write_text("[Sequence]\nimWidth=40\nimHeight=60\n")
+    (problem,) = check_data(f"mot:{tmp_path}").problems
+    assert "frame 1 is 60x40 pixels" in problem
+
+
+@pytest.mark.parametrize(("layout", "save"), [("cuhk-sysu", save_cuhk_sysu), ("prw", save_prw)])
+def test_boxes_that_leave_their_picture_are_told(benchmark, tmp_path, layout, save):
+    """As where pictures were made smaller, or turned, and their boxes were not."""
+    save(benchmark, tmp_path / "data")
+    before = check_data(f"{layout}:{tmp_path / 'data'}").remarks
+    for path in (tmp_path / "data").rglob("*.jpg"):
+        if path.parent.name in ("SSM", "frames"):
+            Image.new("RGB", (240, 180)).save(path)
+    told = set(check_data(f"{layout}:{tmp_path / 'data'}").remarks) - set(before)
+    assert any("boxes have less than a pixel in their picture: left out" in line for line in told)
+    assert any("boxes lie for more than half outside their picture: cut" in line for line in told)
+
+
+def test_what_the_loader_left_out_is_a_remark(benchmark, tmp_path):
+    test = (replace(benchmark.test[0], persons=(person(1, 2, 30, 40, 484), person(50, 2, 30, 40, 484))),)
+    save_coco(replace(benchmark, train=(), identities=0, test=test, queries=()), tmp_path / "coco")
+    document = json.loads((tmp_path / "coco" / "annotations.json").read_text())
+    document["annotations"].append({"id": 9, "image_id": 1, "bbox": [1, 2, 0.001, 0.001]})
+    document["annotations"].append({"id": 10, "image_id": 1, "bbox": [1, 2, 30, 40], "iscrowd": 1})
+    (tmp_path / "coco" / "annotations.json").write_text(json.dumps(document))
+    assert set(check_data(f"coco:{tmp_path / 'coco'}").remarks) == {
+        "1 boxes have less than a pixel in their picture: left out",
+        "1 annotations are crowds: left out",
+        "1 scenes hold someone twice",
+        "there are no queries: nobody with an identity is seen in two test scenes",
+    }
+
+
+def test_names_that_no_file_has_are_one_line(benchmark, tmp_path):
+    save_coco(benchmark, tmp_path / "coco")
+    path = tmp_path / "coco" / "annotations.json"
+    whole = path.read_text()
+    for name in ("a" * 3000, "a\\u0000b", "../e.png"):
+        path.write_text(whole.replace('"e.png"', f'"{name}"'))
+        (problem,) = check_data(f"coco:{tmp_path / 'coco'}").problems
+        assert "\n" not in problem

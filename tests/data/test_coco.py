@@ -1,13 +1,15 @@
+import copy
 import json
 import random
 
 import pytest
 from PIL import Image
 
+from personsearch.data.coco import list_files as coco_files
 from personsearch.data.coco import load_coco, save_coco
 from personsearch.data.pictures import ImageFile
 from personsearch.data.records import UNLABELED, Benchmark, Person, Query, Scene
-from personsearch.errors import DataError, SettingError
+from personsearch.errors import DataError, ImageError, SettingError
 
 
 @pytest.fixture
@@ -99,7 +101,90 @@ def test_boxes_are_cut_and_what_is_no_person_is_left_out(tmp_path, document):
     for n, (bbox, more) in enumerate(extra):
         record = {"id": n, "image_id": 7, "category_id": 1, "bbox": bbox} | more
         document["annotations"].append(record)
-    assert load_coco(write(tmp_path, document)).test[-1].persons == (Person((0, 50, 10, 60), UNLABELED, 1.0),)
+    benchmark = load_coco(write(tmp_path, document))
+    assert benchmark.test[-1].persons == (Person((0, 50, 10, 60), UNLABELED, 1.0),)
+    assert benchmark.notes == (
+        "1 boxes lie for more than half outside their picture: cut",
+        "2 boxes have less than a pixel in their picture: left out",
+        "1 annotations are crowds: left out",
+        "1 annotations are of other categories than person: left out",
+    )
+
+
+def test_annotations_without_any_identity_are_told(tmp_path, document):
+    for record in document["annotations"]:
+        del record["person_id"]
+    benchmark = load_coco(write(tmp_path, document))
+    assert (benchmark.identities, benchmark.queries) == (0, ())
+    assert benchmark.notes == ("9 annotations, all there are, lack a person_id: there is nobody to ask for",)
+
+
+def test_a_person_twice_in_a_picture_is_kept_as_in_prw(tmp_path, document):
+    document["annotations"][1]["person_id"] = 30
+    benchmark = load_coco(write(tmp_path, document))
+    assert [p.identity for p in benchmark.train[0].persons] == [1, 1]
+    save_coco(benchmark, tmp_path / "again")
+    assert load_coco(tmp_path / "again").train[0].persons == benchmark.train[0].persons
+
+
+def test_what_other_programs_write_is_read(tmp_path, document):
+    """A byte order mark, Windows' line ends, whole numbers as 7.0, and names with colons and newlines."""
+    expected = load_coco(write(tmp_path / "bench", document))
+    for name in ("part/12:30:59.png", "part/a\nb.png", "c:1.png"):
+        (tmp_path / "bench" / "images" / name).write_bytes((tmp_path / "bench/images/part/3.png").read_bytes())
+        document["images"][2]["file_name"] = name
+        for record in document["images"]:
+            record |= {"width": 80.0, "height": 60.0, "camera": float(record["id"] % 2), "time": None, "license": [1]}
+        for record in document["annotations"]:
+            record |= {"person_id": float(record["person_id"]), "segmentation": {"counts": "x"}, "iscrowd": 0}
+        text = json.dumps(document, indent=1).replace("\n", "\r\n")
+        (tmp_path / "bench" / "annotations.json").write_bytes(b"\xef\xbb\xbf" + text.encode())
+        loaded = load_coco(tmp_path / "bench")
+        assert loaded.test[0].name == name
+        assert loaded.test[1:] == expected.test[1:]
+        assert loaded.test[0].persons == expected.test[0].persons
+        save_coco(loaded, tmp_path / "again", force=True)
+        assert load_coco(tmp_path / "again").test[0].name == name
+
+
+def test_a_picture_of_another_size_is_not_searched(tmp_path, document):
+    folder = write(tmp_path, document)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (80, 60)).save(folder / "images" / "part" / "3.png", exif=exif)
+    Image.new("RGB", (40, 30)).save(folder / "images" / "part" / "4.png")
+    turned, small, right = load_coco(folder).test[:3]
+    with pytest.raises(ImageError, match=r"part/3\.png is 60x80 pixels, turned upright by its Exif, .* 80x60"):
+        turned.read()
+    with pytest.raises(ImageError, match=r"part/4\.png is 40x30 pixels, and its boxes are for one of 80x60"):
+        small.read()
+    assert right.read().size == (80, 60)
+
+
+def test_mutated_annotations_load_or_are_refused_in_one_line(tmp_path, document):
+    """Any value anywhere is replaced by any other."""
+    document["queries"] = [{"annotation_id": 104, "gallery": [6, 4, 7]}]
+    folder = write(tmp_path, document)
+    odd = ["", "a", [], [1], {}, {"a": []}, None, True, -1, 0, 10**30, 10**400, 1e308, float("nan"), float("-inf"), 2.5]
+    chance = random.Random(0)
+    lines = []
+    for _ in range(600):
+        broken = copy.deepcopy(document)
+        for _ in range(chance.randint(1, 2)):
+            place = broken
+            while isinstance(place, dict | list) and place:
+                keys = list(place) if isinstance(place, dict) else range(len(place))
+                key, holder = chance.choice(keys), place
+                place = place[key]
+            holder[key] = chance.choice(odd)
+        (folder / "annotations.json").write_text(json.dumps(broken))
+        for call in (load_coco, coco_files):
+            try:
+                call(folder)
+            except DataError as error:
+                lines.append(str(error))
+    assert lines
+    assert not any("\n" in line for line in lines)
 
 
 def _break(document, *path, value):
@@ -125,11 +210,24 @@ def _break(document, *path, value):
         (("images", 2, "id"), 1, "id 1 of another image"),
         (("images", 2, "split"), "val", "give train or test"),
         (("images", 2, "file_name"), "part/1.png", "list each picture once"),
-        (("images", 2, "file_name"), "part/none.png", "lacks 1 of its pictures, first part/none.png"),
+        (("images", 2, "file_name"), "part/none.png", "lacks 1 of its pictures, first 'part/none.png'"),
         (("images", 2, "file_name"), "../secret.png", "outside its folder"),
         (("images", 2, "file_name"), "part/../../secret.png", "outside its folder"),
         (("images", 2, "file_name"), "/etc/secret.png", "outside its folder"),
-        (("images", 2, "file_name"), "c:\\secret.png", "outside its folder"),
+        (("images", 2, "file_name"), "part\\3.png", r"lacks 1 of its pictures, first .*write / for the \\"),
+        (("images", 2, "file_name"), "a" * 5000 + ".png", "lacks 1 of its pictures"),
+        (("images", 2, "file_name"), "a\0.png", "no file can be called"),
+        (("images", 2, "file_name"), "\ud800.png", "no file can be called"),
+        (("images", 2, "file_name"), ["a.png"], "impossible 'file_name'"),
+        (("images", 2, "id"), [1], r"impossible 'id', \[1\]"),
+        (("images", 2, "width"), 80.5, "impossible 'width', 80.5"),
+        (("images", 2, "width"), 10**300, "impossible 'width'"),
+        (("images", 2, "width"), float("inf"), "impossible 'width', inf"),
+        (("images", 2, "camera"), 10**300, "impossible 'camera'"),
+        (("images", 2, "time"), 10**4000, "impossible 'time'"),
+        (("images", 2, "time"), float("nan"), "impossible 'time'"),
+        (("images", 2, "split"), {"a": 1}, "has the split {'a': 1}: give train or test"),
+        (("categories",), [{"id": [1], "name": ["person"]}], "no category named person"),
         (("images", 2, "file_name"), "", "outside its folder"),
         (("annotations", 1, "id"), 100, "id 100 of another annotation"),
         (("annotations", 1, "image_id"), 55, "image 55, which is not listed"),
@@ -138,7 +236,23 @@ def _break(document, *path, value):
         (("annotations", 1, "bbox"), [1, 2, 3], "four finite numbers"),
         (("annotations", 1, "visible"), 1.5, "between 0 and 1"),
         (("annotations", 1, "person_id"), -2, "give 0 or more"),
-        (("annotations", 1, "person_id"), 30, "person 30 a second time"),
+        (("annotations", 1, "bbox"), [1, 2, 10**400, 3], "four finite numbers"),
+        (("annotations", 1, "bbox"), [1, 2, [3], 3], "four finite numbers"),
+        (("annotations", 1, "bbox"), [1, 2, True, 3], "four finite numbers"),
+        (("annotations", 1, "bbox"), {"x": 1}, "impossible 'bbox'"),
+        (("annotations", 1, "id"), {}, "impossible 'id'"),
+        (("annotations", 1, "image_id"), [3], "impossible 'image_id'"),
+        (("annotations", 1, "person_id"), 10**19, "impossible 'person_id'"),
+        (("annotations", 1, "person_id"), 7.5, "impossible 'person_id'"),
+        (("annotations", 1, "person_id"), float("nan"), "impossible 'person_id'"),
+        (("annotations", 1, "visible"), 10**400, "impossible 'visible'"),
+        (("annotations", 1, "visible"), float("nan"), "impossible 'visible'"),
+        (("queries",), [{"annotation_id": [104], "gallery": [4]}], r"queries\[0\] of .* impossible 'annotation_id'"),
+        (("queries",), [{"annotation_id": {}, "gallery": [4]}], r"queries\[0\] of .* impossible 'annotation_id'"),
+        (("queries",), [{"annotation_id": 104, "gallery": [4, [6]]}], r"queries\[0\] .* searches in \[6\]"),
+        (("queries",), [{"annotation_id": 104, "gallery": [{"id": 4}]}], r"queries\[0\] .* searches in {'id': 4}"),
+        (("queries",), [{"annotation_id": 104, "gallery": {"4": 1}}], "impossible 'gallery'"),
+        (("queries",), {"annotation_id": 104}, "no list of objects 'queries'"),
         (("queries",), [{"annotation_id": 102, "gallery": [4]}], "no person in a test picture"),
         (("queries",), [{"annotation_id": 104, "gallery": [1]}], "searches in 1, which is not the id of a test"),
         (("queries",), [{"annotation_id": 104, "gallery": [7]}], "no picture of its gallery holds"),
@@ -155,7 +269,13 @@ def test_a_broken_file_is_one_clear_line(tmp_path, document, path, value, reason
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [("{", "is not JSON"), ("[]", "not one JSON object"), ("\udcff", "cannot be read as text")],
+    [
+        ("{", "is not JSON"),
+        ("[]", "not one JSON object"),
+        ("\udcff", "cannot be read as text"),
+        ("[" * 100_000, "nested too deep"),
+        ('{"images": ' + "9" * 5000 + "}", "absurd number"),
+    ],
 )
 def test_no_json(tmp_path, content, reason):
     write(tmp_path, {})

@@ -1,5 +1,6 @@
 """CUHK-SYSU's layout: what is written comes back, and each trap of the published files is stepped over."""
 
+import random
 import shutil
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from scipy.io import loadmat, savemat
 from personsearch.data.cuhk_sysu import PICTURES, TRAIN, load_cuhk_sysu, protocol_file, subset_file
 from personsearch.data.cuhk_sysu_writer import save_cuhk_sysu
 from personsearch.data.records import UNLABELED
-from personsearch.errors import DataError, ImageError, SettingError
+from personsearch.errors import DataError, ImageError, PersonSearchError, SettingError
 
 
 @pytest.fixture(scope="module")
@@ -189,7 +190,7 @@ def test_pictures_that_are_missing_or_broken(folder):
     with pytest.raises(ImageError, match=r"s3\.jpg"):
         load_cuhk_sysu(folder)
     (folder / PICTURES / "s3.jpg").unlink()
-    with pytest.raises(DataError, match=r"lacks 1 pictures, first s3\.jpg"):
+    with pytest.raises(DataError, match=r"lacks 1 pictures, first 's3\.jpg"):
         load_cuhk_sysu(folder)
 
 
@@ -223,3 +224,23 @@ def test_nothing_is_overwritten(written):
 def test_not_a_folder(tmp_path):
     with pytest.raises(DataError, match="is not a folder"):
         load_cuhk_sysu(tmp_path / "nowhere")
+
+
+def test_mutated_folders_load_or_are_refused_in_one_line(folder):
+    """Bytes of any annotation file are changed, cut off or repeated."""
+    chance = random.Random(0)
+    files = {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.suffix in (".mat", ".txt")}
+    refused = []
+    for _ in range(60):
+        path = chance.choice(list(files))
+        broken = bytearray(files[path])
+        for place in chance.choices(range(len(broken)), k=chance.randint(1, 3)):
+            broken[place] = chance.choice((0, 1, 9, 32, 255, chance.randrange(256)))
+        path.write_bytes(broken[: chance.choice((None, None, len(broken) // 2))])
+        try:
+            load_cuhk_sysu(folder)
+        except PersonSearchError as error:
+            refused.append(str(error))
+        path.write_bytes(files[path])
+    assert refused
+    assert not any("\n" in line for line in refused)

@@ -1,10 +1,13 @@
+import random
+
 import pytest
 from PIL import Image
 from test_video import write_video
 
 from personsearch.data.mot import load_mot
-from personsearch.data.records import Person
+from personsearch.data.records import UNLABELED, Person
 from personsearch.data.sources import load_benchmark
+from personsearch.data.video import read_header
 from personsearch.errors import DataError, SettingError
 
 
@@ -86,12 +89,145 @@ def test_the_rate_of_pictures_is_in_seqinfo(tmp_path):
         (["1,1,nan,1,9,9,1,1,1"], "not finite"),
         (["1,1,1,1,9,9,1,1,1", "1,1,2,1,9,9,1,1,1"], "identity 1 twice"),
         (["10,1,1,1,9,9,1,1,1"], "annotates frame 10, which has no picture"),
+        (["0,1,1,1,9,9,1,1,1"], "annotates frame 0: the first frame is 1"),
+        (["-4,1,1,1,9,9,1,1,1"], "annotates frame -4: the first frame is 1"),
+        (["1e300,1,1,1,9,9,1,1,1"], "frame 1e.300 and the identity 1: give whole numbers"),
+        (["1.5,1,1,1,9,9,1,1,1"], "frame 1.5 and the identity 1: give whole numbers"),
+        (["1,-2,1,1,9,9,1,1,1"], "the identity -2"),
+        (["1,1,1,1,9,9,1,1,nan"], "not finite"),
+        (["1,1,1,1,9,9,1,1,1", "2,1,1,1,9,9,1"], "line 2 of .* has 7 columns and the lines before have 9"),
+        (["1,1,1,1,9,9,1,3,1"], "its eighth column holds the classes 3, and people are class 1: renumber them"),
+        (["1,1,1,1,9,9,1,0,1,0", "1,2,1,1,9,9,1,2,1,0"], "holds the classes 0, 2, and people are class 1"),
+        (["1,1,1e308,1,1e308,9,1"], "no box within its picture"),
+        (["1,1,100,1,9,9,1"], "no box within its picture: give boxes in pixels"),
+        (["1,1,0.1,0.1,0.2,0.5,1"], "no box within its picture: give boxes in pixels"),
     ],
 )
 def test_broken_annotations_are_one_clear_line(tmp_path, lines, reason):
     with pytest.raises(DataError, match=reason) as caught:
         load_mot(sequence(tmp_path, lines))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("tails", "identities", "visible", "note"),
+    [
+        # MOT15: metres, or what stands for unknown
+        (["1,-4.2,7,0", "1,3,1,0", "1,1,1,0"], [1, 2, 3], [1, 1, 1], ()),
+        (["1,-1,-1,-1", "1,-1,-1,-1", "1,-1,-1,-1"], [1, 2, 3], [1, 1, 1], ()),
+        (["1,0,0,0", "1,0,0,0", "1,0,0,0"], [1, 2, 3], [1, 1, 1], ()),
+        # classes, how well people are seen, and something more
+        (["1,1,0.5,-1", "1,3,0.25,-1", "1,1,1,-1"], [1, 3], [0.5, 1], ("of class 3, not 1: left out",)),
+        # classes, cut off, hidden: no column of parts
+        (["1,1,0,2", "1,4,1,0", "0,1,0,0"], [1], [1], ("of class 4, not 1: left out", "have flag 0: left out")),
+        (["0.9,1", "0.8,2", "0.7,1"], [1, 3], [1, 1], ("of class 2, not 1: left out",)),
+        (["1,1,0,0,7", "1,1,0.5,0,8", "1,5,1,0,9"], [1, 2], [0, 0.5], ("of class 5, not 1: left out",)),
+    ],
+)
+def test_columns_are_told_apart_by_what_they_hold(tmp_path, tails, identities, visible, note):
+    lines = [f"1,{number},1,1,9,9,{tail}" for number, tail in enumerate(tails, start=1)]
+    benchmark = load_mot(sequence(tmp_path, lines, frames=1))
+    (scene,) = benchmark.test
+    assert [p.identity for p in scene.persons] == identities
+    assert [p.visible for p in scene.persons] == visible
+    assert benchmark.notes == tuple(f"1 lines of gt.txt {'are ' * ('of' in n)}{n}" for n in note)
+
+
+def test_what_editors_and_other_programs_write_is_read(tmp_path):
+    lines = [f"{frame},5,{frame},2,10,20,1,1,0.5" for frame in range(1, 10)]
+    expected = load_mot(sequence(tmp_path / "seq", lines), stride=2, gap=4)
+    path = tmp_path / "seq" / "gt" / "gt.txt"
+    plain = path.read_text()
+    for text in (
+        "\ufeff" + plain,
+        plain.replace("\n", "\r\n") + "\r\n\r\n",
+        plain.replace("\n", ",\n"),
+        plain.replace("\n", " , \n"),
+        plain.replace(",", ", "),
+        plain.replace(",", " "),
+        plain.replace(",", "\t"),
+        plain.replace(",5,", ",5.0,").replace("0.5", "5e-1"),
+    ):
+        path.write_bytes(text.encode())
+        assert load_mot(tmp_path / "seq", stride=2, gap=4) == expected
+
+
+def test_people_without_identity_are_nobody_to_ask_for(tmp_path):
+    lines = [f"{frame},-1,{left},2,10,20,0.9,-1,-1,-1" for frame in range(1, 10) for left in (5, 30)]
+    benchmark = load_mot(sequence(tmp_path, lines), stride=2, gap=2)
+    assert {p.identity for scene in benchmark.test for p in scene.persons} == {UNLABELED}
+    assert all(len(scene.persons) == 2 for scene in benchmark.test)
+    assert benchmark.queries == ()
+
+
+def test_annotated_frames_that_miss_the_stride_are_the_scenes(tmp_path):
+    lines = [f"{frame},5,1,2,10,20,1,1,1" for frame in (3, 5, 6, 9)]
+    benchmark = load_mot(sequence(tmp_path, lines), stride=3, gap=2)
+    assert [scene.name for scene in benchmark.test] == ["000003", "000006", "000009"]
+    assert len(benchmark.queries) == 3
+    assert benchmark.notes == ("nobody is annotated in frames 1, 4, ...: scenes are annotated frames 3 apart",)
+    assert [scene.name for scene in load_mot(tmp_path, stride=4).test] == ["000001", "000005", "000009"]
+
+
+def test_hidden_files_are_no_frames(tmp_path):
+    sequence(tmp_path, ["1,1,1,1,9,9,1,1,1"], frames=2)
+    (tmp_path / "img1" / "._000001.png").write_bytes(b"notes of a system")
+    (tmp_path / "img1" / "Thumbs.db").write_bytes(b"notes of another")
+    assert len(load_mot(tmp_path, stride=1).test) == 2
+
+
+def test_frames_of_another_size_than_seqinfo_says_are_refused(tmp_path):
+    sequence(tmp_path, ["1,1,1,1,9,9,1,1,1"])
+    path = tmp_path / "seqinfo.ini"
+    path.write_text("\ufeff[Sequence]\nname=100%\nframeRate=2\nimWidth=60\nimHeight=40\nseqLength=9\n")
+    assert load_mot(tmp_path, stride=4).notes == ()
+    path.write_text("[Sequence]\nimWidth=60\nimHeight=40\nseqLength=12\n")
+    assert load_mot(tmp_path, stride=4).notes == ("seqinfo.ini says 12 frames, and 9 are there",)
+    path.write_text("[Sequence]\nimWidth=120\nimHeight=80\n")
+    with pytest.raises(DataError, match=r"frame 1 is 60x40 pixels, and its boxes are for one of 120x80.*seqinfo"):
+        load_mot(tmp_path)
+
+
+def test_a_film_of_another_rate_or_size_than_seqinfo_says(tmp_path):
+    write_video(tmp_path / "a.mkv", [i / 10 for i in range(20)])
+    annotate(tmp_path, ["1,5,1,2,10,20,1,1,1,0"])
+    header = read_header(tmp_path / "a.mkv")
+    path = tmp_path / "seqinfo.ini"
+    path.write_text(f"[Sequence]\nframeRate=30\nimWidth={header.width}\nimHeight={header.height}\n")
+    (note,) = load_mot(tmp_path).notes
+    assert note == "seqinfo.ini says 30 frames a second, and the film, which is believed, 10"
+    path.write_text(f"[Sequence]\nimWidth={header.height}\nimHeight={header.width + 2}\n")
+    with pytest.raises(DataError, match=r"frame 1 is .* and its boxes are for one of"):
+        load_mot(tmp_path)
+
+
+@pytest.mark.parametrize("entry", ["frameRate=nan", "frameRate=inf", "frameRate=1e-9", "imWidth=1e400", "imHeight=x"])
+def test_impossible_numbers_of_seqinfo(tmp_path, entry):
+    sequence(tmp_path, ["1,1,1,1,9,9,1,1,1"])
+    (tmp_path / "seqinfo.ini").write_text(f"[Sequence]\n{entry}\n")
+    with pytest.raises(DataError, match=r"seqinfo\.ini has an impossible"):
+        load_mot(tmp_path)
+
+
+def test_mutated_sequences_load_or_are_refused_in_one_line(tmp_path):
+    lines = [f"{frame},{frame % 3},{frame},2,10,20,1,1,0.5" for frame in range(1, 10)]
+    folder = sequence(tmp_path, lines)
+    info = b"[Sequence]\nname=a\nframeRate=2\nimWidth=60\nimHeight=40\nseqLength=9\n"
+    (folder / "seqinfo.ini").write_bytes(info)
+    chance = random.Random(0)
+    refused = []
+    for _ in range(400):
+        for path, content in ((folder / "gt" / "gt.txt", "\n".join(lines).encode()), (folder / "seqinfo.ini", info)):
+            broken = bytearray(content)
+            for place in chance.choices(range(len(broken)), k=chance.randint(0, 2)):
+                broken[place] = chance.choice(b"0123456789,.-+e \n\0=[]n\xff")
+            path.write_bytes(broken)
+        try:
+            load_mot(folder, stride=2)
+        except DataError as error:
+            refused.append(str(error))
+    assert refused
+    assert not any("\n" in line for line in refused)
 
 
 def test_what_can_be_missing(tmp_path):

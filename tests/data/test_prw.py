@@ -1,5 +1,6 @@
 """PRW's layout: what is written comes back, and each trap of the published files is stepped over."""
 
+import random
 import shutil
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.io import loadmat, savemat
 from personsearch.data.prw import load_prw
 from personsearch.data.prw_writer import save_prw
 from personsearch.data.records import UNLABELED
-from personsearch.errors import DataError
+from personsearch.errors import DataError, PersonSearchError
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +125,10 @@ def test_of_two_with_one_number_the_nearer_is_meant(folder):
         ("query_info.txt", b"484 20 30 50 120 c1s1_000002", "asks in c1s1_000002.jpg, which is not a test frame"),
         ("query_info.txt", b"7 20 30 50 120 c1s1_000005", "asks for person 7 of c1s1_000005.jpg"),
         ("query_info.txt", b"\xff\xfe\x00", "cannot be read as text"),
+        ("query_info.txt", b"-1 20 30 50 120 c1s1_000005", "line 1 of .* negative or too large"),
+        ("query_info.txt", b"9" * 30 + b" 20 30 50 120 c1s1_000005", "line 1 of .* negative or too large"),
+        ("query_info.txt", b"484 20 nan 50 120 c1s1_000005", "line 1 of .* negative or too large"),
+        ("query_info.txt", b"484 20 1e999 50 120 c1s1_000005", "line 1 of .* negative or too large"),
         ("frame_test.mat", b"", r"frame_test\.mat"),
         ("annotations/c1s1_000003.jpg.mat", b"MATLAB", r"c1s1_000003\.jpg\.mat"),
     ],
@@ -140,13 +145,61 @@ def test_a_matrix_of_another_shape_is_named(folder):
         load_prw(folder)
 
 
+@pytest.mark.parametrize("number", [-3, 7.5, np.nan, np.inf, 1e300])
+def test_people_of_impossible_numbers_are_named(folder, number):
+    rewrite(folder, 3, [[number, 10, 10, 50, 120]])
+    with pytest.raises(DataError, match=r"000003\.jpg\.mat has a person of number"):
+        load_prw(folder)
+
+
+@pytest.mark.parametrize("stored", ["text", {"a": 1}, np.array([[{}] * 5], dtype=object), np.ones((1, 5)) * 1j])
+def test_anything_else_in_place_of_people_is_named(folder, stored):
+    savemat(people_file(folder, 3), {"box_new": stored})
+    with pytest.raises(DataError, match=r"000003\.jpg\.mat (holds a matrix|does not have the published structure)"):
+        load_prw(folder)
+
+
+def test_names_that_leave_the_folder_are_refused(folder):
+    for name in ("../frames/c1s1_000001", "", "/etc/passwd"):
+        savemat(folder / "frame_train.mat", {"img_index_train": np.array([[name]], dtype=object)})
+        with pytest.raises(DataError, match=r"frame_train\.mat names the file|first '\.jpg'"):
+            load_prw(folder)
+
+
+def test_a_frame_that_is_listed_twice_is_named(folder):
+    names = np.array([["c1s1_000001"], ["c1s1_000001"]], dtype=object)
+    savemat(folder / "frame_train.mat", {"img_index_train": names})
+    with pytest.raises(DataError, match=r"hold 'c1s1_000001\.jpg' twice"):
+        load_prw(folder)
+
+
+def test_what_is_left_out_is_counted(folder):
+    rewrite(folder, 5, [[484, 20, 30, 50, 120], [800, 100, 30, 50, 120], [3, -60, 30, 50, 90], [4, -30, 30, 50, 90]])
+    with (folder / "query_info.txt").open("ab") as file:
+        file.write(b"800 100 30 50 120 c1s1_000005.jpg\r\n")
+    loaded = load_prw(folder)
+    assert [query.identity for query in loaded.queries] == [484, 491]
+    assert loaded.notes == (
+        "1 boxes have less than a pixel in their picture: left out",
+        "1 boxes lie for more than half outside their picture: cut",
+        "1 queries have nothing to find in their galleries: left out",
+    )
+
+
+def test_a_byte_order_mark_is_no_part_of_a_number(folder):
+    path = folder / "query_info.txt"
+    before = load_prw(folder).queries
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_prw(folder).queries == before
+
+
 def test_missing_files_are_counted(folder):
     for number in (2, 3):
         people_file(folder, number).unlink()
-    with pytest.raises(DataError, match=r"lacks 2 annotations, first c2s1_000002\.jpg\.mat"):
+    with pytest.raises(DataError, match=r"lacks 2 annotations, first 'c2s1_000002\.jpg\.mat'"):
         load_prw(folder)
     next((folder / "frames").glob("*_000006.jpg")).unlink()
-    with pytest.raises(DataError, match=r"lacks 1 frames, first c2s1_000006\.jpg"):
+    with pytest.raises(DataError, match=r"lacks 1 frames, first 'c2s1_000006\.jpg'"):
         load_prw(folder)
 
 
@@ -154,3 +207,23 @@ def test_nothing_is_overwritten(written):
     benchmark, folder = written
     with pytest.raises(DataError, match="exists already"):
         save_prw(benchmark, folder)
+
+
+def test_mutated_folders_load_or_are_refused_in_one_line(folder):
+    """Bytes of any annotation file are changed, cut off or repeated."""
+    chance = random.Random(0)
+    files = {p: p.read_bytes() for p in sorted(folder.rglob("*")) if p.suffix in (".mat", ".txt")}
+    refused = []
+    for _ in range(150):
+        path = chance.choice(list(files))
+        broken = bytearray(files[path])
+        for place in chance.choices(range(len(broken)), k=chance.randint(1, 3)):
+            broken[place] = chance.choice((0, 1, 9, 32, 255, chance.randrange(256)))
+        path.write_bytes(broken[: chance.choice((None, None, len(broken) // 2))])
+        try:
+            load_prw(folder)
+        except PersonSearchError as error:
+            refused.append(str(error))
+        path.write_bytes(files[path])
+    assert refused
+    assert not any("\n" in line for line in refused)

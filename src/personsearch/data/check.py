@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from personsearch.data.matlab import read_variable
 from personsearch.data.pictures import IMAGE_SUFFIXES, ImageFile
-from personsearch.data.records import UNLABELED, Benchmark, Scene
+from personsearch.data.reading import is_file
+from personsearch.data.records import UNLABELED, Benchmark, Scene, other_size
 from personsearch.data.sources import LAYOUTS, load_benchmark, split_spec
-from personsearch.errors import PersonSearchError
+from personsearch.errors import DataError, PersonSearchError
 
 PUBLISHED = {
     "cuhk-sysu": {
@@ -45,7 +46,7 @@ class Report:
     problems: tuple[str, ...]
     """One line each; none means that the folder is complete and can be read."""
     remarks: tuple[str, ...]
-    """What is unusual and does no harm."""
+    """What is unusual and does no harm, and what the loader left out."""
     counts: dict[str, int]
     """Empty when the folder cannot be loaded."""
     published: dict[str, int]
@@ -56,7 +57,8 @@ class Report:
 
 
 def check_data(spec: str, progress: Callable[[Iterable[Path], int], Iterable[Path]] | None = None) -> Report:
-    """Looks at every file that `spec` should hold: is it there, and can it be read to its end?
+    """Looks at every file that `spec` should hold: is it there, can it be read to its end, and is it of the size
+    that the annotations are for?
 
     `progress` wraps the files and their number. Raises DataError only for a `spec` that is none.
     """
@@ -70,8 +72,15 @@ def check_data(spec: str, progress: Callable[[Iterable[Path], int], Iterable[Pat
             files.append(path)
     except PersonSearchError as error:
         stuck = str(error)
-    found = (_problem(path) for path in (files if progress is None else progress(files, len(files))))
-    problems = [problem for problem in found if problem is not None]
+    problems: dict[str, None] = {}  # in order, each once
+    sizes: dict[Path, tuple[int, int]] = {}
+    for path in files if progress is None else progress(files, len(files)):
+        try:
+            size = _read(path)
+        except PersonSearchError as error:
+            problems[str(error)] = None
+        else:
+            sizes |= {} if size is None else {path: size}
     counts: dict[str, int] = {}
     remarks: list[str] = []
     for options in LAYOUTS[layout].options(folder):
@@ -82,25 +91,32 @@ def check_data(spec: str, progress: Callable[[Iterable[Path], int], Iterable[Pat
             stuck = stuck or str(error)
         else:
             counts = counts or count(benchmark)
-            remarks += [line + named for line in _remarks(benchmark)]
+            remarks += [line + named for line in (*benchmark.notes, *_remarks(benchmark))]
+            problems |= dict.fromkeys(_of_other_size(benchmark, sizes))
     # loaders stop at the first missing file, and those are all named above
-    if stuck and stuck not in problems and not any(problem.endswith(_MISSING) for problem in problems):
-        problems.append(stuck)
+    if stuck and not any(problem.endswith(_MISSING) for problem in problems):
+        problems[stuck] = None
     return Report(tuple(problems), tuple(remarks), counts, PUBLISHED.get(layout, {}))
 
 
-def _problem(path: Path) -> str | None:
-    """What is wrong with a file, in one line."""
-    if not path.is_file():
-        return f"{path}{_MISSING}"
-    try:
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            ImageFile(path).read()
-        elif path.suffix == ".mat":
-            read_variable(path)
-    except PersonSearchError as error:
-        return str(error)
+def _read(path: Path) -> tuple[int, int] | None:
+    """The size of a picture; None for another file. Raises what is wrong with it, in one line."""
+    if not is_file(path):
+        raise DataError(f"{path}{_MISSING}")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return ImageFile(path).read().size
+    if path.suffix == ".mat":
+        read_variable(path)
     return None
+
+
+def _of_other_size(benchmark: Benchmark, sizes: Mapping[Path, tuple[int, int]]) -> Iterable[str]:
+    """Pictures whose pixels are not what their boxes are for."""
+    for scene in (*benchmark.train, *benchmark.test):
+        stated = scene.width, scene.height
+        seen = sizes.get(scene.picture.path, stated) if isinstance(scene.picture, ImageFile) else stated
+        if seen != stated:
+            yield f"{scene.name} {other_size(seen, stated)}"
 
 
 def count(benchmark: Benchmark) -> dict[str, int]:
@@ -123,14 +139,24 @@ def _remarks(benchmark: Benchmark) -> Iterable[str]:
         nameless = sum(all(p.identity == UNLABELED for p in scene.persons) for scene in scenes if scene.persons)
         if nameless:
             yield f"{nameless} {name} scenes hold only people without identity"
+    twice = sum(_stand_twice(scene) for scene in (*benchmark.train, *benchmark.test))
+    if twice:
+        yield f"{twice} scenes hold someone twice"
+    if not benchmark.queries:
+        yield "there are no queries: nobody with an identity is seen in two test scenes"
     own = sum(query.scene in query.gallery for query in benchmark.queries)
     if own:
         yield f"{own} queries have their own scene in the gallery"
-    twice = sum(len(set(query.gallery)) < len(query.gallery) for query in benchmark.queries)
-    if twice:
-        yield f"{twice} galleries list a scene twice"
+    repeated = sum(len(set(query.gallery)) < len(query.gallery) for query in benchmark.queries)
+    if repeated:
+        yield f"{repeated} galleries list a scene twice"
 
 
 def _seen_once(scenes: Iterable[Scene]) -> int:
     sights = Counter(p.identity for scene in scenes for p in scene.persons if p.identity != UNLABELED)
     return sum(number == 1 for number in sights.values())
+
+
+def _stand_twice(scene: Scene) -> bool:
+    known = [person.identity for person in scene.persons if person.identity != UNLABELED]
+    return len(set(known)) < len(known)

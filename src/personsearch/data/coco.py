@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import json
 import math
+import reprlib
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from personsearch.data.galleries import derive_queries, resize_gallery, scenes_holding
 from personsearch.data.pictures import ImageFile
+from personsearch.data.reading import Tally, check_name, fit_box, is_file, read_text, whole
 from personsearch.data.records import UNLABELED, Benchmark, Person, Query, Scene
-from personsearch.errors import BoxError, DataError, SettingError
-from personsearch.geometry.boxes import check_box
+from personsearch.errors import DataError, SettingError
 
 ANNOTATIONS = "annotations.json"
 IMAGES = "images"
@@ -53,29 +54,31 @@ def load_coco(folder: Path, *, gallery_size: int | None = None) -> Benchmark:
     file keep their galleries, or with `gallery_size` are cut or filled up to it; scenes that hold the identity
     always stay.
 
-    Boxes are cut to their picture; those without area left, crowds and other categories than "person" are left
-    out. Raises DataError when the file is missing or not as described. Pictures are looked for, not opened.
+    Boxes are cut to their picture; those of less than a pixel, crowds and other categories than "person" are left
+    out, and counted in the benchmark's notes. Raises DataError when the file is missing or not as described.
+    Pictures are looked for, not opened: that they have the stated size is seen when a scene is read.
     """
     if gallery_size is not None and gallery_size < 1:
         raise SettingError(f"a gallery of {gallery_size} scenes is impossible: give 1 or more")
     path = folder / ANNOTATIONS
     document = _read_json(folder, path)
     entries = _read_images(document, path, folder / IMAGES)
-    _read_annotations(document, path, entries)
+    tally = Tally()
+    _read_annotations(document, path, entries, tally)
     train, identities = _contiguous([entry.finished() for entry in entries.values() if entry.trains])
     test = {key: entry.finished() for key, entry in entries.items() if not entry.trains}
     if document.get("queries") is None:
         queries = derive_queries(tuple(test.values()), gallery_size or GALLERY_SIZE)
     else:
         queries = _read_queries(document, path, entries, test, gallery_size)
-    return Benchmark(folder.resolve().name, train, identities, tuple(test.values()), queries)
+    return Benchmark(folder.resolve().name, train, identities, tuple(test.values()), queries, tally.lines())
 
 
 def list_files(folder: Path) -> list[Path]:
     """The annotations and the pictures that they name."""
     path = folder / ANNOTATIONS
     records = _records(_read_json(folder, path), "images", path)
-    names = [_value(record, "file_name", str, f"images[{index}] of {path}") for index, record in enumerate(records)]
+    names = [_file_name(record, f"images[{index}] of {path}") for index, record in enumerate(records)]
     return [path, *(folder / IMAGES / name for name in names)]
 
 
@@ -94,14 +97,15 @@ def _contiguous(scenes: Sequence[Scene]) -> tuple[tuple[Scene, ...], int]:
 def _read_json(folder: Path, path: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give one with {ANNOTATIONS} and {IMAGES}/")
+    if not is_file(path):
+        raise DataError(f"{folder} has no {ANNOTATIONS}: give a folder with it and {IMAGES}/")
+    content = read_text(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"{folder} has no {ANNOTATIONS}: give a folder with it and {IMAGES}/") from None
+        document = json.loads(content)
     except json.JSONDecodeError as error:
         raise DataError(f"{path} is not JSON (line {error.lineno}: {error.msg}): write it again") from None
-    except (OSError, UnicodeDecodeError):
-        raise DataError(f"{path} cannot be read as text: copy it again") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits, or lists in lists without end
+        raise DataError(f"{path} holds an absurd number, or is nested too deep: write it again") from None
     if not isinstance(document, dict):
         raise DataError(f"{path} is not one JSON object: give images, categories and annotations")
     return document
@@ -118,8 +122,57 @@ def _value(record: dict[str, Any], key: str, kinds: type | tuple[type, ...], whe
     if key not in record:
         raise DataError(f"{where} has no '{key}': add it")
     if not isinstance(record[key], kinds) or isinstance(record[key], bool):
-        raise DataError(f"{where} has an impossible '{key}', {str(record[key])[:40]!r}: repair it")
+        raise _impossible(record, key, where)
     return record[key]
+
+
+def _whole(record: dict[str, Any], key: str, where: str) -> int:
+    """A number that counts something; many a writer gives it as 7.0."""
+    number = whole(_value(record, key, (int, float), where))
+    if number is None:
+        raise _impossible(record, key, where)
+    return number
+
+
+def _is_key(value: object) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def _real(record: dict[str, Any], key: str, where: str) -> float:
+    """A finite number."""
+    number = _value(record, key, (int, float), where)
+    if not _is_finite(number):
+        raise _impossible(record, key, where)
+    return float(number)
+
+
+def _key(record: dict[str, Any], key: str, where: str) -> Key:
+    found: Key = _value(record, key, (int, str), where)
+    return found
+
+
+def _file_name(record: dict[str, Any], where: str) -> str:
+    name: str = _value(record, "file_name", str, where)
+    check_name(name, where)
+    return name
+
+
+def _impossible(record: dict[str, Any], key: str, where: str) -> DataError:
+    return DataError(f"{where} has an impossible '{key}', {_short(record[key])}: repair it")
+
+
+def _short(value: object) -> str:
+    """A value of the file for a message: one line, not too long."""
+    return reprlib.repr(value)
+
+
+def _is_finite(value: object) -> bool:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _read_images(document: dict[str, Any], path: Path, folder: Path) -> dict[Key, _Entry]:
@@ -130,15 +183,15 @@ def _read_images(document: dict[str, Any], path: Path, folder: Path) -> dict[Key
         raise DataError(f"{path} lists no images: there is nothing to train on or to search")
     for index, record in enumerate(records):
         where = f"images[{index}] of {path}"
-        key = _value(record, "id", (int, str), where)
+        key = _key(record, "id", where)
         scene = _read_scene(record, folder, where)
         split = record.get("split", "test")
         if split not in ("train", "test"):
-            raise DataError(f"{where} has the split {split!r}: give train or test")
+            raise DataError(f"{where} has the split {_short(split)}: give train or test")
         if key in entries:
-            raise DataError(f"{where} has the id {key!r} of another image: give each its own")
+            raise DataError(f"{where} has the id {_short(key)} of another image: give each its own")
         if scene.name in names:
-            raise DataError(f"{where} names the file '{scene.name}' of another image: list each picture once")
+            raise DataError(f"{where} names the file {scene.name!r} of another image: list each picture once")
         names.add(scene.name)
         entries[key] = _Entry(scene, trains=split == "train")
     _check_files((entry.scene for entry in entries.values()), folder)
@@ -146,80 +199,76 @@ def _read_images(document: dict[str, Any], path: Path, folder: Path) -> dict[Key
 
 
 def _read_scene(record: dict[str, Any], folder: Path, where: str) -> Scene:
-    name = _value(record, "file_name", str, where)
-    check_name(name, where)
-    width, height = (_value(record, key, int, where) for key in ("width", "height"))
+    name = _file_name(record, where)
+    width, height = (_whole(record, key, where) for key in ("width", "height"))
     if width < 1 or height < 1:
         raise DataError(f"{where} is {width}x{height} pixels: repair its width and height")
-    camera = None if record.get("camera") is None else _value(record, "camera", int, where)
-    time = None if record.get("time") is None else float(_value(record, "time", (int, float), where))
+    camera = None if record.get("camera") is None else _whole(record, "camera", where)
+    time = None if record.get("time") is None else _real(record, "time", where)
     return Scene(name, ImageFile(folder / name), width, height, camera=camera, time=time)
-
-
-def check_name(name: str, where: str) -> None:
-    """Raises DataError for a file name that is empty, absolute, or leads out of its folder."""
-    parts = PurePosixPath(name).parts
-    if not parts or ".." in parts or name.startswith("/") or "\\" in name or ":" in parts[0] or "\0" in name:
-        raise DataError(f"{where} names the file {name!r}, outside its folder: give a name below {IMAGES}/")
 
 
 def _check_files(scenes: Iterable[Scene], folder: Path) -> None:
     """One look at each file now, before an hour of training is lost to a missing one."""
-    missing = [scene.name for scene in scenes if not (folder / scene.name).is_file()]
+    missing = [scene.name for scene in scenes if not is_file(folder / scene.name)]
     if missing:
-        raise DataError(f"{folder} lacks {len(missing)} of its pictures, first {missing[0]}: copy them again")
+        foreign = ", or write / for the \\ in their names" if "\\" in missing[0] else ""
+        raise DataError(
+            f"{folder} lacks {len(missing)} of its pictures, first {missing[0]!r}: copy them again{foreign}"
+        )
 
 
-def _read_annotations(document: dict[str, Any], path: Path, entries: dict[Key, _Entry]) -> None:
-    """Puts the people into their entries."""
+def _read_annotations(document: dict[str, Any], path: Path, entries: dict[Key, _Entry], tally: Tally) -> None:
+    """Puts the people into their entries, and what is left out into `tally`."""
     categories = _person_categories(document, path)
+    records = _records(document, "annotations", path)
     keys = set()
-    for index, record in enumerate(_records(document, "annotations", path)):
+    for index, record in enumerate(records):
         where = f"annotations[{index}] of {path}"
-        key = _value(record, "id", (int, str), where)
+        key = _key(record, "id", where)
         if key in keys:
-            raise DataError(f"{where} has the id {key!r} of another annotation: give each its own")
+            raise DataError(f"{where} has the id {_short(key)} of another annotation: give each its own")
         keys.add(key)
-        entry = entries.get(_value(record, "image_id", (int, str), where))
+        entry = entries.get(_key(record, "image_id", where))
         if entry is None:
-            raise DataError(f"{where} is of image {record['image_id']!r}, which is not listed: add or remove it")
-        if record.get("category_id", categories[0]) not in categories or record.get("iscrowd", 0):
-            continue
-        person = _read_person(record, entry.scene, where)
-        if person is None:
-            continue
-        if person.identity != UNLABELED and any(other.identity == person.identity for other in entry.persons.values()):
-            raise DataError(f"{where} has person {person.identity} a second time in one picture: remove one")
-        entry.persons[key] = person
+            image = _short(record["image_id"])
+            raise DataError(f"{where} is of image {image}, which is not listed: add or remove it")
+        if record.get("category_id", categories[0]) not in categories:
+            tally["annotations are of other categories than person: left out"] += 1
+        elif record.get("iscrowd", 0):
+            tally["annotations are crowds: left out"] += 1
+        else:
+            _put_person(record, key, entry, where, tally)
+    if records and all(record.get("person_id") is None for record in records):
+        tally["annotations, all there are, lack a person_id: there is nobody to ask for"] = len(records)
 
 
 def _person_categories(document: dict[str, Any], path: Path) -> list[Any]:
     """The numbers of the category "person"; without any categories, 1."""
     if "categories" not in document:
         return [1]
-    found = [c.get("id") for c in _records(document, "categories", path) if c.get("name") == "person"]
+    categories = _records(document, "categories", path)
+    found = [c.get("id") for c in categories if str(c.get("name")).strip().lower() == "person"]
     if not found:
         raise DataError(f"{path} has no category named person: add it")
     return found
 
 
-def _read_person(record: dict[str, Any], scene: Scene, where: str) -> Person | None:
-    """None when nothing of the box lies in the picture."""
+def _put_person(record: dict[str, Any], key: Key, entry: _Entry, where: str, tally: Tally) -> None:
     bbox = _value(record, "bbox", list, where)
-    if len(bbox) != 4 or not all(isinstance(v, int | float) and math.isfinite(v) for v in bbox):
-        raise DataError(f"{where} has the bbox {str(bbox)[:60]}: give four finite numbers, x y width height")
-    left, top, width, height = bbox
-    identity = UNLABELED if record.get("person_id") is None else _value(record, "person_id", int, where)
+    if len(bbox) != 4 or not all(map(_is_finite, bbox)):
+        raise DataError(f"{where} has the bbox {_short(bbox)}: give four finite numbers, x y width height")
+    left, top, width, height = map(float, bbox)
+    identity = UNLABELED if record.get("person_id") is None else _whole(record, "person_id", where)
     if identity < UNLABELED:
         raise DataError(f"{where} has the person_id {identity}: give 0 or more, or -1 for a person without one")
-    visible = float(_value(record, "visible", (int, float), where)) if "visible" in record else 1.0
+    visible = 1.0 if record.get("visible") is None else _real(record, "visible", where)
     if not 0 <= visible <= 1:
         raise DataError(f"{where} is visible to {visible:g}: give a fraction between 0 and 1")
-    try:
-        box = check_box((left, top, left + width, top + height), scene.width, scene.height)
-    except BoxError:
-        return None
-    return Person(box, identity, visible)
+    box = fit_box((left, top, left + width, top + height), entry.scene.width, entry.scene.height, tally)
+    if box is None:
+        return
+    entry.persons[key] = Person(box, identity, visible)
 
 
 def _read_queries(
@@ -235,13 +284,15 @@ def _read_queries(
     queries = []
     for index, record in enumerate(_records(document, "queries", path)):
         where = f"queries[{index}] of {path}"
-        key = _value(record, "annotation_id", (int, str), where)
+        key = _key(record, "annotation_id", where)
         if key not in owner:
-            raise DataError(f"{where} asks for annotation {key!r}, which is of no person in a test picture: repair it")
+            raise DataError(
+                f"{where} asks for annotation {_short(key)}, which is of no person in a test picture: repair it"
+            )
         person = entries[owner[key]].persons[key]
-        unknown = [image for image in _value(record, "gallery", list, where) if image not in test]
+        unknown = [image for image in _value(record, "gallery", list, where) if not _is_key(image) or image not in test]
         if unknown:
-            raise DataError(f"{where} searches in {unknown[0]!r}, which is not the id of a test image: repair it")
+            raise DataError(f"{where} searches in {_short(unknown[0])}, which is not the id of a test image: repair it")
         gallery = tuple(test[image].name for image in record["gallery"])
         query = Query(test[owner[key]].name, person.box, person.identity, gallery)
         holders = holding[person.identity]
@@ -277,7 +328,7 @@ def save_coco(benchmark: Benchmark, folder: Path, *, force: bool = False) -> Non
 
 def _save_picture(scene: Scene, folder: Path) -> str:
     """Puts the picture below `folder`, if it is not there yet; its name there."""
-    check_name(scene.name, f"scene {scene.name!r}")
+    check_name(scene.name, f"a scene of {folder.parent}")
     picture = scene.picture
     if isinstance(picture, ImageFile) and picture.path.is_relative_to(folder):
         return picture.path.relative_to(folder).as_posix()

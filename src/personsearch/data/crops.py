@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from personsearch.data.pictures import IMAGE_SUFFIXES, ImageFile, picture_size
+from personsearch.data.reading import MAX_NUMBER
 from personsearch.data.records import Benchmark, Person, Query, Scene
 from personsearch.errors import DataError
 
@@ -44,7 +45,8 @@ def list_files(folder: Path) -> Iterable[Path]:
     """The pictures, in the order of their names. Raises DataError when there is none."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give one of cropped people")
-    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    shown = (path for path in folder.iterdir() if not path.name.startswith("."))
+    files = sorted(path for path in shown if path.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise DataError(f"{folder} holds no pictures: give a folder of cropped people named IDENTITY_K.jpg")
     return files
@@ -52,7 +54,7 @@ def list_files(folder: Path) -> Iterable[Path]:
 
 def _scene(path: Path) -> Scene:
     match = _NAME.fullmatch(path.stem)
-    if match is None:
+    if match is None or any(int(part) > MAX_NUMBER for part in match.groups()):
         raise DataError(f"{path} is not named IDENTITY_K.jpg with two numbers: rename it or take it out")
     identity, sight = (int(part) for part in match.groups())
     width, height = picture_size(path)

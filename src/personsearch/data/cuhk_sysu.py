@@ -6,6 +6,7 @@ type that holds the four numbers, so they are widened before any arithmetic: x +
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 
 from personsearch.data.matlab import Array, as_published, read_variable, text
 from personsearch.data.pictures import ImageFile, picture_size
+from personsearch.data.reading import Tally, check_name, fit_box, whole
 from personsearch.data.records import UNLABELED, Benchmark, Box, Person, Query, Scene
 from personsearch.errors import BoxError, DataError, SettingError
 from personsearch.geometry.boxes import check_box
@@ -56,14 +58,16 @@ def load_cuhk_sysu(folder: Path, *, gallery_size: int | None = None, subset: str
     `gallery_size` is one of the published 50, 100, 500, 1000, 2000, 4000; `subset` is "occlusion" or
     "resolution". Galleries are as listed, also where they hold the query's own picture or a picture twice. A
     training identity is its place in Train.mat, a test identity the number in its name (p10581 is 10581). Boxes
-    without area are left out. A box that a protocol names and Images.mat does not is added to its picture.
+    of less than a pixel are left out, and a box that a protocol names and Images.mat does not is added to its
+    picture; the benchmark's notes count both.
 
     Raises DataError when a file is missing or not as published, and names it; SettingError for another gallery.
     """
     path, variable = _protocol(folder, gallery_size, subset)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give the one that holds Image and annotation")
-    boxes = read_boxes(folder)
+    tally = Tally()
+    boxes = read_boxes(folder, tally)
     pool = set(_read_pool(folder, boxes))
     train_names, identities = _read_training(folder, boxes)
     asks = _read_protocol(path, variable, pool)
@@ -71,12 +75,13 @@ def load_cuhk_sysu(folder: Path, *, gallery_size: int | None = None, subset: str
     for name, box in test_names:
         if box not in boxes[name]:
             boxes[name].append(box)
+            tally["boxes stand in the protocol alone: added to their pictures"] += 1
     _check_pictures(folder, boxes)
-    train = tuple(_scene(folder, name, boxes[name], train_names) for name in boxes if name not in pool)
-    test = tuple(_scene(folder, name, boxes[name], test_names) for name in boxes if name in pool)
+    train = tuple(_scene(folder, name, boxes[name], train_names, tally) for name in boxes if name not in pool)
+    test = tuple(_scene(folder, name, boxes[name], test_names, tally) for name in boxes if name in pool)
     scenes = {scene.name: scene for scene in test}
     queries = tuple(_query(ask, scenes, path) for ask in asks)
-    return Benchmark(folder.resolve().name, train, identities, test, queries)
+    return Benchmark(folder.resolve().name, train, identities, test, queries, tally.lines())
 
 
 def gallery_sizes(scenes: int) -> list[int]:
@@ -89,7 +94,7 @@ def list_files(folder: Path) -> Iterator[Path]:
     """What a complete folder holds: all annotation files, and the pictures that Images.mat names."""
     yield from (folder / ANNOTATIONS / name for name in ("Images.mat", "pool.mat", "Person.mat"))
     yield from (folder / TRAIN, *(folder / subset_file(subset) for subset in SUBSETS))
-    boxes = read_boxes(folder)
+    boxes = read_boxes(folder, Tally())
     yield from (folder / PICTURES / name for name in boxes)
     yield from (folder / protocol_file(size) for size in gallery_sizes(len(_read_pool(folder, boxes))))
 
@@ -118,15 +123,20 @@ def _protocol(folder: Path, size: int | None, subset: str | None) -> tuple[Path,
 # ------------------------------------------------------------------------------------------------- reading
 
 
-def read_boxes(folder: Path) -> dict[str, list[Box]]:
-    """Images.mat: the boxes of each picture, those without area left out."""
+def read_boxes(folder: Path, tally: Tally) -> dict[str, list[Box]]:
+    """Images.mat: the boxes of each picture, those without area left out and counted."""
     path = folder / ANNOTATIONS / "Images.mat"
     pictures = read_variable(path, "Img")
     boxes: dict[str, list[Box]] = {}
     with as_published(path):
         for picture in pictures.reshape(-1):
-            found = (_box(one["idlocate"]) for one in picture["box"].reshape(-1))
-            boxes[text(picture["imname"])] = [box for box in found if box is not None]
+            found = [_box(one["idlocate"]) for one in picture["box"].reshape(-1)]
+            name = text(picture["imname"])
+            check_name(name, str(path))
+            if name in boxes:
+                raise DataError(f"{path} lists {name!r} twice: copy it again")
+            boxes[name] = [box for box in found if box is not None]
+            tally["boxes of Images.mat have no area: left out"] += found.count(None)
     return boxes
 
 
@@ -175,8 +185,11 @@ def _read_protocol(path: Path, variable: str, pool: set[str]) -> list[_Ask]:
 def _number(query: Any, place: int) -> int:
     """The number in the name of an identity, or its place where there is none."""
     name = text(query["idname"]) if "idname" in (query.dtype.names or ()) else ""
-    digits = re.search(r"\d+", name)
-    return int(digits[0]) if digits else place
+    digits = re.search(r"\d{1,18}", name)
+    number = whole(int(digits[0])) if digits else place
+    if number is None:
+        raise ValueError(f"a person of number {name}")
+    return number
 
 
 def _sights(entries: Array) -> Iterable[Sight]:
@@ -192,6 +205,8 @@ def _box(stored: Array) -> Box | None:
     if stored.size == 0:
         return None
     x, y, width, height = (float(value) for value in stored.reshape(-1))
+    if not all(map(math.isfinite, (x, y, width, height))):
+        raise ValueError("a box that is not finite")
     return (x, y, x + width, y + height) if width > 0 and height > 0 else None
 
 
@@ -210,19 +225,17 @@ def _check_pictures(folder: Path, names: Iterable[str]) -> None:
     here = {path.name for path in pictures.iterdir()} if pictures.is_dir() else set()
     missing = [name for name in names if name not in here]
     if missing:
-        raise DataError(f"{pictures} lacks {len(missing)} pictures, first {missing[0]}: copy them again")
+        raise DataError(f"{pictures} lacks {len(missing)} pictures, first {missing[0]!r}: copy them again")
 
 
-def _scene(folder: Path, name: str, boxes: Sequence[Box], identities: Mapping[Sight, int]) -> Scene:
+def _scene(folder: Path, name: str, boxes: Sequence[Box], identities: Mapping[Sight, int], tally: Tally) -> Scene:
     path = folder / PICTURES / name
     width, height = picture_size(path)
     persons = []
     for box in boxes:
-        try:
-            inside = check_box(box, width, height)
-        except BoxError:
-            continue
-        persons.append(Person(inside, identities.get((name, box), UNLABELED)))
+        inside = fit_box(box, width, height, tally)
+        if inside is not None:
+            persons.append(Person(inside, identities.get((name, box), UNLABELED)))
     return Scene(name, ImageFile(path), width, height, tuple(persons))
 
 

@@ -23,7 +23,7 @@ from personsearch.data.cuhk_sysu import (
 from personsearch.data.galleries import resize_gallery, scenes_holding
 from personsearch.data.matlab import Array
 from personsearch.data.pictures import save_jpeg
-from personsearch.data.records import UNLABELED, Benchmark, Box, Person, Query, Scene
+from personsearch.data.records import UNLABELED, Benchmark, Person, Query, Scene
 from personsearch.errors import DataError
 
 _PUBLISHED_NAME = re.compile(r"s\d+\.jpg")
@@ -39,8 +39,9 @@ def save_cuhk_sysu(benchmark: Benchmark, folder: Path) -> None:
 
     Scenes that are not called s1.jpg, s2.jpg and so on are called so, training scenes first. The benchmark's own
     galleries go into the protocol file of their size; the other files hold them cut or filled up, as far as there
-    are scenes. Both subsets are written from what the test scenes offer. Boxes are rounded to whole pixels. Test
-    identities live in the protocols alone, so one that nobody asks for comes back UNLABELED.
+    are scenes. Both subsets are written from what the test scenes offer. Boxes are rounded to whole pixels, and of
+    two that are then the same one is made a pixel smaller, since equal boxes are how identities are found again.
+    Test identities live in the protocols alone, so one that nobody asks for comes back UNLABELED.
 
     Raises DataError when the folder holds annotations already.
     """
@@ -50,18 +51,19 @@ def save_cuhk_sysu(benchmark: Benchmark, folder: Path) -> None:
     names = _write_pictures(benchmark, folder / PICTURES)
     for file in (TRAIN, subset_file("occlusion")):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
-    _save(folder / ANNOTATIONS / "pool.mat", "pool", _cells([_text(names[s.name]) for s in benchmark.test], (-1, 1)))
-    trained, tested = _sights(benchmark.train, names), _sights(benchmark.test, names)
-    _save(folder / TRAIN, "Train", _cells([_identity(i, trained[i]) for i in sorted(trained)], (-1, 1)))
-    everybody = [_identity(number, sights) for part in (trained, tested) for number, sights in sorted(part.items())]
-    _save(folder / ANNOTATIONS / "Person.mat", "Person", np.concatenate([one[0] for one in everybody])[None])
+    places = _Places((*benchmark.train, *benchmark.test), names)
+    _save(folder / ANNOTATIONS / "pool.mat", "pool", _cells([_text(names[s.name]) for s in benchmark.test]))
+    trained, tested = _sights(benchmark.train), _sights(benchmark.test)
+    _save(folder / TRAIN, "Train", _cells([places.identity(i, trained[i]) for i in sorted(trained)]))
+    everybody = [places.record(i, sights) for part in (trained, tested) for i, sights in sorted(part.items())]
+    _save(folder / ANNOTATIONS / "Person.mat", "Person", _struct(_PERSON, everybody))
     for size in gallery_sizes(len(benchmark.test)):
         queries = _resized(benchmark.queries, benchmark.test, size)
-        _save(folder / protocol_file(size), f"TestG{size}", _protocol(queries, benchmark.test, names))
+        _save(folder / protocol_file(size), f"TestG{size}", _protocol(queries, benchmark.test, places))
     for subset, hard in (("occlusion", _occluded), ("resolution", _small)):
         queries = _resized(_asking(benchmark, hard), benchmark.test, _SUBSET_GALLERY)
-        _save(folder / subset_file(subset), SUBSETS[subset][1], _protocol(queries, benchmark.test, names))
-    _save(last, "Img", _pictures((*benchmark.train, *benchmark.test), names))
+        _save(folder / subset_file(subset), SUBSETS[subset][1], _protocol(queries, benchmark.test, places))
+    _save(last, "Img", _pictures((*benchmark.train, *benchmark.test), places))
 
 
 def _write_pictures(benchmark: Benchmark, folder: Path) -> dict[str, str]:
@@ -134,21 +136,16 @@ def _struct(fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> Array:
     return array
 
 
-def _cells(values: Sequence[Any], shape: tuple[int, int]) -> Array:
-    cells = np.empty(len(values), dtype=object)
+def _cells(values: Sequence[Any]) -> Array:
+    """A Nx1 MATLAB cell array."""
+    cells = np.empty((len(values), 1), dtype=object)
     for place, value in enumerate(values):
-        cells[place] = value
-    return cells.reshape(shape)
+        cells[place, 0] = value
+    return cells
 
 
 def _text(value: str) -> Array:
     return np.array([value])
-
-
-def _located(box: Box) -> Array:
-    """x, y, width, height in the smallest unsigned type that holds them, as MATLAB stores them."""
-    x1, y1, x2, y2 = (round(value) for value in box)
-    return _smallest([x1, y1, max(1, x2 - x1), max(1, y2 - y1)])
 
 
 def _smallest(values: Sequence[int]) -> Array:
@@ -160,35 +157,76 @@ def _hard(person: Person) -> Array:
     return np.array([[person.visible < _OCCLUDED]], dtype=np.uint8)
 
 
-def _pictures(scenes: Sequence[Scene], names: Mapping[str, str]) -> Array:
+Sight = tuple[str, Person]
+"""A scene's name, and a person in it."""
+_SIGHT = ("imname", "idlocate", "ishard")
+_PERSON = ("idname", "nAppear", "scene")
+
+
+class _Places:
+    """Where people are, as the files name pictures and store boxes."""
+
+    def __init__(self, scenes: Iterable[Scene], names: Mapping[str, str]) -> None:
+        self.names = names
+        self.boxes = {(s.name, person): box for s in scenes for person, box in _whole_boxes(s).items()}
+
+    def located(self, sight: Sight) -> Array:
+        """x, y, width, height in the smallest unsigned type that holds them, as MATLAB stores them."""
+        return _smallest(self.boxes[sight])
+
+    def sight(self, sight: Sight) -> tuple[Array, Array, Array]:
+        """The fields of _SIGHT."""
+        scene, person = sight
+        return _text(self.names[scene]), self.located(sight), _hard(person)
+
+    def record(self, number: int, sights: Sequence[Sight]) -> tuple[Array, Array, Array]:
+        """The fields of _PERSON."""
+        scenes = _struct(_SIGHT, [self.sight(sight) for sight in sights])
+        return _text(f"p{number}"), _smallest([len(sights)]), scenes
+
+    def identity(self, number: int, sights: Sequence[Sight]) -> Array:
+        """One person as Train.mat holds it."""
+        return _struct(_PERSON, [self.record(number, sights)])
+
+
+def _whole_boxes(scene: Scene) -> dict[Person, tuple[int, int, int, int]]:
+    """x, y, width, height of each person in whole pixels within the picture, no two alike."""
+    boxes: dict[Person, tuple[int, int, int, int]] = {}
+    taken = set()
+    for person in scene.persons:
+        if person in boxes:
+            continue
+        x1, y1, x2, y2 = (round(value) for value in person.box)
+        x, y = min(x1, scene.width - 1), min(y1, scene.height - 1)
+        width, height = max(1, x2 - x), max(1, y2 - y)
+        while (x, y, width, height) in taken:
+            if width == height == 1:
+                raise DataError(f"{scene.name} has two people in one pixel: remove one")
+            width, height = (width - 1, height) if width > 1 else (width, height - 1)
+        taken.add((x, y, width, height))
+        boxes[person] = x, y, width, height
+    return boxes
+
+
+def _pictures(scenes: Sequence[Scene], places: _Places) -> Array:
     rows = []
     for scene in scenes:
-        boxes = _struct(("idlocate", "ishard"), [(_located(p.box), _hard(p)) for p in scene.persons])
-        rows.append((_text(names[scene.name]), _smallest([len(scene.persons)]), boxes))
+        boxes = _struct(_SIGHT[1:], [places.sight((scene.name, person))[1:] for person in scene.persons])
+        rows.append((_text(places.names[scene.name]), _smallest([len(scene.persons)]), boxes))
     return _struct(("imname", "nAppear", "box"), rows)
 
 
-Sights = dict[int, list[tuple[str, Person]]]
-
-
-def _sights(scenes: Sequence[Scene], names: Mapping[str, str]) -> Sights:
-    """Where each identity is seen, by published names."""
-    sights: Sights = {}
+def _sights(scenes: Sequence[Scene]) -> dict[int, list[Sight]]:
+    """Where each identity is seen."""
+    sights: dict[int, list[Sight]] = {}
     for scene in scenes:
         for person in scene.persons:
             if person.identity != UNLABELED:
-                sights.setdefault(person.identity, []).append((names[scene.name], person))
+                sights.setdefault(person.identity, []).append((scene.name, person))
     return sights
 
 
-def _identity(number: int, sights: Sequence[tuple[str, Person]]) -> Array:
-    """One person as Train.mat and Person.mat hold it."""
-    scene = _struct(("imname", "idlocate", "ishard"), [(_text(n), _located(p.box), _hard(p)) for n, p in sights])
-    count = _smallest([len(sights)])
-    return _struct(("idname", "nAppear", "scene"), [(_text(f"p{number}"), count, scene)])
-
-
-def _protocol(queries: Sequence[Query], scenes: Sequence[Scene], names: Mapping[str, str]) -> Array:
+def _protocol(queries: Sequence[Query], scenes: Sequence[Scene], places: _Places) -> Array:
     """The struct array of a TestG file: in each gallery those who hold the person come first."""
     by_name = {scene.name: scene for scene in scenes}
     rows = []
@@ -196,21 +234,17 @@ def _protocol(queries: Sequence[Query], scenes: Sequence[Scene], names: Mapping[
         same = [p for p in by_name[query.scene].persons if p.box == query.box and p.identity == query.identity]
         if not same:
             raise DataError(f"the query for {query.identity} in {query.scene} is of no annotated person")
-        name = _text(names[query.scene])
-        single = _struct(
-            ("imname", "idlocate", "ishard", "idname"),
-            [(name, _located(query.box), _hard(same[0]), _text(f"p{query.identity}"))],
-        )
-        entries = [_entry(by_name[name], query, names) for name in query.gallery]
+        asked = (*places.sight((query.scene, same[0])), _text(f"p{query.identity}"))
+        entries = [_entry(by_name[name], query, places) for name in query.gallery]
         entries.sort(key=lambda entry: entry[1].size == 0)
-        rows.append((single, _struct(("imname", "idlocate", "ishard"), entries)))
+        rows.append((_struct((*_SIGHT, "idname"), [asked]), _struct(_SIGHT, entries)))
     return _struct(("Query", "Gallery"), rows)
 
 
-def _entry(scene: Scene, query: Query, names: Mapping[str, str]) -> tuple[Array, Array, Array]:
+def _entry(scene: Scene, query: Query, places: _Places) -> tuple[Array, Array, Array]:
     """One picture of a gallery, with the person's box if it is there and two empty arrays if not."""
     same = [p for p in scene.persons if p.identity == query.identity]
     other = [p for p in same if (scene.name, p.box) != (query.scene, query.box)] or same
     if not other:
-        return _text(names[scene.name]), np.zeros((1, 0)), np.zeros((1, 0))
-    return _text(names[scene.name]), _located(other[0].box), _hard(other[0])
+        return _text(places.names[scene.name]), np.zeros((1, 0)), np.zeros((1, 0))
+    return places.sight((scene.name, other[0]))

@@ -6,28 +6,21 @@ Hence few scenes, and a gallery without those near the query.
 
 from __future__ import annotations
 
-import configparser
-import math
 from collections import defaultdict
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from personsearch.data.mot_rows import Row, read_rows
 from personsearch.data.pictures import IMAGE_SUFFIXES, ImageFile, picture_size
-from personsearch.data.records import Benchmark, Person, Picture, Query, Scene
+from personsearch.data.reading import MAX_NUMBER, Tally, fit_box
+from personsearch.data.records import UNLABELED, Benchmark, Person, Picture, Query, Scene, other_size
+from personsearch.data.seqinfo import SEQINFO, SequenceInfo, read_seqinfo
 from personsearch.data.video import VIDEO_SUFFIXES, VideoFrame, read_header
-from personsearch.errors import BoxError, DataError, SettingError
-from personsearch.geometry.boxes import check_box
+from personsearch.errors import DataError, SettingError
 
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One line of gt.txt that counts."""
-
-    frame: int
-    identity: int
-    corners: tuple[float, float, float, float]
-    visible: float
+_MAX_FRAMES = 10_000_000
+"""Four days; a film that claims more is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +37,37 @@ class _Footage:
 def load_mot(folder: Path, *, stride: int = 15, gap: int = 60) -> Benchmark:
     """Reads `folder/img1` or the one video in `folder`, and `folder/gt.txt` or `folder/gt/gt.txt`.
 
-    Scenes are frames 1, 1 + `stride`, ..., named by their number. Each annotated person is a query whose gallery
-    is all scenes at least `gap` frames away, when one of these holds the same person. No training scenes.
-    Lines with flag 0, and of another class than 1 where there is a class column, are left out; boxes are cut to
-    the picture, and those without area left out. Raises DataError when a file is missing or not as published,
-    and ImageError or VideoError when a picture's header cannot be read.
+    Scenes are frames 1, 1 + `stride`, ..., named by their number; where nobody is annotated in any of them, those
+    annotated frames that are at least `stride` apart. Each annotated person is a query whose gallery is all scenes
+    at least `gap` frames away, when one of these holds the same person. No training scenes.
+
+    Lines with flag 0, and of another class than 1 where the eighth column holds classes, are left out; boxes are
+    cut to the picture, and those of less than a pixel left out. The benchmark's notes count them, and say where
+    seqinfo.ini and the frames disagree. Raises DataError when a file is missing or not as published, or pictures
+    are of another size than seqinfo.ini says, and ImageError or VideoError when a header cannot be read.
     """
     if stride < 1 or gap < 1:
         raise SettingError(f"stride {stride} and gap {gap} are numbers of frames: give 1 or more")
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give the folder of one MOTChallenge sequence")
     annotations = _find_annotations(folder)
-    rows = _read_rows(annotations)
-    footage = _find_footage(folder, last=max(row.frame for row in rows))
-    _check_frames(rows, footage.numbers, annotations)
+    tally = Tally()
     rows_of = defaultdict(list)
-    for row in rows:
+    for row in read_rows(annotations, tally):
         rows_of[row.frame].append(row)
+    info = read_seqinfo(folder / SEQINFO)
+    footage = _find_footage(folder, info, last=max(rows_of))
+    _check_frames(rows_of, footage.numbers, annotations)
     chosen = [number for number in footage.numbers if (number - 1) % stride == 0]
-    scenes = {number: _scene(number, footage, rows_of[number]) for number in chosen}
-    name = folder.resolve().name
-    return Benchmark(name, train=(), identities=0, test=tuple(scenes.values()), queries=tuple(_queries(scenes, gap)))
+    notes = _disagreements(info, footage)
+    if not any(number in rows_of for number in chosen):
+        chosen = _spaced(sorted(rows_of), stride)
+        notes.append(f"nobody is annotated in frames 1, {1 + stride}, ...: scenes are annotated frames {stride} apart")
+    scenes = {number: _scene(number, footage, rows_of[number], info, tally) for number in chosen}
+    if not any(scene.persons for scene in scenes.values()):
+        raise DataError(f"{annotations} has no box within its picture: give boxes in pixels of these frames")
+    test, queries = tuple(scenes.values()), tuple(_queries(scenes, gap))
+    return Benchmark(folder.resolve().name, (), 0, test, queries, (*tally.lines(), *notes))
 
 
 def list_files(folder: Path) -> list[Path]:
@@ -73,7 +76,7 @@ def list_files(folder: Path) -> list[Path]:
         raise DataError(f"{folder} is not a folder: give the folder of one MOTChallenge sequence")
     frames = folder / "img1"
     kind, place = (IMAGE_SUFFIXES, frames) if frames.is_dir() else (VIDEO_SUFFIXES, folder)
-    return [_find_annotations(folder), *sorted(p for p in place.iterdir() if p.suffix.lower() in kind)]
+    return [_find_annotations(folder), *_visible_files(place, kind)]
 
 
 def _queries(scenes: dict[int, Scene], gap: int) -> list[Query]:
@@ -87,50 +90,75 @@ def _queries(scenes: dict[int, Scene], gap: int) -> list[Query]:
         far = {other for other in scenes if abs(other - number) >= gap}
         gallery = tuple(scenes[other].name for other in scenes if other in far)
         for person in scene.persons:
-            if far & seen_in[person.identity]:
+            if person.identity != UNLABELED and far & seen_in[person.identity]:
                 queries.append(Query(scene.name, person.box, person.identity, gallery))
     return queries
 
 
-def _scene(number: int, footage: _Footage, rows: list[_Row]) -> Scene:
-    width, height = footage.size(number)
+def _spaced(numbers: Sequence[int], stride: int) -> list[int]:
+    """The first of the growing numbers, and of the others each that is `stride` away from the one before."""
+    chosen: list[int] = []
+    for number in numbers:
+        if not chosen or number - chosen[-1] >= stride:
+            chosen.append(number)
+    return chosen
+
+
+def _scene(number: int, footage: _Footage, rows: Sequence[Row], info: SequenceInfo, tally: Tally) -> Scene:
+    size = footage.size(number)
+    if info.size is not None and size != info.size:
+        raise DataError(f"frame {number} {other_size(size, info.size)} ({SEQINFO} says so)")
     persons = []
     for row in rows:
-        try:
-            box = check_box(row.corners, width, height)
-        except BoxError:  # tracks are published beyond the border of the picture
-            continue
-        persons.append(Person(box, row.identity, row.visible))
+        box = fit_box(row.corners, *size, tally)  # tracks are published beyond the border of the picture
+        if box is not None:
+            persons.append(Person(box, row.identity, row.visible))
     time = (number - 1) / footage.rate if footage.rate else None
-    return Scene(f"{number:06d}", footage.picture(number), width, height, tuple(persons), camera=None, time=time)
+    return Scene(f"{number:06d}", footage.picture(number), *size, tuple(persons), camera=None, time=time)
+
+
+def _disagreements(info: SequenceInfo, footage: _Footage) -> list[str]:
+    """Of what seqinfo.ini says, what is otherwise and does no harm."""
+    notes = []
+    if info.length is not None and info.length != len(footage.numbers):
+        notes.append(f"{SEQINFO} says {info.length:,} frames, and {len(footage.numbers):,} are there")
+    if info.rate and footage.rate and abs(info.rate - footage.rate) > 0.01 * footage.rate:
+        notes.append(f"{SEQINFO} says {info.rate:g} frames a second, and the film, which is believed, {footage.rate:g}")
+    return notes
 
 
 # ------------------------------------------------------------------------------------------------ pictures
 
 
-def _find_footage(folder: Path, last: int) -> _Footage:
+def _find_footage(folder: Path, info: SequenceInfo, last: int) -> _Footage:
     """Pictures in `img1`, or else the one video; `last` is the last annotated frame."""
     if (folder / "img1").is_dir():
-        return _images(folder / "img1", _sequence_rate(folder / "seqinfo.ini"))
-    videos = sorted(path for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+        return _images(folder / "img1", info.rate)
+    videos = _visible_files(folder, VIDEO_SUFFIXES)
     if len(videos) != 1:
         raise DataError(f"{folder} has no folder img1 and {len(videos)} videos: give it img1 or exactly one video")
     path = videos[0]
     header = read_header(path)
+    frames = header.frames or last
+    if frames > _MAX_FRAMES:
+        raise DataError(f"{path} says that it has {frames:,} frames: copy it again")
     return _Footage(
-        range(1, (header.frames or last) + 1),
+        range(1, frames + 1),
         lambda number: VideoFrame(path, number - 1),
         lambda number: (header.width, header.height),
         header.rate,
     )
 
 
+def _visible_files(folder: Path, suffixes: Container[str]) -> list[Path]:
+    """Without the hidden ones, in which some systems keep notes about the others under their very names."""
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
+
+
 def _images(folder: Path, rate: float | None) -> _Footage:
     paths: dict[int, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        if not path.stem.isdecimal():
+    for path in _visible_files(folder, IMAGE_SUFFIXES):
+        if not path.stem.isdecimal() or int(path.stem) > MAX_NUMBER:
             raise DataError(f"{path} is not named by its frame's number, as in 000001.jpg: rename or remove it")
         if int(path.stem) in paths:
             raise DataError(f"{path} and {paths[int(path.stem)].name} are the same frame: remove one")
@@ -145,17 +173,6 @@ def _images(folder: Path, rate: float | None) -> _Footage:
     )
 
 
-def _sequence_rate(path: Path) -> float | None:
-    """frameRate of seqinfo.ini; None without the file or the entry."""
-    parser = configparser.ConfigParser()
-    try:
-        parser.read(path, encoding="utf-8")
-        rate = parser.getfloat("Sequence", "frameRate", fallback=0.0)
-    except (configparser.Error, ValueError):
-        raise DataError(f"{path} cannot be read as settings with a frameRate: repair or remove it") from None
-    return rate if rate > 0 else None
-
-
 # --------------------------------------------------------------------------------------------- annotations
 
 
@@ -166,47 +183,9 @@ def _find_annotations(folder: Path) -> Path:
     raise DataError(f"{folder} has neither gt.txt nor gt/gt.txt: give the folder of one MOTChallenge sequence")
 
 
-def _read_rows(path: Path) -> list[_Row]:
-    """The people of gt.txt: frame, id, left, top, width, height, flag[, class, visibility | , x, y, z]."""
-    rows, seen = [], set()
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        raise DataError(f"{path} cannot be read as text: copy it again") from None
-    for count, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        row = _parse(line, f"line {count} of {path}")
-        if row is None:
-            continue
-        if (row.frame, row.identity) in seen:
-            raise DataError(f"line {count} of {path} has identity {row.identity} twice in a frame: remove one")
-        seen.add((row.frame, row.identity))
-        rows.append(row)
-    if not rows:
-        raise DataError(f"{path} annotates nobody: give the ground truth of a training sequence")
-    return rows
-
-
-def _parse(line: str, where: str) -> _Row | None:
-    """None for a line that does not count: flag 0, or another class than pedestrian."""
-    try:
-        values = [float(value) for value in line.split(",")]
-    except ValueError:
-        raise DataError(f"{where} is not numbers with commas between: repair it") from None
-    if len(values) < 7:
-        raise DataError(f"{where} has {len(values)} columns, not the 7 or more of MOTChallenge: repair it")
-    if not all(math.isfinite(value) for value in values[:7]):
-        raise DataError(f"{where} holds a number that is not finite: repair it")
-    frame, identity, left, top, width, height, flag = values[:7]
-    has_class = len(values) == 9  # MOT16 and later; MOT15 has ten columns, the last three metres
-    if flag == 0 or (has_class and values[7] != 1):
-        return None
-    visible = min(max(values[8], 0.0), 1.0) if has_class else 1.0
-    return _Row(int(frame), int(identity), (left, top, left + width, top + height), visible)
-
-
-def _check_frames(rows: list[_Row], numbers: Container[int], annotations: Path) -> None:
-    for row in rows:
-        if row.frame not in numbers:
-            raise DataError(f"{annotations} annotates frame {row.frame}, which has no picture: copy the frames again")
+def _check_frames(annotated: Iterable[int], numbers: Container[int], annotations: Path) -> None:
+    for frame in annotated:
+        if frame < 1:
+            raise DataError(f"{annotations} annotates frame {frame}: the first frame is 1, so count from there")
+        if frame not in numbers:
+            raise DataError(f"{annotations} annotates frame {frame}, which has no picture: copy the frames again")

@@ -70,7 +70,7 @@ def _write_queries(folder: Path, benchmark: Benchmark, names: Mapping[str, str])
         name = names[query.scene]
         lines.append(f"{query.identity} {' '.join(map(str, _located(query.box)))} {name}\r\n")
         x1, y1, x2, y2 = (round(value) for value in query.box)
-        crop = scenes[query.scene].read().crop((x1, y1, x2, y2))
+        crop = scenes[query.scene].read().crop((x1, y1, max(x1 + 1, x2), max(y1 + 1, y2)))
         crop.save(folder / CROPS / f"{query.identity}_{name}.jpg", quality=95)
     (folder / QUERIES).write_bytes("".join(lines).encode())
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from PIL import Image
+
+from personsearch.errors import ImageError
 
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in pixels of the original picture."""
@@ -48,7 +50,23 @@ class Scene:
     """Seconds since the start of its video."""
 
     def read(self) -> Image.Image:
-        return self.picture.read()
+        """The picture, as its own `read` gives it.
+
+        Raises ImageError, too, when it is of another size than `width` x `height`: boxes would be somewhere else.
+        """
+        image = self.picture.read()
+        if image.size != (self.width, self.height):
+            raise ImageError(f"the picture of {self.name} {other_size(image.size, (self.width, self.height))}")
+        return image
+
+
+def other_size(seen: tuple[int, int], stated: tuple[int, int]) -> str:
+    """What is wrong with a picture, and what to do; the beginning of the sentence is the picture."""
+    turned = " turned upright by its Exif," if seen == stated[::-1] else ""
+    return (
+        f"is {seen[0]}x{seen[1]} pixels,{turned} and its boxes are for one of {stated[0]}x{stated[1]}: "
+        "repair size and boxes, or put the picture that they are for in its place"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +92,8 @@ class Benchmark:
     identities: int
     test: tuple[Scene, ...]
     queries: tuple[Query, ...]
+    notes: tuple[str, ...] = field(default=(), compare=False)
+    """What the loader left out or changed, and how often; one line each."""
 
 
 @dataclass(frozen=True, slots=True)

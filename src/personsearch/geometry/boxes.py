@@ -7,16 +7,20 @@ from collections.abc import Sequence
 
 from personsearch.errors import BoxError
 
+_LEAST = 0.99
+"""Sides of a box in its picture: one pixel, less what rounding takes away."""
+
 
 def check_box(box: Sequence[float], width: float, height: float) -> tuple[float, float, float, float]:
     """The xyxy box cut to a picture of `width` x `height` pixels.
 
-    Raises BoxError when it is not four finite numbers, has no area, or lies wholly outside the picture.
+    Raises BoxError when it is not four finite numbers, has no area, lies wholly outside the picture, or is less
+    than a pixel wide or high there: then it holds nothing to recognise, and is in other units, as a rule.
 
     >>> check_box((-10, 0, 50, 60), width=100, height=40)
     (0.0, 0.0, 50.0, 40.0)
     """
-    numbers = [float(value) for value in box]
+    numbers = _numbers(box)
     shown = " ".join(f"{value:g}" for value in numbers)
     if len(numbers) != 4:
         raise BoxError(f"box '{shown}' has {len(numbers)} numbers: give four, x1 y1 x2 y2, in pixels")
@@ -28,4 +32,16 @@ def check_box(box: Sequence[float], width: float, height: float) -> tuple[float,
     x1, y1, x2, y2 = max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
     if x2 <= x1 or y2 <= y1:
         raise BoxError(f"box '{shown}' lies outside the picture: x goes from 0 to {width:g} and y from 0 to {height:g}")
+    if x2 - x1 < _LEAST or y2 - y1 < _LEAST:
+        raise BoxError(
+            f"box '{shown}' is less than a pixel wide or high in its picture of {width:g} x {height:g}: "
+            "give x1 y1 x2 y2 in pixels, around a whole person"
+        )
     return x1, y1, x2, y2
+
+
+def _numbers(box: Sequence[float]) -> list[float]:
+    try:
+        return [float(value) for value in box]
+    except (TypeError, ValueError, OverflowError):
+        raise BoxError(f"box {str(box)[:60]!r} is not numbers: give x1 y1 x2 y2 in pixels") from None
