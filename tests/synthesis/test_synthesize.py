@@ -12,10 +12,10 @@ import pytest
 pytest.importorskip("anny", reason="needs pip install 'personsearch[synthesis]'")
 pytest.importorskip("warp", reason="needs pip install 'personsearch[synthesis]'")
 
-from personsearch.errors import SettingError
+from personsearch.errors import DataError, SettingError
 from personsearch.synthesis import synthesize
 from personsearch.synthesis import synthesize as door
-from personsearch.synthesis.synthesize import checked, claim, render_one, summarize, write_atomic
+from personsearch.synthesis.synthesize import checked, claim, done, render_one, shard_path, summarize, write_atomic
 
 SIZE = {"identities": 8, "scenes": 5, "test_identities": 3, "test_scenes": 2, "width": 160, "height": 96}
 
@@ -164,3 +164,26 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     code = "import personsearch.synthesis, sys; print([m for m in ('torch', 'warp', 'anny') if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ), check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b'{"image": {}', b"\xff", b"[]", b'{"image": 1, "people": []}', b"[" * 100_000]
+)
+def test_a_damaged_shard_counts_as_missing(tmp_path: Path, damage: bytes) -> None:
+    for folder, name in (("images", "000000.jpg"), ("shards", "000000.json")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_bytes(b'{"image": {}, "people": []}')
+    assert done(tmp_path, 0)
+    shard_path(tmp_path, 0).write_bytes(damage)
+    assert not done(tmp_path, 0)
+
+
+@pytest.mark.parametrize("damage", [b"", b"[1]", b"{", b"\xff"])
+def test_damaged_files_of_an_earlier_run_are_one_line(tmp_path: Path, damage: bytes) -> None:
+    for name, remedy, read in (
+        ("settings.json", "delete the folder", lambda: claim(tmp_path, {})),
+        ("annotations.json", "the same command makes it again", lambda: summarize(tmp_path / "annotations.json")),
+    ):
+        (tmp_path / name).write_bytes(damage)
+        with pytest.raises(DataError, match=remedy):
+            read()

@@ -101,7 +101,9 @@ def test_found_people_are_kept_with_the_run(made: Benchmark, tmp_path: Path) -> 
     cache = tmp_path / "run" / "detected.jsonl"
     with pytest.raises(KeyboardInterrupt):
         find_people(made, loaded(made, stops_after=2), cache)
-    cache.write_text(cache.read_text() + '["c", [[1.0')  # killed while it wrote
+    head, *lines = cache.read_text().splitlines()
+    garbled = ["\x00\x00", '["c", [[1, 2, 3]]]', '["c", [[NaN, 1, 2, 3]]]', '["c", 5]', "[]", "7"]
+    cache.write_text("\n".join([head, *garbled, *lines, '["c", [[1.0']))  # the last: killed while it wrote
     rest = loaded(made)
     found = find_people(made, rest, cache)
     assert rest.model.calls == len(made.train) - 2
@@ -148,7 +150,7 @@ def test_a_search_network_hands_its_backbone_on(tmp_path: Path) -> None:
         "oim_rendered", "coco:x", tmp_path / "warm", settings=settings, backbone="random", workers=0
     )
     out = experiment.train(
-        "pcb_rendered", "coco:x", tmp_path / "run", settings=[*TINY, "optimizer.rate=0"], backbone=warm, workers=0
+        "pcb_rendered", "coco:x", tmp_path / "run", settings=[*TINY, "optimizer.rate=1e-30"], backbone=warm, workers=0
     )
     old, new = load_file(warm / "model.safetensors"), load_file(out / "model.safetensors")
     assert torch.equal(old["stem.layer3.5.conv3.weight"], new["stem.layer3.5.conv3.weight"])
