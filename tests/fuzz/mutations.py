@@ -64,8 +64,7 @@ def damage_json(random: Random, content: bytes) -> bytes:
     """Replaces, drops or repeats one to three values anywhere in a document."""
     document, texts = {"": json.loads(content)}, {}
     for number in range(random.choice((1, 1, 2, 3))):
-        places = list(_places(document))
-        holder, key = random.choice(places)
+        holder, key = _walk(random, document)
         mark = f"@{number}@"
         change = random.random()
         if change < 0.1 and key != "":
@@ -73,7 +72,7 @@ def damage_json(random: Random, content: bytes) -> bytes:
         elif change < 0.2 and isinstance(holder, dict) and key != "":  # the same key a second time
             holder[mark], texts[mark] = random.choice(ODD_NUMBERS), json.dumps(key)
         elif change < 0.3:  # a value of elsewhere in the document, which may well be of the right kind
-            other, there = random.choice(places)
+            other, there = _walk(random, document)
             holder[key] = json.loads(json.dumps(other[there]))
         elif change < 0.4 and isinstance(holder, list):
             holder.append(holder[key])
@@ -111,12 +110,13 @@ def damage_json_line(random: Random, content: bytes) -> bytes:
     return b"\n".join([*lines[:at], damage_json(random, lines[at]), *lines[at + 1 :]])
 
 
-def _places(node: Any) -> Any:
-    """All (holder, key) of a JSON document."""
-    pairs = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in list(pairs):
-        yield node, key
-        yield from _places(value)
+def _walk(random: Random, document: Any) -> Any:
+    """A value as (holder, key): down from the top, so that the few of a kind are met as often as the many."""
+    holder, key = document, ""
+    while holder[key] and isinstance(holder[key], dict | list) and random.random() < 0.85:
+        holder = holder[key]
+        key = random.choice(list(holder)) if isinstance(holder, dict) else random.randrange(len(holder))
+    return holder, key
 
 
 def _place(random: Random, size: int) -> int:
@@ -142,6 +142,14 @@ def _number(random: Random, data: bytearray, at: int) -> None:
     data[at : at + size] = number.to_bytes(size, random.choice(("little", "big")))
 
 
+def _code(random: Random, data: bytearray, at: int) -> None:
+    """The next small number of two bytes becomes another: types, counts and turns are such."""
+    found = re.compile(rb"\0[\x01-\x0f]|[\x01-\x0f]\0").search(data, at)
+    if found:
+        place = found.start() + (data[found.start()] == 0)
+        data[place] = random.randrange(16)
+
+
 def _remove(random: Random, data: bytearray, at: int) -> None:
     del data[at : at + random.choice((1, 2, 4, 8, 64, 512))]
 
@@ -164,6 +172,6 @@ def _letter(random: Random, data: bytearray, at: int) -> None:
 
 
 _CHANGES: tuple[Callable[[Random, bytearray, int], None], ...] = (
-    *(_flip, _any_byte, _number, _number, _remove, _insert, _copy, _letter),
+    *(_flip, _any_byte, _number, _code, _remove, _insert, _copy, _letter),
 )
 _BY_SUFFIX = {".json": damage_json, ".jsonl": damage_json_line, ".txt": damage_lines, ".ini": damage_lines}
