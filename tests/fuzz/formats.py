@@ -315,7 +315,7 @@ FORMATS = {
     "sources": Format(_sources, _index, ("*.jpg", "*.png", "*.avi"), share=0.3),
     "coco": _benchmark("coco", _coco, "annotations.json"),
     "mot": _benchmark("mot", _mot, "gt.txt", "gt.txt", "seqinfo.ini", "*.ts", "img1/*"),
-    "cuhk-sysu": _benchmark("cuhk-sysu", partial(_mat, save_cuhk_sysu), "annotation/**/*.mat", share=0.5),
+    "cuhk-sysu": _benchmark("cuhk-sysu", partial(_mat, save_cuhk_sysu), "annotation/**/*.mat", share=0.4),
     "prw": _benchmark("prw", partial(_mat, save_prw), "annotations/*.mat", "*.mat", "query_info.txt", share=0.5),
     "crops": _benchmark("crops", _crops, "*.jpg", share=0.3),
     "weights": Format(_weights, _read_weights, ("config.json", "model.safetensors"), share=0.1),

@@ -10,6 +10,7 @@ import faulthandler
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import Queue
@@ -30,7 +32,7 @@ SECONDS = 30
 MEMORY = 4
 """GiB that a process may hold, torch and all libraries (about 1) included."""
 SWOLLEN = "memory"
-_PACKAGE = f"{Path(personsearch.__file__).parent}{os.sep}"
+PACKAGE = f"{Path(personsearch.__file__).parent}{os.sep}"
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,8 @@ class Worker:
             if answer.kind == SWOLLEN:
                 self.close()
             return answer
-        code, self._child = child.wait(), None
-        return _death(name, seed, code, self._errors.read_bytes()[said:].decode(errors="replace"))
+        self.close()
+        return death(name, seed, child.returncode, self._errors.read_bytes()[said:].decode(errors="replace"))
 
     def input(self) -> Path:
         """Where the last input lies."""
@@ -77,7 +79,8 @@ class Worker:
 
     def close(self) -> None:
         if self._child is not None:
-            self._child.communicate()
+            with self._child, suppress(BrokenPipeError):
+                self._child.communicate()
             self._child = None
 
     @property
@@ -121,10 +124,10 @@ def read_all(
         idle.get().close()
 
 
-def _death(name: str, seed: int, code: int, errors: str) -> Answer:
+def death(name: str, seed: int, code: int, errors: str) -> Answer:
     """A child that said nothing more: it hung, or was ended by a signal or a library."""
     why = "hang" if "Timeout (" in errors else signal.Signals(-code).name if code < 0 else f"exit {code}"
-    place = re.search(f'File "{re.escape(_PACKAGE)}([^"]+)", line \\d+ in (.+)', errors)
+    place = re.search(f'File "{re.escape(PACKAGE)}([^"]+)", line \\d+ in (.+)', errors)
     found = f"{place[1]}:{place[2]}" if place else "nowhere"
     return Answer(name, seed, "fault", f"{why} at {found}", errors[-6000:])
 
@@ -132,7 +135,7 @@ def _death(name: str, seed: int, code: int, errors: str) -> Answer:
 # ------------------------------------------------------------------------------------------------- the child
 
 
-def _answer(name: str, seed: int, folder: Path) -> Answer:
+def try_input(name: str, seed: int, folder: Path) -> Answer:
     """Damages a copy of one of a format's valid files, and reads it as a user would."""
     from formats import FORMATS
 
@@ -176,25 +179,14 @@ def make_input(name: str, seed: int, folder: Path) -> Path:
 def _kind(error: BaseException) -> str:
     """The exception, and where the package's own code met it."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename.startswith(_PACKAGE)] or frames
-    return f"{type(error).__name__} at {own[-1].filename.removeprefix(_PACKAGE)}:{own[-1].name}"
-
-
-def _limit_memory() -> None:
-    try:
-        import resource
-    except ImportError:  # not on this system
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (4 * MEMORY << 30, resource.RLIM_INFINITY))  # addresses, not yet memory
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    own = [frame for frame in frames if frame.filename.startswith(PACKAGE)] or frames
+    return f"{type(error).__name__} at {own[-1].filename.removeprefix(PACKAGE)}:{own[-1].name}"
 
 
 def _swollen() -> bool:
-    try:
-        import resource
-    except ImportError:
-        return False
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > MEMORY << (20 if sys.platform == "linux" else 30)
+    """Whether this process has held too much. Linux counts in KiB, macOS in bytes."""
+    most: int = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most > MEMORY << (20 if sys.platform == "linux" else 30)
 
 
 def main() -> None:
@@ -205,7 +197,8 @@ def main() -> None:
     os.dup2(2, 1)  # whatever a library prints is no answer
     warnings.simplefilter("ignore")
     faulthandler.enable()
-    _limit_memory()
+    resource.setrlimit(resource.RLIMIT_AS, (4 * MEMORY << 30, resource.RLIM_INFINITY))  # addresses, not all is held
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for line in sys.stdin:
         name, seed = line.split()
         valid = folder / "valid" / name
@@ -217,7 +210,7 @@ def main() -> None:
             valid.parent.mkdir(exist_ok=True)
             part.rename(valid)
         faulthandler.dump_traceback_later(SECONDS, exit=True)  # heard also inside a library's loop
-        answer = _answer(name, int(seed), folder)
+        answer = try_input(name, int(seed), folder)
         faulthandler.cancel_dump_traceback_later()
         swollen = _swollen()
         if swollen:
