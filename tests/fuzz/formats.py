@@ -243,7 +243,7 @@ def _run(folder: Path) -> None:
 
 
 def _find(folder: Path) -> object:
-    scenes = [Scene(name, SimpleNamespace(read=lambda: None), 640, 480) for name in "abcd"]
+    scenes = [Scene(name, SimpleNamespace(read=lambda: Image.new("RGB", (32, 24))), 32, 24) for name in "abcd"]
     found = SimpleNamespace(boxes=torch.tensor([[1.0, 2, 30, 40]]))
     detector = SimpleNamespace(fingerprint="f1", model=SimpleNamespace(detect=lambda _image: found))
     return find_people(SimpleNamespace(name="small", train=scenes), detector, folder / "found.jsonl")
