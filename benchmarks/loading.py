@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from personsearch.data import cuhk_sysu_writer, prw_writer
-from personsearch.data.cuhk_sysu import load_cuhk_sysu
+from personsearch.data.layouts import cuhk_sysu_writer, prw_writer
+from personsearch.data.layouts.cuhk_sysu import load_cuhk_sysu
+from personsearch.data.layouts.prw import load_prw
 from personsearch.data.pictures import ImageFile
-from personsearch.data.prw import load_prw
 from personsearch.data.records import UNLABELED, Benchmark, Person, Picture, Query, Scene
 
 SIZE = (800, 600)

@@ -21,10 +21,11 @@ import torch
 from personsearch.data.records import Scene
 from personsearch.data.sources import load_benchmark
 from personsearch.data.transforms import SizeSettings
-from personsearch.models.cells import RegionFeatures
 from personsearch.models.igpn import IGPN, QueryCode, SceneCode, build_igpn, cat_queries
-from personsearch.models.runtime import best_device, prepare_for_inference
+from personsearch.models.region_features import RegionFeatures
+from personsearch.models.resnet import prepare_for_inference
 from personsearch.models.weights import load_proposer
+from personsearch.runtime import best_device
 from personsearch.search.scene_codes import SceneCodes
 from personsearch.search.two_stage import propose
 from personsearch.training.recipes import get_recipe

@@ -1,5 +1,5 @@
 """`python -m personsearch`: the command line."""
 
-from personsearch.cli import main
+from personsearch.cli.app import main
 
 main()

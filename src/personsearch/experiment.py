@@ -4,40 +4,32 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
-from torchvision.ops import box_iou
 
 import personsearch
-from personsearch.data.galleries import queries_by_scene
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
-from personsearch.data.transforms import SizeSettings
 from personsearch.errors import DataError, SettingError, WeightsError
-from personsearch.evaluation.cbgm import CBGM
-from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, evaluate_search, labeled_boxes
+from personsearch.evaluation.one_stage import evaluate_model
 from personsearch.files import check_folder, write_json_lines
-from personsearch.found import find_people
-from personsearch.geometry.detections import Detections
-from personsearch.methods import Backbone, check_method, prepare
-from personsearch.models.binet import InstanceReader
 from personsearch.models.reid import embedding_dim
-from personsearch.models.runtime import checked_device, prepare_for_inference
+from personsearch.models.resnet import prepare_for_inference
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
 from personsearch.models.weights import Trainable, load_weights, save_weights
 from personsearch.progress import Progress, quiet
+from personsearch.runtime import checked_device, joined
 from personsearch.settings import change_settings, settings_from_dict, settings_to_dict
 from personsearch.training.checkpoints import read_facts
 from personsearch.training.curves import check_drawing, draw_losses
+from personsearch.training.detected_boxes import find_people
 from personsearch.training.logs import lines_up_to
 from personsearch.training.loop import CHECKPOINT, LOG, Training
-from personsearch.training.processes import joined
+from personsearch.training.methods import Backbone, check_method, prepare
 from personsearch.training.recipes import AnyRecipe, Recipe, ReidRecipe, get_recipe
 
 DETECTED = "detected.jsonl"
@@ -226,122 +218,3 @@ def describe_run(recipe: AnyRecipe, benchmark: Benchmark, detector: str | None =
         **({"embedding": embedding_dim(recipe.network)} if isinstance(recipe, ReidRecipe) else {}),
         "personsearch": personsearch.__version__,
     }
-
-
-class Reader(Protocol):
-    """What evaluation asks of a model."""
-
-    def detect(self, image: Image.Image, score_threshold: float) -> Detections:
-        """Everybody in a picture."""
-        ...
-
-    def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
-        """[N, D] unit embeddings of the people in boxes [N, 4]."""
-        ...
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A judged model, and all that was judged."""
-
-    benchmark: Benchmark
-    result: SearchResult
-    detections: dict[str, Detections]
-    """Of each test scene."""
-    query_embeddings: Tensor
-    """[Q, D] in the order of the benchmark's queries."""
-    rules: Rules
-
-
-def read_with(network: SearchNetwork, branch: str) -> Reader:
-    """The network itself, or its instance-aware branch. Raises SettingError for another branch."""
-    if branch not in _BRANCHES:
-        raise SettingError(f"branch {branch}: choose one of {', '.join(_BRANCHES)}")
-    return _BRANCHES[branch](network)
-
-
-_BRANCHES: dict[str, Callable[[SearchNetwork], Reader]] = {
-    "search": lambda network: network,
-    "instance": InstanceReader,
-}
-
-
-def resized(network: SearchNetwork, short: int, long: int) -> SearchNetwork:
-    """The network, which from now on resizes scenes to `short` pixels on their short side, at most `long` on the other.
-
-    Raises SettingError for an impossible size.
-    """
-    network.settings = replace(network.settings, test_size=checked_size(short, long))
-    return network
-
-
-def checked_size(short: int, long: int) -> SizeSettings:
-    """Raises SettingError for an impossible size."""
-    if not 32 <= short <= long:
-        raise SettingError(f"scenes of {short}x{long} pixels are impossible: give 32 or more, the short side first")
-    return SizeSettings(short, long)
-
-
-def rules_of(profile: str, score_threshold: float | None = None, cbgm: tuple[int, int] | None = None) -> Rules:
-    """A profile's rules with some of them changed. Raises SettingError for an unknown profile."""
-    if profile not in PROFILES:
-        raise SettingError(f"profile {profile}: choose one of {', '.join(PROFILES)}")
-    rules = PROFILES[profile]
-    if score_threshold is not None:
-        rules = replace(rules, score_threshold=score_threshold)
-    return rules if cbgm is None else replace(rules, cbgm=CBGM(*cbgm))
-
-
-def evaluate_model(
-    model: Reader,
-    benchmark: Benchmark,
-    *,
-    boxes: str = "detected",
-    query: str = "box",
-    rules: Rules = PROFILES["strict"],
-    progress: Progress = quiet,
-) -> Evaluation:
-    """Reads every test scene once with a model, searches for every query, and judges the answers by `rules`.
-
-    `boxes` says what is searched: "detected" people, or the "labeled" boxes (which leaves detection out of it).
-    `query` says what a query's embedding is taken from: its annotated "box", or the "detection" that overlaps it
-    best (AlignPS and PSTR; the box where none does).
-    """
-    encode, ask = {"detected": _detected, "labeled": _labeled}, {"box": _at_box, "detection": _at_detection}
-    for name, value, known in (("boxes", boxes, encode), ("query", query, ask)):
-        if value not in known:
-            raise SettingError(f"{name} {value}: choose one of {', '.join(known)}")
-    wanted = queries_by_scene(benchmark.queries)
-    # detection AP looks at faint detections, too; below 0.05 there are far too many
-    least = min(0.05, rules.score_threshold)
-    asked: dict[int, Tensor] = {}
-    gallery: dict[str, Detections] = {}
-    for scene in progress(benchmark.test, "embedding scenes", len(benchmark.test)):
-        image = scene.read()
-        gallery[scene.name] = encode[boxes](model, image, labeled_boxes(scene), least)
-        if scene.name in wanted:
-            places = torch.tensor([benchmark.queries[i].box for i in wanted[scene.name]])
-            asked |= zip(wanted[scene.name], ask[query](model, image, places, gallery[scene.name]), strict=True)
-    embeddings = torch.stack([asked[i] for i in range(len(asked))]) if asked else torch.zeros(0, EMBEDDING_DIM)
-    result = evaluate_search(benchmark, gallery, embeddings, rules=rules)
-    return Evaluation(benchmark, result, gallery, embeddings, rules)
-
-
-def _detected(model: Reader, image: Image.Image, _boxes: Tensor, least: float) -> Detections:
-    return model.detect(image, score_threshold=least)
-
-
-def _labeled(model: Reader, image: Image.Image, boxes: Tensor, _least: float) -> Detections:
-    return Detections(boxes, torch.ones(len(boxes)), model.embed(image, boxes))
-
-
-def _at_box(model: Reader, image: Image.Image, boxes: Tensor, _found: Detections) -> Tensor:
-    return model.embed(image, boxes)
-
-
-def _at_detection(model: Reader, image: Image.Image, boxes: Tensor, found: Detections) -> Tensor:
-    embeddings = model.embed(image, boxes)
-    if len(found):
-        overlap, best = box_iou(boxes, found.boxes).max(dim=1)
-        embeddings = torch.where(overlap[:, None] > 0, found.embeddings[best], embeddings)
-    return embeddings

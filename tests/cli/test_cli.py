@@ -15,8 +15,8 @@ from PIL import Image
 from search_fakes import FakeModel, picture, save_pictures, save_video, searcher
 from typer.testing import CliRunner, Result
 
-from personsearch import console
-from personsearch.cli import app
+from personsearch.cli import console
+from personsearch.cli.app import app
 from personsearch.data.transforms import SizeSettings
 from personsearch.models.igpn import IGPNSettings, build_igpn
 from personsearch.models.reid import ReidSettings, build_reid
@@ -224,8 +224,9 @@ def test_training_and_judging_refuse_in_one_line(tmp_path: Path) -> None:
 
 
 def test_commands_hand_their_options_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from personsearch import experiment, judge, synthesis
+    from personsearch import experiment, synthesis
     from personsearch.data import sources
+    from personsearch.evaluation import evaluate as judge
 
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
@@ -280,7 +281,7 @@ def test_every_command_helps_with_an_example() -> None:
 
 def test_help_and_version_come_without_torch() -> None:
     code = (
-        "import sys; from typer.testing import CliRunner; from personsearch.cli import app\n"
+        "import sys; from typer.testing import CliRunner; from personsearch.cli.app import app\n"
         "for words in (['--help'], ['search', '--help'], ['--version']):\n"
         "    assert CliRunner().invoke(app, words).exit_code == 0\n"
         "assert not {'torch', 'lancedb', 'av', 'numpy'} & set(sys.modules)\n"

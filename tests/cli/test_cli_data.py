@@ -11,8 +11,8 @@ from layout_fixtures import make_benchmark
 from typer.testing import CliRunner, Result
 
 from personsearch import synthesis
-from personsearch.cli import app
-from personsearch.data.coco import save_coco
+from personsearch.cli.app import app
+from personsearch.data.layouts.coco import save_coco
 from personsearch.data.sources import load_benchmark
 
 

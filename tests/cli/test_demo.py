@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from search_fakes import box_at, picture, searcher
 
-from personsearch.demo import print_demo, run_demo
+from personsearch.cli.demo import print_demo, run_demo
 from personsearch.errors import DataError, SettingError
 
 

@@ -17,13 +17,18 @@ import torch
 from search_fakes import FakeModel, save_pictures
 from typer.testing import CliRunner, Result
 
-from personsearch import cli, cli_models, console, experiment, files, judge, report, synthesis
-from personsearch.cli import app
-from personsearch.console import print_hits, printable, shortened
+from personsearch import experiment, files, synthesis
+from personsearch.cli import app as cli
+from personsearch.cli import console
+from personsearch.cli import models as cli_models
+from personsearch.cli.app import app
+from personsearch.cli.console import print_hits, printable, shortened
 from personsearch.data import sources
 from personsearch.errors import SettingError
+from personsearch.evaluation import evaluate as judge
+from personsearch.evaluation import report
 from personsearch.search import searchers
-from personsearch.search.rows import GalleryHit
+from personsearch.search.hits import GalleryHit
 from personsearch.search.searchers import SceneSearcher
 from personsearch.settings import change_settings
 from personsearch.training.recipes import RECIPES, get_recipe

@@ -10,9 +10,9 @@ from PIL import Image
 from scipy.io import savemat
 
 from personsearch.data.check import PUBLISHED, check_data
-from personsearch.data.coco import save_coco
-from personsearch.data.cuhk_sysu_writer import save_cuhk_sysu
-from personsearch.data.prw_writer import save_prw
+from personsearch.data.layouts.coco import save_coco
+from personsearch.data.layouts.cuhk_sysu_writer import save_cuhk_sysu
+from personsearch.data.layouts.prw_writer import save_prw
 from personsearch.errors import DataError
 
 

@@ -5,8 +5,8 @@ import random
 import pytest
 from PIL import Image
 
-from personsearch.data.coco import list_files as coco_files
-from personsearch.data.coco import load_coco, save_coco
+from personsearch.data.layouts.coco import list_files as coco_files
+from personsearch.data.layouts.coco import load_coco, save_coco
 from personsearch.data.pictures import ImageFile
 from personsearch.data.records import UNLABELED, Benchmark, Person, Query, Scene
 from personsearch.errors import DataError, ImageError, SettingError

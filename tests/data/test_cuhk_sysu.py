@@ -9,8 +9,8 @@ import pytest
 from layout_fixtures import TEST, described, make_benchmark, people
 from scipy.io import loadmat, savemat
 
-from personsearch.data.cuhk_sysu import PICTURES, TRAIN, load_cuhk_sysu, protocol_file, subset_file
-from personsearch.data.cuhk_sysu_writer import save_cuhk_sysu
+from personsearch.data.layouts.cuhk_sysu import PICTURES, TRAIN, load_cuhk_sysu, protocol_file, subset_file
+from personsearch.data.layouts.cuhk_sysu_writer import save_cuhk_sysu
 from personsearch.data.records import UNLABELED
 from personsearch.errors import DataError, ImageError, PersonSearchError, SettingError
 

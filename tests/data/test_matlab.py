@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from personsearch.data.matlab import read_variable
-from personsearch.data.matlab_layout import LayoutError, check_layout
+from personsearch.data.layouts.matlab import read_variable
+from personsearch.data.layouts.matlab_layout import LayoutError, check_layout
 from personsearch.errors import DataError
 
 MUTATIONS = """

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 from test_video import write_video
 
-from personsearch.data.mot import load_mot
+from personsearch.data.layouts.mot import load_mot
 from personsearch.data.records import UNLABELED, Person
 from personsearch.data.sources import load_benchmark
 from personsearch.data.video import read_header

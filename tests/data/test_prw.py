@@ -8,8 +8,8 @@ import pytest
 from layout_fixtures import described, make_benchmark, people
 from scipy.io import loadmat, savemat
 
-from personsearch.data.prw import load_prw
-from personsearch.data.prw_writer import save_prw
+from personsearch.data.layouts.prw import load_prw
+from personsearch.data.layouts.prw_writer import save_prw
 from personsearch.data.records import UNLABELED
 from personsearch.errors import DataError, PersonSearchError
 

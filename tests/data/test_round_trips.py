@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from personsearch.data.coco import load_coco, save_coco
-from personsearch.data.cuhk_sysu import load_cuhk_sysu
-from personsearch.data.cuhk_sysu_writer import save_cuhk_sysu
+from personsearch.data.layouts.coco import load_coco, save_coco
+from personsearch.data.layouts.cuhk_sysu import load_cuhk_sysu
+from personsearch.data.layouts.cuhk_sysu_writer import save_cuhk_sysu
+from personsearch.data.layouts.prw import load_prw
+from personsearch.data.layouts.prw_writer import save_prw
 from personsearch.data.pictures import ImageFile
-from personsearch.data.prw import load_prw
-from personsearch.data.prw_writer import save_prw
 from personsearch.data.records import UNLABELED, Benchmark, Person, Query, Scene
 
 SEEDS = range(6)

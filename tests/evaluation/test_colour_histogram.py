@@ -8,10 +8,10 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from personsearch.data.coco import save_coco
+from personsearch.data.layouts.coco import save_coco
 from personsearch.data.records import Benchmark, Person, Scene
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "colour_histogram.py"
+SCRIPT = Path(__file__).parents[2] / "research" / "colour_histogram.py"
 COLOURS = ["red", "green", "blue", "black"]
 
 

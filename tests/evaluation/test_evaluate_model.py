@@ -12,17 +12,19 @@ from layout_fixtures import make_benchmark
 from PIL import Image
 from torch import Tensor
 
-from personsearch.data.coco import load_coco, save_coco
+from personsearch.data.layouts.coco import load_coco, save_coco
 from personsearch.data.patches import crop_patches
 from personsearch.data.records import Benchmark
 from personsearch.errors import SettingError
 from personsearch.evaluation.cbgm import CBGM
-from personsearch.evaluation.protocols import PROFILES
-from personsearch.experiment import evaluate_model, read_with, resized, rules_of
+from personsearch.evaluation.evaluate import resized
+from personsearch.evaluation.one_stage import evaluate_model
+from personsearch.evaluation.protocols import PROFILES, rules_of
+from personsearch.evaluation.report import draw_worst, per_query
 from personsearch.geometry.detections import Detections
 from personsearch.models.binet import encode_patches
+from personsearch.models.readers import read_with
 from personsearch.models.search_network import SearchNetwork
-from personsearch.report import draw_worst, per_query
 
 
 class ByPlace:

@@ -13,11 +13,11 @@ from PIL import Image
 from test_protocols import random_case
 from torch import Tensor, nn
 
-from personsearch import guided
-from personsearch.data.coco import load_coco, save_coco
+from personsearch.data.layouts.coco import load_coco, save_coco
 from personsearch.data.records import Benchmark
+from personsearch.evaluation import two_stage as guided
 from personsearch.evaluation.protocols import Rules, evaluate_guided, evaluate_search
-from personsearch.guided import evaluate_two_stages, read_queries
+from personsearch.evaluation.two_stage import evaluate_two_stages, read_queries
 from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.search.two_stage import Answers

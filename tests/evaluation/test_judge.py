@@ -13,19 +13,20 @@ from judge_fakes import FakeDetector, FakeProposer
 from layout_fixtures import make_benchmark
 from typer.testing import CliRunner
 
-from personsearch import judge
-from personsearch.cli import app
-from personsearch.data.coco import load_coco, save_coco
+from personsearch.cli.app import app
+from personsearch.data.layouts.coco import load_coco, save_coco
 from personsearch.data.records import Benchmark
 from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError
+from personsearch.evaluation import evaluate as judge
 from personsearch.evaluation.cbgm import CBGM
+from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights
+from personsearch.evaluation.one_stage import evaluate_model
 from personsearch.evaluation.protocols import Rules, SearchResult, evaluate_guided
-from personsearch.experiment import evaluate_model
-from personsearch.guided import evaluate_two_stages
-from personsearch.judge import JudgeSettings, evaluate_weights
+from personsearch.evaluation.two_stage import evaluate_two_stages
 from personsearch.models.igpn import IGPNSettings, build_igpn
-from personsearch.models.reid import DetectThenEmbed, ReidSettings, build_reid
+from personsearch.models.readers import DetectThenEmbed
+from personsearch.models.reid import ReidSettings, build_reid
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import save_weights

@@ -17,7 +17,7 @@ from torch import Tensor
 from personsearch.data.records import Benchmark, Person, Query, Scene
 from personsearch.models.igpn import Candidates, Proposals, QueryCode
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+RESEARCH = Path(__file__).parents[2] / "research"
 ASKED, OTHER = Person((10.0, 10, 30, 70), 1), Person((50.0, 10, 70, 70), 2)
 RIGHT, WRONG = [10.0, 11, 30, 70], [50.0, 10, 70, 70]
 
@@ -68,7 +68,7 @@ class Known:
 
 @pytest.fixture
 def script(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
+    monkeypatch.setattr(sys, "path", [str(RESEARCH), *sys.path])
     return importlib.import_module("proposer_misses")
 
 

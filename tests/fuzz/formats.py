@@ -17,18 +17,16 @@ from PIL import Image, PngImagePlugin
 from scipy.io import loadmat, savemat
 from search_fakes import DIM, picture, save_pictures, save_video, searcher
 
-from personsearch.data.batches import Batch
 from personsearch.data.check import check_data
-from personsearch.data.coco import save_coco
-from personsearch.data.cuhk_sysu_writer import save_cuhk_sysu
+from personsearch.data.layouts.coco import save_coco
+from personsearch.data.layouts.cuhk_sysu_writer import save_cuhk_sysu
+from personsearch.data.layouts.prw_writer import save_prw
 from personsearch.data.pictures import ImageFile, picture_size
-from personsearch.data.prw_writer import save_prw
 from personsearch.data.records import Scene
 from personsearch.data.sources import load_benchmark
 from personsearch.data.transforms import SizeSettings
 from personsearch.data.video import VideoFrame, read_header, sample_video
 from personsearch.errors import DataError, InputError
-from personsearch.found import find_people
 from personsearch.models.correlation import CorrelatedScene
 from personsearch.models.igpn import SceneCode
 from personsearch.models.reid import ReidSettings, build_reid
@@ -40,9 +38,11 @@ from personsearch.search.indexing import index_sources
 from personsearch.search.rows import IndexedScene, Source
 from personsearch.search.scene_codes import SceneCodes
 from personsearch.search.searchers import load_searcher, read_scene
+from personsearch.training.batches.scenes import Batch
 from personsearch.training.checkpoints import save_checkpoint
+from personsearch.training.detected_boxes import find_people
 from personsearch.training.loop import CHECKPOINT, LOG, Training
-from personsearch.training.recipes import OptimizerSettings
+from personsearch.training.optimizers import OptimizerSettings
 
 Reads = Iterator[Callable[[], object]]
 

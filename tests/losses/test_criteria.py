@@ -4,13 +4,7 @@ import torch
 
 from personsearch.data.records import UNLABELED
 from personsearch.geometry.deltas import encode_boxes
-from personsearch.losses.criteria import (
-    BINetCriterion,
-    DetectorCriterion,
-    LossSettings,
-    OIMCriterion,
-    detection_losses,
-)
+from personsearch.losses.criteria import BINetCriterion, DetectorCriterion, LossSettings, OIMCriterion, detection_losses
 from personsearch.losses.detection import fit_loss
 from personsearch.losses.interaction import feature_interaction
 from personsearch.losses.oim import OIMMemory, OIMSettings, oim_loss

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_pool
 
-from personsearch.models.cells import RegionFeatures, whole_cells
+from personsearch.models.region_features import RegionFeatures, whole_cells
 
 
 def some_boxes(count: int, seed: int) -> Tensor:

@@ -14,12 +14,12 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from personsearch.describe import describe_weights
 from personsearch.errors import SettingError, WeightsError
 from personsearch.models import weights
-from personsearch.models.runtime import checked_device
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import load_weights, save_weights
+from personsearch.runtime import checked_device
+from personsearch.training.describe import describe_weights
 
 
 @pytest.fixture

@@ -11,15 +11,8 @@ from torch.nn import functional as F
 from personsearch.data.patches import crop_patches
 from personsearch.errors import SettingError
 from personsearch.losses.criteria import ReidCriterion
-from personsearch.models.reid import (
-    DetectThenEmbed,
-    ReidNet,
-    ReidOutput,
-    ReidSettings,
-    StripeReduction,
-    build_reid,
-    embedding_dim,
-)
+from personsearch.models.readers import DetectThenEmbed
+from personsearch.models.reid import ReidNet, ReidOutput, ReidSettings, StripeReduction, build_reid, embedding_dim
 from personsearch.models.search_network import SearchNetwork, Targets
 
 PICTURE = Image.effect_noise((120, 90), 80).convert("RGB")

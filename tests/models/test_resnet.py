@@ -6,8 +6,17 @@ from torch import nn
 from torchvision.models import resnet50
 
 from personsearch.errors import WeightsError
-from personsearch.models.resnet import HE2015, TORCHVISION, Conv, ConvFrozenNorm, Head, Layout, Stem, load_imagenet
-from personsearch.models.runtime import prepare_for_inference
+from personsearch.models.resnet import (
+    HE2015,
+    TORCHVISION,
+    Conv,
+    ConvFrozenNorm,
+    Head,
+    Layout,
+    Stem,
+    load_imagenet,
+    prepare_for_inference,
+)
 
 
 def _oracle(layout: Layout) -> nn.Module:

@@ -75,9 +75,9 @@ def test_imports_point_one_way(path: Path) -> None:
 
 def test_import_and_help_do_not_load_torch() -> None:
     code = (
-        "import sys, personsearch, personsearch.cli\n"
+        "import sys, personsearch, personsearch.cli.app\n"
         "from typer.testing import CliRunner\n"
-        "result = CliRunner().invoke(personsearch.cli.app, ['--help'])\n"
+        "result = CliRunner().invoke(personsearch.cli.app.app, ['--help'])\n"
         "assert result.exit_code == 0, result.output\n"
         "heavy = {'torch', 'torchvision', 'lancedb', 'av', 'anny', 'warp', 'matplotlib', 'numpy'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"

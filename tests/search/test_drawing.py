@@ -13,7 +13,7 @@ from search_fakes import box_at, picture, save_pictures, save_video
 
 from personsearch.data.records import Box
 from personsearch.search.drawing import contact_sheet, draw_scene, person_crop
-from personsearch.search.rows import GalleryHit
+from personsearch.search.hits import GalleryHit
 from personsearch.search.sources import Source
 
 

@@ -14,8 +14,8 @@ from search_fakes import DIM, box_at, picture, save_pictures, save_video, search
 from personsearch.errors import GalleryError
 from personsearch.search import sources
 from personsearch.search.gallery import FORMAT, Gallery
+from personsearch.search.hits import GalleryHit
 from personsearch.search.indexing import IndexReport, index_sources
-from personsearch.search.rows import GalleryHit
 from personsearch.search.sources import Source, State, digest_of, recognise
 
 OLD = Path(__file__).parent / "data" / "gallery-format-1"

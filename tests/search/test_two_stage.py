@@ -20,8 +20,8 @@ from personsearch.errors import BoxError, GalleryError, ImageError, SettingError
 from personsearch.models.igpn import IGPN, IGPNSettings, SceneCode, build_igpn
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.search.gallery import Gallery
+from personsearch.search.hits import GalleryHit
 from personsearch.search.indexing import index_sources
-from personsearch.search.rows import GalleryHit
 from personsearch.search.scene_codes import SceneCodes
 from personsearch.search.two_stage import TwoStageSearcher, keep_best, propose
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from personsearch.data.batches import BatchSettings, TrainingBatches, pad_images
 from personsearch.data.patches import crop_patches
 from personsearch.data.records import Person, Scene
-from personsearch.data.transforms import SizeSettings, flip, relight, resize
+from personsearch.data.transforms import SizeSettings, flip, pad_images, relight, resize
 from personsearch.errors import SettingError
+from personsearch.training.batches.scenes import BatchSettings, TrainingBatches
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ from layout_fixtures import make_benchmark
 from PIL import Image
 from safetensors.torch import load_file
 
-from personsearch import experiment, methods
-from personsearch.describe import describe_recipe, describe_weights
+from personsearch import experiment
 from personsearch.errors import SettingError, WeightsError
 from personsearch.models.igpn import IGPN
 from personsearch.models.weights import load_proposer, load_weights
 from personsearch.settings import change_settings
+from personsearch.training import methods
+from personsearch.training.describe import describe_recipe, describe_weights
 from personsearch.training.loop import Training
 from personsearch.training.recipes import get_recipe
 

@@ -17,15 +17,16 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from personsearch import experiment
-from personsearch.data.batches import Batch
 from personsearch.data.pictures import ImageFile
 from personsearch.data.records import UNLABELED, Benchmark, Person, Query, Scene
 from personsearch.errors import DataError, ImageError, PersonSearchError, SettingError, WeightsError
-from personsearch.methods import Whole, build_network
 from personsearch.models.weights import load_weights
 from personsearch.settings import change_settings, settings_to_dict
-from personsearch.training.loop import Training, learning_rate
-from personsearch.training.recipes import OptimizerSettings, get_recipe
+from personsearch.training.batches.scenes import Batch
+from personsearch.training.loop import Training
+from personsearch.training.methods import Whole, build_network
+from personsearch.training.optimizers import OptimizerSettings, learning_rate
+from personsearch.training.recipes import get_recipe
 
 TINY = [
     "network.anchors.sizes=[24, 48]",

@@ -7,10 +7,10 @@ import pytest
 import torch
 from layout_fixtures import TRAIN, make_benchmark
 
-from personsearch.data.pairs import KINDS, PairSettings, TrainingPairs
 from personsearch.data.patches import query_patch
 from personsearch.data.records import Person, Scene
 from personsearch.errors import DataError, SettingError
+from personsearch.training.batches.pairs import KINDS, PairSettings, TrainingPairs
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from personsearch.data.patch_batches import PatchBatches, PatchSettings
 from personsearch.data.records import UNLABELED, Person, Scene
 from personsearch.errors import DataError
+from personsearch.training.batches.patches import PatchBatches, PatchSettings
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from personsearch.data.coco import save_coco
+from personsearch.data.layouts.coco import save_coco
 from personsearch.data.pictures import ImageFile
 from personsearch.data.records import UNLABELED, Benchmark, Person, Scene
-from personsearch.losses.gather import gather_rows
 from personsearch.losses.oim import OIMMemory, OIMSettings
-from personsearch.training.processes import average_gradients, is_first, joined
+from personsearch.runtime import average_gradients, gather_rows, is_first, joined
 
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 SETTINGS = [

@@ -15,14 +15,14 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from personsearch import experiment
-from personsearch.data.crops import load_crops
+from personsearch.data.layouts.crops import load_crops
 from personsearch.data.records import UNLABELED, Benchmark, Person, Scene
-from personsearch.data.reid_batches import ReidBatches, ReidBatchSettings
-from personsearch.describe import describe_weights
 from personsearch.errors import DataError, SettingError, WeightsError
-from personsearch.found import find_people
 from personsearch.geometry.detections import Detections
 from personsearch.models.weights import LoadedModel, load_reid
+from personsearch.training.batches.sights import ReidBatches, ReidBatchSettings
+from personsearch.training.describe import describe_weights
+from personsearch.training.detected_boxes import find_people
 
 TINY = ["network.size=[64, 32]", "batches.patches=4", "optimizer.steps=4", "optimizer.warmup=2"]
 

@@ -16,12 +16,12 @@ from layout_fixtures import make_benchmark
 from safetensors.torch import load_file
 
 from personsearch import experiment
-from personsearch.data.pairs import TrainingPairs
 from personsearch.data.records import Benchmark
-from personsearch.models.runtime import mixed_precision
 from personsearch.models.search_network import Targets
 from personsearch.models.weights import load_proposer
+from personsearch.runtime import mixed_precision
 from personsearch.settings import settings_from_dict
+from personsearch.training.batches.pairs import TrainingPairs
 from personsearch.training.recipes import IGPNRecipe
 
 EMBEDDING = "relation.prepared.embedding.weight"
@@ -39,7 +39,7 @@ SETTINGS = [
 
 @pytest.fixture(scope="module")
 def script() -> Iterator[Any]:
-    folder = str(Path(__file__).parents[2] / "benchmarks")
+    folder = str(Path(__file__).parents[2] / "research")
     sys.path.insert(0, folder)
     yield importlib.import_module("second_stage")
     sys.path.remove(folder)

@@ -16,15 +16,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from personsearch.data.batches import Batch
 from personsearch.errors import PersonSearchError, WeightsError
 from personsearch.experiment import way_on
 from personsearch.models import weights
+from personsearch.training.batches.scenes import Batch
 from personsearch.training.checkpoints import load_checkpoint, read_facts
 from personsearch.training.curves import draw_losses
 from personsearch.training.logs import lines_up_to
 from personsearch.training.loop import CHECKPOINT, LOG, Training
-from personsearch.training.recipes import OptimizerSettings
+from personsearch.training.optimizers import OptimizerSettings
 
 
 class Brightness(nn.Module):

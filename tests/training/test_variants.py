@@ -10,13 +10,12 @@ import torch
 from layout_fixtures import make_benchmark
 from torch import Tensor
 
-from personsearch.data.batches import pad_images
 from personsearch.data.patches import crop_patches
+from personsearch.data.transforms import pad_images
 from personsearch.errors import SettingError
 from personsearch.losses.criteria import BINetCriterion, LossSettings
 from personsearch.losses.interaction import prediction_interaction
 from personsearch.losses.oim import OIMMemory, OIMSettings
-from personsearch.methods import prepare
 from personsearch.models.binet import BINetOutput, encode_patches, original_patches, resized_patches
 from personsearch.models.resnet import STEM_CHANNELS
 from personsearch.models.roi_align import roi_align
@@ -32,6 +31,7 @@ from personsearch.models.search_network import (
 )
 from personsearch.models.weights import save_weights, warm_network
 from personsearch.settings import change_settings, settings_to_dict
+from personsearch.training.methods import prepare
 from personsearch.training.recipes import IGPN_VARIANTS, RECIPES, REID_VARIANTS, VARIANTS, get_recipe
 
 IDENTITIES = torch.tensor([2, 0, -1])

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from personsearch.data.matlab import read_variable
+from personsearch.data.layouts.matlab import read_variable
+from personsearch.data.layouts.reading import is_file
 from personsearch.data.pictures import IMAGE_SUFFIXES, ImageFile
-from personsearch.data.reading import is_file
 from personsearch.data.records import UNLABELED, Benchmark, Scene, other_size
 from personsearch.data.sources import LAYOUTS, load_benchmark, split_spec
 from personsearch.errors import DataError, PersonSearchError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from personsearch.data import coco, crops, cuhk_sysu, mot, prw
+from personsearch.data.layouts import coco, crops, cuhk_sysu, mot, prw
 from personsearch.data.records import Benchmark
 from personsearch.errors import DataError, SettingError
 

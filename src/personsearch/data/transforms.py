@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,3 +56,15 @@ def relight(image: Tensor, light: float, seed: int) -> Tensor:
     gains = random.uniform(-1, 1) + random.uniform(-0.25, 0.25, (3, 1, 1))
     factors = torch.from_numpy(1 + light * gains).float()
     return (image * factors).round().clamp(0, 255).byte() if light else image
+
+
+_PADDING = 114  # grey: near the mean of pictures, so that padding looks like nothing
+
+
+def pad_images(images: Sequence[Tensor], least: tuple[int, int] = (0, 0)) -> Tensor:
+    """Pictures [3, H_i, W_i] to [B, 3, max H, max W], grey at the right and bottom; at `least` H and W."""
+    height, width = max(least[0], *(i.shape[1] for i in images)), max(least[1], *(i.shape[2] for i in images))
+    padded = images[0].new_full((len(images), 3, height, width), _PADDING)
+    for canvas, image in zip(padded, images, strict=True):
+        canvas[:, : image.shape[1], : image.shape[2]] = image
+    return padded

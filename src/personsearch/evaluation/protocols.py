@@ -12,15 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from personsearch.data.records import UNLABELED, Benchmark, Box, Query, Scene
-from personsearch.errors import DataError
+from personsearch.errors import DataError, SettingError
 from personsearch.evaluation.cbgm import CBGM, rerank
-from personsearch.evaluation.metrics import (
-    Floats,
-    average_precision,
-    box_ious,
-    first_hit_rank,
-    match_one_to_one,
-)
+from personsearch.evaluation.metrics import Floats, average_precision, box_ious, first_hit_rank, match_one_to_one
 from personsearch.geometry.detections import Detections
 
 _BLOCK = 64
@@ -396,3 +390,13 @@ def _kept(detections: Mapping[str, Detections], name: str, threshold: float) -> 
     keep = found.scores >= threshold  # not so for NaN
     boxes, scores = found.boxes[keep].detach().cpu().double(), found.scores[keep].detach().cpu().double()
     return boxes.numpy(), scores.numpy(), found.embeddings[keep].detach().cpu()
+
+
+def rules_of(profile: str, score_threshold: float | None = None, cbgm: tuple[int, int] | None = None) -> Rules:
+    """A profile's rules with some of them changed. Raises SettingError for an unknown profile."""
+    if profile not in PROFILES:
+        raise SettingError(f"profile {profile}: choose one of {', '.join(PROFILES)}")
+    rules = PROFILES[profile]
+    if score_threshold is not None:
+        rules = replace(rules, score_threshold=score_threshold)
+    return rules if cbgm is None else replace(rules, cbgm=CBGM(*cbgm))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from personsearch.data.records import UNLABELED
-from personsearch.losses.gather import gather_rows
+from personsearch.runtime import gather_rows
 from personsearch.settings import Part, Positive
 
 EMPTY = -1e4

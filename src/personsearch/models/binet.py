@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
-from personsearch.data.batches import pad_images
 from personsearch.data.patches import crop_patches
-from personsearch.geometry.detections import Detections
-from personsearch.models.runtime import mixed_precision
-from personsearch.models.search_network import EMBEDDING_DIM, Branch, SearchNetwork, SearchOutput, Targets
+from personsearch.data.transforms import pad_images
+from personsearch.models.search_network import Branch, SearchNetwork, SearchOutput, Targets
 
 
 @dataclass(frozen=True)
@@ -83,31 +79,6 @@ class BINet(nn.Module):
         """One training pass over pictures [B, 3, H, W], RGB in [0, 255], with their people."""
         scene = self.network(images, targets)
         return BINetOutput(scene, self._encoder(self.network, images, scene.regions.positive_boxes()))
-
-
-class InstanceReader:
-    """The instance-aware branch as a reader of pictures: the "R" of Table 7 and Figure 2.
-
-    People are found by the search branch, and read from patches cut out of the original picture.
-    """
-
-    def __init__(self, network: SearchNetwork) -> None:
-        self._network = network
-
-    def detect(self, image: Image.Image, score_threshold: float) -> Detections:
-        """Everybody in a picture, embedded from patches."""
-        found = self._network.detect(image, score_threshold)
-        return replace(found, embeddings=self.embed(image, found.boxes))
-
-    @torch.inference_mode()
-    def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
-        """[N, 256] unit embeddings of the people in boxes [N, 4], in the picture's own pixels."""
-        if not len(boxes):
-            return torch.zeros(0, EMBEDDING_DIM)
-        device = self._network.stem.mean.device
-        pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)
-        with mixed_precision(device):
-            return encode_patches(self._network, crop_patches(pixels, boxes).to(device)).embeddings.cpu()
 
 
 @dataclass(frozen=True)

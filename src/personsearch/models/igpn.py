@@ -21,13 +21,13 @@ from personsearch.data.transforms import SizeSettings, resize
 from personsearch.errors import SettingError
 from personsearch.geometry.assignment import Matcher
 from personsearch.geometry.deltas import decode_boxes
-from personsearch.models.cells import RegionFeatures, distinct_regions
 from personsearch.models.correlation import (
     CorrelatedScene,
     CorrelationKernel,
     ImprovedCrossCorrelation,
     VanillaCrossCorrelation,
 )
+from personsearch.models.region_features import RegionFeatures, distinct_regions
 from personsearch.models.relation import (
     EmbeddedFeatures,
     LocalRelationBlock,
@@ -38,8 +38,8 @@ from personsearch.models.relation import (
 )
 from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, STEM_CHANNELS, Head, Stem
 from personsearch.models.rpn import STRIDE, AnchorSettings, ProposalSettings, RPNOutput, make_anchors
-from personsearch.models.runtime import mixed_precision
 from personsearch.models.search_network import EMBEDDING_DIM, ROI_STD, Targets
+from personsearch.runtime import mixed_precision
 from personsearch.settings import Count, Part
 
 KERNEL = (7, 3)

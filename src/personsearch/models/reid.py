@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,10 +13,9 @@ from torch.nn import functional as F
 
 from personsearch.data.patches import crop_patches
 from personsearch.errors import SettingError
-from personsearch.geometry.detections import Detections
 from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, Head, Stem
-from personsearch.models.runtime import mixed_precision
-from personsearch.models.search_network import SearchNetwork, Targets
+from personsearch.models.search_network import Targets
+from personsearch.runtime import mixed_precision
 from personsearch.settings import Side
 
 _TOGETHER = 64
@@ -102,28 +101,6 @@ class ReidNet(nn.Module):
                     said = self.read(crop_patches(pixels, some, self.settings.size).to(device))
                 read.append(F.normalize(said.flatten(1)).cpu())
         return torch.cat(read)
-
-
-@dataclass(frozen=True)
-class DetectThenEmbed:
-    """A detector whose people another network tells apart: "Faster R-CNN + ResNet50" of IGPN's Figure 6."""
-
-    detector: SearchNetwork
-    embedder: ReidNet
-    least: float = 0.0
-    """Who is found with less confidence is not embedded, but has zeros: detection alone asks for them."""
-
-    def detect(self, image: Image.Image, score_threshold: float) -> Detections:
-        """Everybody that the detector finds, embedded anew."""
-        found = self.detector.detect(image, score_threshold)
-        sure = found.scores >= self.least
-        embeddings = torch.zeros(len(found), self.embedder.dim)
-        embeddings[sure] = self.embed(image, found.boxes[sure])
-        return replace(found, embeddings=embeddings)
-
-    def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
-        """[N, D] unit embeddings of the people in boxes [N, 4]."""
-        return self.embedder.embed(image, boxes)
 
 
 def stripe_dim(settings: ReidSettings) -> int:

@@ -24,7 +24,7 @@ from personsearch.geometry.detections import Detections
 from personsearch.models.resnet import CONV4_BLOCKS, HEAD_CHANNELS, LAYOUTS, STEM_CHANNELS, Head, Stem
 from personsearch.models.roi_align import roi_align
 from personsearch.models.rpn import RPN, STRIDE, AnchorSettings, ProposalSettings, RPNOutput
-from personsearch.models.runtime import mixed_precision
+from personsearch.runtime import mixed_precision
 from personsearch.settings import Count, Part, Range
 
 ROI_STD = (0.1, 0.1, 0.2, 0.2)

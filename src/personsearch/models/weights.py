@@ -23,9 +23,9 @@ from personsearch.errors import SettingError, WeightsError
 from personsearch.files import written_whole
 from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
 from personsearch.models.reid import ReidNet, ReidSettings, build_reid
-from personsearch.models.resnet import HE2015, TORCHVISION, Layout
-from personsearch.models.runtime import checked_device, keep_memory, prepare_for_inference
+from personsearch.models.resnet import HE2015, TORCHVISION, Layout, prepare_for_inference
 from personsearch.models.search_network import EMBEDDING_DIM, NetworkSettings, SearchNetwork, build_search_network
+from personsearch.runtime import checked_device, keep_memory
 from personsearch.settings import settings_from_dict, settings_to_dict
 
 MODEL_FILE = "model.safetensors"

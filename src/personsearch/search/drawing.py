@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from personsearch.data.records import Box
 from personsearch.errors import InputError
 from personsearch.search.files import one_line
-from personsearch.search.rows import GalleryHit, clock
+from personsearch.search.hits import GalleryHit, clock
 from personsearch.search.sources import State
 
 _PAPER, _CARD, _EDGE = "#eef0f4", "#ffffff", "#d9dde5"

@@ -25,18 +25,10 @@ from personsearch.data.records import Scene
 from personsearch.errors import GalleryError
 from personsearch.geometry.detections import Detections
 from personsearch.search.faults import writing
+from personsearch.search.hits import GalleryHit, picture_of
 from personsearch.search.limits import check_limits, check_score
 from personsearch.search.ranking import Resident, descending, too_close
-from personsearch.search.rows import (
-    END,
-    GalleryHit,
-    Held,
-    IndexedScene,
-    note,
-    picture_of,
-    row_of,
-    scene_name,
-)
+from personsearch.search.rows import END, Held, IndexedScene, note, row_of, scene_name
 from personsearch.search.sources import Source
 from personsearch.search.table import NAME, SceneTable
 

@@ -14,8 +14,9 @@ from personsearch.data.video import read_header, sample_video
 from personsearch.errors import InputError, PersonSearchError
 from personsearch.search.files import Found, find_files, is_video, one_line
 from personsearch.search.gallery import Gallery
+from personsearch.search.hits import clock
 from personsearch.search.limits import check_every
-from personsearch.search.rows import IndexedScene, clock
+from personsearch.search.rows import IndexedScene
 from personsearch.search.searchers import SceneSearcher
 from personsearch.search.sources import Source, State, recognise
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from personsearch.search.rows import GalleryHit, flat, scene_name, source_of
+from personsearch.search.hits import GalleryHit
+from personsearch.search.rows import flat, scene_name, source_of
 
 _FIRST_CANDIDATES = 256
 

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from personsearch.data.pictures import ImageFile
-from personsearch.data.records import Box, Hit, Picture, Scene
-from personsearch.data.video import VideoFrame
 from personsearch.geometry.detections import Detections
-from personsearch.search.sources import Source, State
-
-
-def clock(seconds: float) -> str:
-    """Hours, minutes, seconds and tenths.
-
-    >>> clock(3661.27)
-    '01:01:01.3'
-    """
-    tenths = round(seconds * 10)
-    return f"{tenths // 36000:02}:{tenths // 600 % 60:02}:{tenths // 10 % 60:02}.{tenths % 10}"
+from personsearch.search.sources import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,66 +31,9 @@ class IndexedScene:
             raise ValueError("the model gave impossible boxes or scores")
 
 
-@dataclass(frozen=True, slots=True)
-class GalleryHit(Hit):
-    """One ranked answer, and where its picture is."""
-
-    source: Path
-    frame: int | None
-    time: float | None
-    """Seconds since the start of the video; None for a picture."""
-    width: int
-    height: int
-    indexed: Source | None = None
-    """The file as it was when the box was found in it; None where that was just now."""
-
-    @property
-    def picture(self) -> Picture:
-        return picture_of(self.source, self.frame)
-
-    @property
-    def state(self) -> State:
-        """Whether the file still is what the box was found in; looks at the disk each time."""
-        return State.CURRENT if self.indexed is None else self.indexed.state()
-
-    def as_dict(self) -> dict[str, object]:
-        """Plain values for JSON."""
-        return {
-            "source": str(self.source),
-            "time": self.time,
-            "frame": self.frame,
-            "box": [round(v, 2) for v in self.box],
-            "similarity": round(self.similarity, 5),
-            "score": round(self.score, 5),
-            "width": self.width,
-            "height": self.height,
-            "state": str(self.state),
-        }
-
-
-def picture_of(source: Path, frame: int | None) -> Picture:
-    """A picture file, or a frame of a video."""
-    return ImageFile(source) if frame is None else VideoFrame(source, frame)
-
-
 def scene_name(row: dict[str, Any]) -> str:
     """What a row's scene is called: its file, and its frame in a video."""
     return str(row["source"]) if row["frame"] is None else f"{row['source']}@{row['frame']}"
-
-
-def file_and_frame(picture: Picture) -> tuple[Path, int | None]:
-    """Where a picture is. Raises TypeError for one that is neither a file nor a frame of a video."""
-    if isinstance(picture, VideoFrame):
-        return picture.path, picture.index
-    if isinstance(picture, ImageFile):
-        return picture.path, None
-    raise TypeError(f"{picture} is neither a file nor a frame of a video")
-
-
-def hit_of(scene: Scene, box: Box, similarity: float, score: float) -> GalleryHit:
-    """A place in a scene as an answer."""
-    source, frame = file_and_frame(scene.picture)
-    return GalleryHit(scene.name, box, similarity, score, source, frame, scene.time, scene.width, scene.height)
 
 
 END = -1

@@ -19,7 +19,7 @@ from personsearch.errors import GalleryError, ImageError, SettingError
 from personsearch.models.correlation import CorrelatedScene
 from personsearch.models.igpn import SceneCode
 from personsearch.search.faults import is_fault
-from personsearch.search.rows import file_and_frame
+from personsearch.search.hits import file_and_frame
 
 _ABOUT = "codes.json"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from PIL import Image
@@ -17,22 +16,11 @@ from personsearch.data.video import VIDEO_SUFFIXES, frame_at
 from personsearch.errors import SettingError
 from personsearch.geometry.boxes import check_box
 from personsearch.geometry.detections import Detections
-from personsearch.models.runtime import best_device
+from personsearch.models.readers import SearchModel
 from personsearch.models.weights import load_weights
+from personsearch.runtime import best_device
 from personsearch.search.files import check_file
 from personsearch.search.limits import check_score
-
-
-class SearchModel(Protocol):
-    """What a searcher asks of a network; `SearchNetwork` answers it, and so does a small fake."""
-
-    def detect(self, image: Image.Image, score_threshold: float = ...) -> Detections:
-        """The people in a picture; boxes in its pixels, embeddings of unit length."""
-        ...
-
-    def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
-        """[N, D] embeddings of unit length of the people in `boxes` ([N, 4])."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from PIL import Image
@@ -19,12 +18,13 @@ from personsearch.data.records import Box, Scene
 from personsearch.errors import BoxError, ImageError, SettingError, VideoError
 from personsearch.geometry.boxes import check_box
 from personsearch.models.igpn import IGPN, Candidates, Proposals, QueryCode, SceneCode, cat_queries
-from personsearch.models.runtime import best_device
+from personsearch.models.readers import Embedder
 from personsearch.models.weights import load_proposer, load_reid
 from personsearch.progress import Progress, quiet
+from personsearch.runtime import best_device
+from personsearch.search.hits import GalleryHit, hit_of
 from personsearch.search.limits import check_limits
 from personsearch.search.ranking import descending, too_close
-from personsearch.search.rows import GalleryHit, hit_of
 from personsearch.search.scene_codes import SceneCodes
 
 Answers = dict[str, tuple[Tensor, Tensor]]
@@ -39,14 +39,6 @@ _SCENES_BEFORE_CUT = 64
 """After so many scenes what cannot be among a query's best is let go."""
 LEAST_QUERY = (6, 12)
 """Width and height in pixels under which a box does not show who somebody is."""
-
-
-class Embedder(Protocol):
-    """The re-id network of the second stage."""
-
-    def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
-        """[N, D] unit embeddings of the people in boxes [N, 4]."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -13,60 +12,17 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from personsearch.data.batches import Batch
 from personsearch.errors import PersonSearchError, SettingError
-from personsearch.models.runtime import keep_memory, mixed_precision
 from personsearch.models.search_network import Targets
+from personsearch.runtime import all_agree, average_gradients, is_first, keep_memory, mixed_precision
+from personsearch.training.batches.scenes import Batch
 from personsearch.training.checkpoints import broken_part, load_checkpoint, read_facts, save_checkpoint
 from personsearch.training.logs import StepLog
-from personsearch.training.processes import all_agree, average_gradients, is_first
-from personsearch.training.recipes import OptimizerSettings
+from personsearch.training.optimizers import _OPTIMIZERS, _SCHEDULES, OptimizerSettings, _kind, learning_rate
 from personsearch.training.stopping import leave_stopping_to_others, stop_requests
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.jsonl"
-
-
-def _sgd(parameters: list[dict[str, Any]], s: OptimizerSettings) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameters, s.rate, s.momentum, weight_decay=s.weight_decay)
-
-
-def _adamw(parameters: list[dict[str, Any]], s: OptimizerSettings) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(parameters, s.rate, (s.momentum, 0.999), weight_decay=s.weight_decay, fused=True)
-
-
-_OPTIMIZERS = {"sgd": _sgd, "adamw": _adamw}
-
-
-def _drops(step: int, s: OptimizerSettings) -> float:
-    return float(0.1 ** sum(step >= drop for drop in s.drops))
-
-
-def _cosine(step: int, s: OptimizerSettings) -> float:
-    return (1 + math.cos(math.pi * step / s.steps)) / 2
-
-
-_SCHEDULES = {"drops": _drops, "cosine": _cosine}
-
-
-def learning_rate(step: int, settings: OptimizerSettings) -> float:
-    """The rate of a step, counted from 0: linear warm-up, and from there as the schedule says."""
-    warm = min(1.0, (step + 1) / max(1, settings.warmup))
-    return settings.rate * warm * _SCHEDULES[settings.schedule](step, settings)
-
-
-_CORRELATION = ("similarity.", "regression.")
-"""IGPN's correlation layers, which ImageNet weights lack, too."""
-_FRESH = ("rpn.", "score.", "fit.", "delta.", "relation.", "local.", "search.", "reduce.", "classifiers.")
-"""All else that they lack, in any network or criterion, and the embedding that IGPN compares by, which has to learn
-another thing than it was taught; the embedding of a search network is no part of it."""
-
-
-def _kind(name: str) -> str:
-    """Where a parameter starts, by its name."""
-    if any(part in name for part in _CORRELATION):
-        return "correlation"
-    return "fresh" if any(part in name for part in _FRESH) else "given"
 
 
 def _nothing(_step: int) -> None:

@@ -6,12 +6,8 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
-from personsearch.data.batches import BatchSettings
-from personsearch.data.pairs import PairSettings
-from personsearch.data.patch_batches import PatchSettings
-from personsearch.data.reid_batches import ReidBatchSettings
 from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError
 from personsearch.losses.criteria import IGPNLossSettings, LossSettings
@@ -21,39 +17,11 @@ from personsearch.models.igpn import IGPNSettings
 from personsearch.models.reid import ReidSettings
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.models.search_network import NetworkSettings
-from personsearch.settings import Count, MayBeEmpty, Positive, Range
-
-Momentum = Annotated[float, Range(0, 0.9999)]
-
-
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """An optimizer, a linear warm-up, and how the rate falls after it."""
-
-    kind: str = "sgd"
-    """"sgd" or "adamw"."""
-    rate: Positive = 0.001
-    fresh_factor: Positive = 1.0
-    """The rate of what ImageNet weights lack (proposal network, person score, box, …) is this many times larger."""
-    correlation_factor: Positive = 1.0
-    """The same of IGPN's correlation layers: products of three layers, which must not run away from each other."""
-    momentum: Momentum = 0.9
-    """Of SGD, and Adam's first."""
-    weight_decay: float = 0.0001
-    steps: Count = 50_000
-    schedule: str = "drops"
-    """"drops": the rate falls to a tenth at each of `drops`; "cosine": it falls to zero at the last step."""
-    drops: Annotated[tuple[int, ...], MayBeEmpty] = (40_000,)
-    warmup: int = 500
-    accumulate: Count = 1
-    """In how many parts a step's scenes go through the network, one after the other: for less memory.
-
-    Losses are means over each part, weighted by its scenes; the OIM memory moves once, as without parts.
-    """
-    clip: Positive = 10.0
-    """Largest norm of the gradient."""
-    frozen_stages: Annotated[int, Range(0, 4)] = 2
-    """How many of conv1, layer1, layer2, layer3 stay as ImageNet made them."""
+from personsearch.training.batches.pairs import PairSettings
+from personsearch.training.batches.patches import PatchSettings
+from personsearch.training.batches.scenes import BatchSettings
+from personsearch.training.batches.sights import ReidBatchSettings
+from personsearch.training.optimizers import OptimizerSettings
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The command line, `personsearch`: app.py puts the commands together."""

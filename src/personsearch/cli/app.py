@@ -1,0 +1,117 @@
+"""The command line: a skin. Each command opens things, calls one function and prints what it answers.
+
+Results go to stdout, as one JSON document with `--json`; progress and complaints go to stderr. torch and the
+like are imported inside the commands, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from personsearch import __version__
+from personsearch.cli import data as cli_data
+from personsearch.cli import find
+from personsearch.cli import models as cli_models
+from personsearch.cli.console import (
+    drop_unwritten,
+    lacks_memory,
+    line_of,
+    prepare_streams,
+    say,
+)
+from personsearch.cli.options import within
+from personsearch.errors import PersonSearchError
+
+
+class _Group(TyperGroup):
+    """Turns what goes wrong into one line and an exit code, for every command."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        prepare_streams()
+        return super().main(*arguments, **options)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PersonSearchError as error:
+            _fail(str(error), error.exit_code)
+        except KeyboardInterrupt as stop:
+            _fail(str(stop) or "stopped", 130)
+        except BrokenPipeError:  # the reader of a pipe has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except OSError as error:
+            drop_unwritten()
+            _fail(line_of(error), 1)
+        except (MemoryError, RuntimeError) as error:
+            line = lacks_memory(error)
+            if line is None:
+                raise
+            _fail(line, 1)
+
+
+def _fail(line: str, code: int) -> None:
+    say(f"error: {line}", err=True)
+    raise typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=_Group,
+    help="Find one person in many whole scene pictures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Score = within(0, 1)
+
+
+@app.callback(invoke_without_command=True)
+def _options(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+app.command()(find.demo)
+app.command()(find.index)
+app.command()(find.search)
+app.command()(find.detect)
+app.command()(cli_data.synthesize)
+app.add_typer(cli_data.data, name="data")
+
+
+app.command()(cli_models.train)
+app.command()(cli_models.evaluate)
+app.command()(cli_models.describe)
+
+
+def main() -> None:
+    """The command; a fault of the program itself is one line, too, and exit code 70."""
+    try:
+        app()
+    except (SystemExit, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # a panic in native code is no Exception
+        if os.environ.get(_SHOW):
+            raise
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        what = f"{type(error).__name__}: {str(error)[:200]}, {Path(where.filename).name} line {where.lineno}"
+        say(f"error: a fault of personsearch itself ({what}): please report it, with what {_SHOW}=1 shows", err=True)
+        sys.exit(70)
+
+
+_SHOW = "PERSONSEARCH_TRACEBACK"
+"""Set in the environment, it shows where a fault of the program is."""
+
+
+if __name__ == "__main__":
+    main()

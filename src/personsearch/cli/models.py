@@ -1,0 +1,170 @@
+"""Commands that make and judge models: `train`, `evaluate`, `describe`."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from personsearch.cli.console import bar, flat, line_of, print_json, progress_of, refuse_overwriting, say
+from personsearch.cli.options import Device, Force, Json, within
+from personsearch.errors import PersonSearchError, SettingError
+from personsearch.files import check_folder, write_whole
+
+WORST = 10
+"""How many queries `evaluate --worst` draws."""
+
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of shipped weights, or a folder with weights.")]
+Data = Annotated[str, typer.Option(help="LAYOUT:DIR, with layout coco, cuhk-sysu, prw, mot or crops.")]
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="For example binet_rendered.")],
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    settings: Annotated[list[str] | None, typer.Option("--set", help="a.b=value; may be repeated.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's checkpoint.")] = False,
+    backbone: Annotated[str | None, typer.Option(help="ImageNet weights, a run, shipped weights, or 'random'.")] = None,
+    start: Annotated[str | None, typer.Option(help="Weights to train further, by name or folder.")] = None,
+    evaluate_on: Annotated[str | None, typer.Option(help="LAYOUT:DIR to evaluate each checkpoint on.")] = None,
+    detector: Annotated[str | None, typer.Option(help="Of a re-id network: weights whose boxes train it, too.")] = None,
+    checkpoint_every: Annotated[int, typer.Option(callback=within(1), help="Steps between checkpoints.")] = 200,
+    device: Device = None,
+) -> None:
+    """Train a recipe; the run's folder is then a model for `index` and `evaluate`. Ctrl-C keeps what was done.
+
+    Example: personsearch train binet_rendered --data coco:rendered --out runs/a --set optimizer.steps=500
+    """
+    from personsearch.experiment import train as run
+    from personsearch.training.methods import Whole
+
+    if start is not None and backbone is not None:
+        raise SettingError("--start brings a backbone with it: leave --backbone out")
+    with _said_how_to_go_on(out), bar("training") as tell:
+        run(
+            recipe,
+            data,
+            out,
+            settings=settings or [],
+            resume=resume,
+            backbone=backbone if start is None else Whole(start),
+            evaluate_on=evaluate_on,
+            detector=detector,
+            progress=progress_of(tell),
+            checkpoint_every=checkpoint_every,
+            device=device,
+            on_step=lambda step, total: tell(step, total, f"step {step}"),
+        )
+    say(f"{out}: trained; evaluate it: personsearch evaluate {out} --data LAYOUT:DIR, see --help")
+
+
+@contextmanager
+def _said_how_to_go_on(out: Path) -> Iterator[None]:
+    """Adds to what stops a run how it goes on: after Ctrl-C, and where the disk is full."""
+    from personsearch.experiment import way_on
+
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"stopped; {way_on(out)}") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise PersonSearchError(f"{line_of(error)}; {way_on(out)}") from None
+
+
+def evaluate(
+    model: Model,
+    data: Data,
+    boxes: Annotated[str, typer.Option(help="What is searched: detected, or labeled.")] = "detected",
+    query: Annotated[str, typer.Option(help="Where a query is read: at its box, or at the best detection.")] = "box",
+    branch: Annotated[str, typer.Option(help="Which branch of BINet reads: search, or instance.")] = "search",
+    profile: Annotated[str, typer.Option(help="Rules in dispute: strict, or seqnet.")] = "strict",
+    min_score: Annotated[
+        float | None, typer.Option(callback=within(0, 1), help="Least confidence of what is searched (0.5).")
+    ] = None,
+    cbgm: Annotated[
+        tuple[int, int] | None, typer.Option(callback=within(1), help="Re-rank by company: answers people.")
+    ] = None,
+    size: Annotated[
+        tuple[int, int] | None,
+        typer.Option(callback=within(32, 20_000), help="SHORT LONG sides that scenes are resized to."),
+    ] = None,
+    reid: Annotated[str | None, typer.Option(help="Re-id weights that tell apart whom MODEL finds.")] = None,
+    keep: Annotated[
+        int | None, typer.Option(callback=within(1), help="Of IGPN: proposals of a gallery that count.")
+    ] = None,
+    proposals: Annotated[int | None, typer.Option(callback=within(1), help="Of IGPN: proposals of a scene.")] = None,
+    candidates: Annotated[
+        int | None, typer.Option(callback=within(1), help="Of IGPN: those of a gallery it compares.")
+    ] = None,
+    gallery_size: Annotated[
+        int | None, typer.Option(callback=within(1), help="Scenes in the gallery of a query.")
+    ] = None,
+    subset: Annotated[str | None, typer.Option(help="Of CUHK-SYSU: occlusion, or resolution.")] = None,
+    cross_camera: Annotated[bool, typer.Option("--cross-camera", help="Of PRW: other cameras only.")] = False,
+    save: Annotated[Path | None, typer.Option(help="Write each query's result to this JSON file.")] = None,
+    worst: Annotated[Path | None, typer.Option(help="Draw the ten worst queries into this folder.")] = None,
+    device: Device = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """mAP, top-1/5/10 and the detector's AP and recall on a benchmark, each in [0, 1].
+
+    IGPN has no detector to judge: it finds other boxes for each query.
+
+    Example: personsearch evaluate binet-rendered --data coco:rendered --gallery-size 100 --json
+    """
+    from personsearch.data.sources import load_benchmark
+    from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights, is_proposer
+    from personsearch.evaluation.protocols import rules_of
+    from personsearch.evaluation.report import draw_worst, per_query
+
+    refuse_overwriting([] if save is None else [save], force)
+    if worst is not None:
+        check_folder(worst)
+        refuse_overwriting([] if force else [worst], force)
+    if worst is not None and is_proposer(model):
+        raise SettingError(f"{model} answers each query anew and keeps nothing to draw: leave --worst out")
+    rules = rules_of(profile, min_score, cbgm)
+    wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
+    benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
+    how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates)
+    with bar("evaluating") as tell:
+        shown = progress_of(tell)
+        result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=shown)
+    figures = result.as_dict()
+    if as_json:
+        print_json(figures)
+    else:
+        for name, value in figures.items():
+            say(f"{name:18} {'-' if value is None else format(value, '.4f')}")
+    if save is not None:
+        save.parent.mkdir(parents=True, exist_ok=True)
+        queries = per_query(benchmark, result)
+        write_whole(save, json.dumps({"figures": figures, "queries": queries}, indent=1) + "\n")
+    if worst is not None and evaluation is not None:
+        draw_worst(evaluation, WORST, worst)
+
+
+def describe(
+    name: Annotated[str, typer.Argument(metavar="MODEL|RECIPE", help="Weights or a recipe.")], as_json: Json = False
+) -> None:
+    """What a model consists of and comes from, or all settings of a recipe.
+
+    Example: personsearch describe binet-rendered
+    """
+    from personsearch.training.describe import describe_recipe, describe_weights
+    from personsearch.training.recipes import RECIPES
+
+    facts = describe_recipe(name) if name in RECIPES else describe_weights(name)
+    if as_json:
+        print_json(facts)
+    else:
+        for key, value in flat(facts):
+            say(f"{key:40} {value}")

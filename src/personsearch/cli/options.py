@@ -1,0 +1,40 @@
+"""What numbers and names options may be, checked in one place and before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from personsearch.errors import SettingError
+from personsearch.settings import Range
+
+
+def within(low: float, high: float = 10**9, *, above: bool = False) -> Callable[..., Any]:
+    """A callback for options: SettingError for numbers outside, NaN and infinities among them. See `Range`."""
+    allowed = Range(low, high, above)
+
+    def check(param: typer.CallbackParam, value: Any) -> Any:
+        for number in value if isinstance(value, tuple) else (value,):
+            if number is not None and number not in allowed:
+                raise SettingError(f"{param.opts[-1]} {number}: give {allowed}")
+        return value
+
+    return check
+
+
+def _here(value: str | None) -> str | None:
+    if value is None:
+        return None
+    from personsearch.runtime import checked_device
+
+    return checked_device(value)
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+Device = Annotated[str | None, typer.Option(callback=_here, help="cpu or cuda; by default cuda where there is one.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+
+
+At = Annotated[float | None, typer.Option(callback=within(0), help="Seconds into the video, where IMAGE is a video.")]

@@ -1,0 +1,151 @@
+"""Evaluates any weights by what they are: a search network, a proposer that is asked, or a re-id network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from personsearch.data.records import Benchmark
+from personsearch.data.transforms import SizeSettings
+from personsearch.errors import SettingError
+from personsearch.evaluation.one_stage import Evaluation, evaluate_model
+from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult
+from personsearch.evaluation.two_stage import evaluate_two_stages
+from personsearch.models.igpn import IGPN
+from personsearch.models.readers import DetectThenEmbed, _Blind, read_with
+from personsearch.models.reid import ReidNet
+from personsearch.models.search_network import SearchNetwork
+from personsearch.models.weights import load_proposer, load_reid, load_weights, read_config
+from personsearch.progress import Progress, quiet
+from personsearch.runtime import checked_device
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """How weights are evaluated. What a kind of weights cannot do is refused unless it is the default."""
+
+    boxes: str = "detected"
+    """What is searched: "detected" people, or the "labeled" boxes."""
+    query: str = "box"
+    """What a query is read from: its annotated "box", or the best "detection"."""
+    branch: str = "search"
+    """Of BINet: "search", or "instance"."""
+    size: tuple[int, int] | None = None
+    """Short and long side that scenes are resized to; the weights' own when None."""
+    reid: str | None = None
+    """Weights of a re-id network that tells apart whom the first ones found."""
+    keep: int | None = None
+    """How many proposals of a query's gallery are judged, or go on to the re-id network; all when None. Of IGPN."""
+    proposals: int | None = None
+    """How many proposals of a scene are related to the query; the weights' own when None. Of IGPN."""
+    candidates: int | None = None
+    """How many proposals of a query's gallery are related to it; all when None. Of IGPN."""
+
+
+def is_proposer(model: str) -> bool:
+    """Whether weights answer each query anew, so that nothing of a scene can be shown without one."""
+    return bool(read_config(model)[1]["class"] == IGPN.__name__)
+
+
+def evaluate_weights(
+    model: str,
+    benchmark: Benchmark,
+    settings: JudgeSettings = JudgeSettings(),
+    *,
+    rules: Rules = PROFILES["strict"],
+    device: str | None = None,
+    progress: Progress = quiet,
+) -> tuple[SearchResult, Evaluation | None]:
+    """The figures of weights by name or folder, and all that was judged where scenes do not depend on the query.
+
+    Raises WeightsError, DataError, and SettingError for a setting that these weights do not have.
+    """
+    _, config = read_config(model)
+    kinds: dict[str, Callable[..., tuple[SearchResult, Evaluation | None]]] = {
+        IGPN.__name__: _guided,
+        ReidNet.__name__: _reid,
+    }
+    judge = kinds.get(config["class"], _search)
+    return judge(model, benchmark, settings, rules, checked_device(device), progress)
+
+
+def _search(
+    model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
+) -> tuple[SearchResult, Evaluation | None]:
+    _refuse(settings, "a search network", ("keep", "proposals", "candidates"))
+    network = load_weights(model, device).model
+    if settings.size is not None:
+        network = resized(network, *settings.size)
+    reader = read_with(network, settings.branch)
+    if settings.reid is not None:
+        _refuse(settings, "a detector before a re-id network", ("branch",))
+        reader = DetectThenEmbed(network, load_reid(settings.reid, device).model, rules.score_threshold)
+    judged = evaluate_model(
+        reader, benchmark, boxes=settings.boxes, query=settings.query, rules=rules, progress=progress
+    )
+    return judged.result, judged
+
+
+def _guided(
+    model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
+) -> tuple[SearchResult, None]:
+    _refuse(settings, "a proposer that is asked with each query", ("boxes", "query", "branch"))
+    if rules.cbgm is not None:
+        raise SettingError("cbgm needs scenes that do not depend on the query: leave it out")
+    if rules.score_threshold != Rules().score_threshold:
+        raise SettingError("a proposer's similarities are all that there is to its boxes: leave --min-score out")
+    if settings.keep is not None and settings.keep < 1:
+        raise SettingError(f"keep {settings.keep}: give 1 proposal or more")
+    proposer = load_proposer(model, device).model
+    if settings.size is not None:
+        proposer.settings = replace(proposer.settings, test_size=checked_size(*settings.size))
+    if settings.proposals is not None:
+        proposer.settings = replace(
+            proposer.settings, proposals=replace(proposer.settings.proposals, after_nms=settings.proposals)
+        )
+    embedder = None if settings.reid is None else load_reid(settings.reid, device).model
+    result = evaluate_two_stages(
+        proposer,
+        benchmark,
+        embedder=embedder,
+        keep=settings.keep,
+        candidates=settings.candidates,
+        rules=rules,
+        progress=progress,
+    )
+    return result, None
+
+
+def _reid(
+    model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
+) -> tuple[SearchResult, Evaluation | None]:
+    if settings.boxes != "labeled":
+        raise SettingError(f"{model} is a re-id network and finds nobody: --boxes labeled, or evaluate a detector "
+                           f"with --reid {model}")  # fmt: skip
+    _refuse(settings, "a re-id network alone", ("query", "branch", "size", "reid", "keep", "proposals", "candidates"))
+    network = load_reid(model, device).model
+    judged = evaluate_model(_Blind(network), benchmark, boxes="labeled", rules=rules, progress=progress)
+    return judged.result, judged
+
+
+def _refuse(settings: JudgeSettings, what: str, names: tuple[str, ...]) -> None:
+    """Raises SettingError for a setting that is not the default, and that `what` does not have."""
+    for name in names:
+        if getattr(settings, name) != getattr(JudgeSettings(), name):
+            raise SettingError(f"{what} has no choice of {name}: leave --{name} out")
+
+
+def resized(network: SearchNetwork, short: int, long: int) -> SearchNetwork:
+    """The network, which from now on resizes scenes to `short` pixels on their short side, at most `long` on the other.
+
+    Raises SettingError for an impossible size.
+    """
+    network.settings = replace(network.settings, test_size=checked_size(short, long))
+    return network
+
+
+def checked_size(short: int, long: int) -> SizeSettings:
+    """Raises SettingError for an impossible size."""
+    if not 32 <= short <= long:
+        raise SettingError(f"scenes of {short}x{long} pixels are impossible: give 32 or more, the short side first")
+    return SizeSettings(short, long)

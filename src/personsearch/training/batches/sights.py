@@ -1,0 +1,98 @@
+"""Batches of cropped people for training a re-id network: annotated boxes, and detected ones that fit them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.ops import box_iou
+
+from personsearch.data.patches import crop_patches
+from personsearch.data.records import UNLABELED, Scene
+from personsearch.errors import DataError, SettingError
+from personsearch.settings import Part
+from personsearch.training.batches.scenes import Batch, drawn_places
+
+
+@dataclass(frozen=True)
+class ReidBatchSettings:
+    """What a step of a re-id network's training sees."""
+
+    patches: int = 64
+    flip: bool = True
+    """Mirrors a patch in half of the cases."""
+    detected_iou: Part = 0.7
+    """A detected box that overlaps an annotated person so much, or more, is a sight of that identity, too."""
+    min_visible: Part = 0.0
+    """Annotated people seen less are left out."""
+
+
+@dataclass(frozen=True)
+class _Sight:
+    scene: int
+    box: Tensor
+    identity: int
+
+
+class ReidBatches(Dataset[Batch]):
+    """The sights of all labelled people, read when asked; a batch is a pure function of seed and step."""
+
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        detected: Mapping[str, Tensor],
+        settings: ReidBatchSettings,
+        size: tuple[int, int],
+        seed: int,
+    ) -> None:
+        """`detected` holds boxes [N, 4] by the name of their scene; `size` is the height and width of patches.
+
+        Raises DataError when fewer than two identities are seen, SettingError for fewer than two patches a step.
+        """
+        if settings.patches < 2:
+            raise SettingError(f"batches.patches {settings.patches}: give 2 or more, to tell apart")
+        self.scenes, self.settings, self.size, self.seed = scenes, settings, size, seed
+        self.sights = [
+            sight
+            for index, scene in enumerate(scenes)
+            for sight in _sights(index, scene, detected.get(scene.name), settings)
+        ]
+        if len({sight.identity for sight in self.sights}) < 2:
+            raise DataError("fewer than two identities are seen well: there is nothing to tell apart")
+
+    def __getitem__(self, step: int) -> Batch:
+        random = np.random.default_rng((self.seed, 6, step))
+        places = drawn_places(step, self.settings.patches, len(self.sights), self.seed)
+        mirrored = (random.random(len(places)) < 0.5) & self.settings.flip
+        wanted: dict[int, list[int]] = defaultdict(list)
+        for row, place in enumerate(places):
+            wanted[self.sights[place].scene].append(row)
+        patches = torch.empty(len(places), 3, *self.size, dtype=torch.uint8)
+        for index, rows in wanted.items():  # each picture is read once
+            image = np.array(self.scenes[index].read(), dtype=np.uint8)
+            boxes = torch.stack([self.sights[places[row]].box for row in rows])
+            cut = crop_patches(torch.from_numpy(image).permute(2, 0, 1), boxes, self.size).round().byte()
+            for row, patch in zip(rows, cut, strict=True):
+                patches[row] = patch.flip(2) if mirrored[row] else patch
+        whole = torch.tensor([[0.0, 0.0, self.size[1], self.size[0]]])
+        identities = [torch.tensor([self.sights[place].identity]) for place in places]
+        return Batch(patches, [whole] * len(places), identities, [step] * len(places))
+
+
+def _sights(index: int, scene: Scene, detected: Tensor | None, settings: ReidBatchSettings) -> Iterator[_Sight]:
+    """The labelled people of a scene, then the detected boxes that fit one of them."""
+    seen = [p for p in scene.persons if p.identity != UNLABELED and p.visible >= settings.min_visible]
+    boxes = torch.tensor([p.box for p in seen], dtype=torch.float32).reshape(-1, 4)
+    for person, box in zip(seen, boxes, strict=True):
+        yield _Sight(index, box, person.identity)
+    if detected is None or not len(detected) or not seen:
+        return
+    overlaps, owners = box_iou(detected.float(), boxes).max(dim=1)
+    for box, overlap, owner in zip(detected.float(), overlaps.tolist(), owners.tolist(), strict=True):
+        if overlap >= settings.detected_iou:
+            yield _Sight(index, box, seen[owner].identity)
