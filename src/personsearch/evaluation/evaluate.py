@@ -12,7 +12,7 @@ from personsearch.evaluation.one_stage import Evaluation, evaluate_model
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult
 from personsearch.evaluation.two_stage import evaluate_two_stages
 from personsearch.models.igpn import IGPN
-from personsearch.models.readers import DetectThenEmbed, _Blind, read_with
+from personsearch.models.readers import DetectThenEmbed, ReidReader, read_with
 from personsearch.models.reid import ReidNet
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import load_proposer, load_reid, load_weights, read_config
@@ -124,7 +124,7 @@ def _reid(
                            f"with --reid {model}")  # fmt: skip
     _refuse(settings, "a re-id network alone", ("query", "branch", "size", "reid", "keep", "proposals", "candidates"))
     network = load_reid(model, device).model
-    judged = evaluate_model(_Blind(network), benchmark, boxes="labeled", rules=rules, progress=progress)
+    judged = evaluate_model(ReidReader(network), benchmark, boxes="labeled", rules=rules, progress=progress)
     return judged.result, judged
 
 

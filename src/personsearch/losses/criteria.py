@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from personsearch.losses.metric import supervised_contrastive
 from personsearch.losses.oim import OIMMemory, OIMSettings, oim_loss
 from personsearch.models.binet import BINetOutput, PatchOutput
 from personsearch.models.igpn import IGPNOutput
+from personsearch.models.paces import PacedModule, Paces
 from personsearch.models.reid import ReidOutput
 from personsearch.models.search_network import SearchOutput
 from personsearch.settings import Part, Positive
@@ -46,6 +48,13 @@ class LossSettings:
     """Of the contrastive loss of the warm-up on patches."""
 
 
+class Criterion(PacedModule):
+    """A named sum of losses: `forward` maps a network's output to weighted losses by name."""
+
+    def remember(self, outputs: Sequence[Any]) -> None:
+        """Moves the memory on by the outputs of all parts of a step, after its backward pass; most have no memory."""
+
+
 def detection_losses(output: SearchOutput, settings: LossSettings) -> dict[str, Tensor]:
     """L_det: the four losses of Faster R-CNN, and that of a head which says how well boxes fit."""
     rpn_score, rpn_box = rpn_losses(output.rpn, output.targets, AnchorRule(settings.rpn_positive_iou))
@@ -54,7 +63,7 @@ def detection_losses(output: SearchOutput, settings: LossSettings) -> dict[str, 
     return detection | ({"roi_fit": fit_loss(output)} if output.fits.shape[1] else {})
 
 
-class DetectorCriterion(nn.Module):
+class DetectorCriterion(Criterion):
     """L = L_det: a plain Faster R-CNN, whose embeddings nobody teaches."""
 
     def __init__(self, settings: LossSettings) -> None:
@@ -64,11 +73,8 @@ class DetectorCriterion(nn.Module):
     def forward(self, output: SearchOutput) -> dict[str, Tensor]:
         return detection_losses(output, self.settings)
 
-    def remember(self, outputs: Sequence[SearchOutput]) -> None:
-        """Has no memory."""
 
-
-class OIMCriterion(nn.Module):
+class OIMCriterion(Criterion):
     """L = L_det + L_oim: the baseline OIM*."""
 
     def __init__(self, memory: OIMMemory, settings: LossSettings) -> None:
@@ -90,7 +96,7 @@ class OIMCriterion(nn.Module):
         )
 
 
-class PatchCriterion(nn.Module):
+class PatchCriterion(Criterion):
     """The warm-up on patches: people are told apart within the batch."""
 
     def __init__(self, settings: LossSettings) -> None:
@@ -100,9 +106,6 @@ class PatchCriterion(nn.Module):
     def forward(self, output: PatchOutput) -> dict[str, Tensor]:
         embeddings = output.instance.embeddings
         return {"contrastive": supervised_contrastive(embeddings, output.identities, self.settings.patch_temperature)}
-
-    def remember(self, outputs: Sequence[PatchOutput]) -> None:
-        """Has no memory."""
 
 
 def _both(instance: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,7 +134,7 @@ def _probabilities(logits: Tensor) -> Tensor:
 _SOFTENINGS = {"similarities": _similarities, "probabilities": _probabilities}
 
 
-class BINetCriterion(nn.Module):
+class BINetCriterion(Criterion):
     """L = L_det + L_fi + L_pi + 0.5 (L_oim^s + L_oim^r), Eq. 5, and its variants of Table 2.
 
     A branch that the interaction does not teach is detached in both interaction losses; its own OIM loss always
@@ -189,7 +192,7 @@ class IGPNLossSettings:
     """Of L_search: zero is "w/o G" of Table 2."""
 
 
-class IGPNCriterion(nn.Module):
+class IGPNCriterion(Criterion):
     """L = L_sim^1 + L_reg^1 + L_sim^2 + L_reg^2 + L_search, Eq. 7."""
 
     def __init__(self, settings: IGPNLossSettings) -> None:
@@ -209,11 +212,8 @@ class IGPNCriterion(nn.Module):
             "search": self.settings.search_weight * F.cross_entropy(output.related.search, truth),
         }
 
-    def remember(self, outputs: Sequence[IGPNOutput]) -> None:
-        """Has no memory."""
 
-
-class ReidCriterion(nn.Module):
+class ReidCriterion(Criterion):
     """Identities as classes: the cross-entropy of each stripe's own classifier, summed over stripes (PCB)."""
 
     def __init__(self, identities: int, stripes: int, dim: int) -> None:
@@ -224,12 +224,12 @@ class ReidCriterion(nn.Module):
             nn.init.zeros_(layer.bias)
         self.classifiers = nn.ModuleList(layers)
 
+    def paces(self) -> Paces:
+        return {"fresh": [self.classifiers]}
+
     def forward(self, output: ReidOutput) -> dict[str, Tensor]:
         losses = [
             F.cross_entropy(classifier(output.stripes[:, place]), output.identities)
             for place, classifier in enumerate(self.classifiers)
         ]
         return {"identity": torch.stack(losses).sum()}
-
-    def remember(self, outputs: Sequence[ReidOutput]) -> None:
-        """Has no memory."""

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from personsearch.data.patches import crop_patches
 from personsearch.data.transforms import pad_images
+from personsearch.models.paces import PacedModule, Paces
 from personsearch.models.search_network import Branch, SearchNetwork, SearchOutput, Targets
 
 
@@ -67,13 +68,16 @@ def original_patches(network: SearchNetwork, images: Tensor, boxes: Sequence[Ten
     return network.head.branch(network.head.backbone(torch.cat(pooled)))
 
 
-class BINet(nn.Module):
+class BINet(PacedModule):
     """The Siamese network of Figure 3. Its search branch, `network`, is what a checkpoint keeps."""
 
     def __init__(self, network: SearchNetwork, encoder: PatchEncoder = resized_patches) -> None:
         super().__init__()
         self.network = network
         self._encoder = encoder
+
+    def paces(self) -> Paces:
+        return self.network.paces()
 
     def forward(self, images: Tensor, targets: Sequence[Targets]) -> BINetOutput:
         """One training pass over pictures [B, 3, H, W], RGB in [0, 255], with their people."""
@@ -90,12 +94,15 @@ class PatchOutput:
     """[P] int64"""
 
 
-class InstanceBranch(nn.Module):
+class InstanceBranch(PacedModule):
     """The instance-aware branch alone, for a warm-up on cropped people before scenes are seen."""
 
     def __init__(self, network: SearchNetwork) -> None:
         super().__init__()
         self.network = network
+
+    def paces(self) -> Paces:
+        return self.network.paces()
 
     def forward(self, images: Tensor, targets: Sequence[Targets]) -> PatchOutput:
         """Patches [P, 3, 224, 96], RGB in [0, 255], each with one person."""

@@ -27,6 +27,7 @@ from personsearch.models.correlation import (
     ImprovedCrossCorrelation,
     VanillaCrossCorrelation,
 )
+from personsearch.models.paces import PacedModule, Paces
 from personsearch.models.region_features import RegionFeatures, distinct_regions
 from personsearch.models.relation import (
     EmbeddedFeatures,
@@ -184,7 +185,7 @@ def _cat_kernels(kernels: Sequence[Any]) -> Any:
     return torch.cat(list(kernels))
 
 
-class IGPN(nn.Module):
+class IGPN(PacedModule):
     """Instance guided proposal network."""
 
     def __init__(
@@ -212,6 +213,13 @@ class IGPN(nn.Module):
             nn.init.normal_(layer.weight, std=std)
             nn.init.zeros_(layer.bias)
         self._matcher = Matcher(positive=0.5, negative=0.5)
+
+    def paces(self) -> Paces:
+        """The relation's embedding, if it has one, is fresh, too: it has to learn another thing than it was taught."""
+        return {
+            "correlation": [self.similarity, self.regression],
+            "fresh": [self.relation, self.local, self.score, self.delta, self.search],
+        }
 
     def forward(self, images: Tensor, patches: Tensor, targets: Sequence[Targets]) -> IGPNOutput:
         """One training pass over P pairs: pictures [B, 3, H, W] and query patches [P, 3, 224, 96], RGB in [0, 255].

@@ -20,23 +20,19 @@ from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
 from personsearch.runtime import mixed_precision
 
 
-class SearchModel(Protocol):
-    """What a searcher asks of a network; `SearchNetwork` answers it, and so does a small fake."""
-
-    def detect(self, image: Image.Image, score_threshold: float = ...) -> Detections:
-        """The people in a picture; boxes in its pixels, embeddings of unit length."""
-        ...
-
-    def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
-        """[N, D] embeddings of unit length of the people in `boxes` ([N, 4])."""
-        ...
-
-
 class Embedder(Protocol):
-    """The re-id network of the second stage."""
+    """Embeds people in given boxes: a re-id network, or any `Reader`."""
 
     def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
-        """[N, D] unit embeddings of the people in boxes [N, 4]."""
+        """[N, D] unit embeddings of the people in boxes [N, 4], in the picture's own pixels."""
+        ...
+
+
+class Reader(Embedder, Protocol):
+    """Finds people in a picture and embeds them: a `SearchNetwork`, one of the wrappers below, or a small fake."""
+
+    def detect(self, image: Image.Image, score_threshold: float) -> Detections:
+        """The people found with this score or more; boxes in the picture's own pixels."""
         ...
 
 
@@ -66,8 +62,8 @@ class InstanceReader:
 
 
 @dataclass(frozen=True)
-class _Blind:
-    """A re-id network as a reader: it finds nobody."""
+class ReidReader:
+    """A re-id network alone: it finds nobody, and embeds whom it is shown."""
 
     network: ReidNet
 
@@ -98,18 +94,6 @@ class DetectThenEmbed:
     def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
         """[N, D] unit embeddings of the people in boxes [N, 4]."""
         return self.embedder.embed(image, boxes)
-
-
-class Reader(Protocol):
-    """What evaluation asks of a model."""
-
-    def detect(self, image: Image.Image, score_threshold: float) -> Detections:
-        """Everybody in a picture."""
-        ...
-
-    def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
-        """[N, D] unit embeddings of the people in boxes [N, 4]."""
-        ...
 
 
 def read_with(network: SearchNetwork, branch: str) -> Reader:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from personsearch.data.patches import crop_patches
 from personsearch.errors import SettingError
+from personsearch.models.paces import PacedModule, Paces
 from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, Head, Stem
 from personsearch.models.search_network import Targets
 from personsearch.runtime import mixed_precision
@@ -63,7 +64,7 @@ class StripeReduction(nn.Module):
         return torch.stack([layer(stripes[:, place]) for place, layer in enumerate(self.layers)], dim=1)
 
 
-class ReidNet(nn.Module):
+class ReidNet(PacedModule):
     """Embeds cropped people. Identity counts and classifiers live in its criterion."""
 
     def __init__(self, stem: Stem, head: Head, reduce: nn.Module, settings: ReidSettings) -> None:
@@ -77,6 +78,9 @@ class ReidNet(nn.Module):
     def dim(self) -> int:
         """Length of an embedding."""
         return embedding_dim(self.settings)
+
+    def paces(self) -> Paces:
+        return {"fresh": [self.reduce]}
 
     def forward(self, patches: Tensor, targets: Sequence[Targets]) -> ReidOutput:
         """Patches [P, 3, 384, 128], RGB in [0, 255], each with one person."""

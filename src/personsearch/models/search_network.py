@@ -21,6 +21,7 @@ from personsearch.errors import SettingError
 from personsearch.geometry.assignment import Matcher, Sampler
 from personsearch.geometry.deltas import decode_boxes
 from personsearch.geometry.detections import Detections
+from personsearch.models.paces import PacedModule, Paces
 from personsearch.models.resnet import CONV4_BLOCKS, HEAD_CHANNELS, LAYOUTS, STEM_CHANNELS, Head, Stem
 from personsearch.models.roi_align import roi_align
 from personsearch.models.rpn import RPN, STRIDE, AnchorSettings, ProposalSettings, RPNOutput
@@ -157,7 +158,7 @@ def box_scores(logits: Tensor, fits: Tensor) -> Tensor:
     return said.sigmoid().log().mean(dim=1).exp()
 
 
-class SearchNetwork(nn.Module):
+class SearchNetwork(PacedModule):
     """Detects people and embeds them, in one pass over a whole picture."""
 
     def __init__(self, stem: Stem, rpn: RPN, head: RoIHead, settings: NetworkSettings) -> None:
@@ -168,6 +169,10 @@ class SearchNetwork(nn.Module):
         self.settings = settings
         self._matcher = Matcher(positive=0.5, negative=0.5)
         self._sampler = Sampler(settings.rois, settings.positive_fraction)
+
+    def paces(self) -> Paces:
+        """The embedding is not fresh: a warm-up, or the weights that are trained further, bring one."""
+        return {"fresh": [self.rpn, self.head.score, self.head.fit, self.head.delta]}
 
     def forward(self, images: Tensor, targets: Sequence[Targets]) -> SearchOutput:
         """One training pass over pictures [B, 3, H, W], RGB in [0, 255], with their people."""

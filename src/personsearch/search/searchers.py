@@ -16,7 +16,7 @@ from personsearch.data.video import VIDEO_SUFFIXES, frame_at
 from personsearch.errors import SettingError
 from personsearch.geometry.boxes import check_box
 from personsearch.geometry.detections import Detections
-from personsearch.models.readers import SearchModel
+from personsearch.models.readers import Reader
 from personsearch.models.weights import load_weights
 from personsearch.runtime import best_device
 from personsearch.search.files import check_file
@@ -27,7 +27,7 @@ from personsearch.search.limits import check_score
 class SceneSearcher:
     """Encodes scenes and queries with one model."""
 
-    model: SearchModel
+    model: Reader
     fingerprint: str
     """Names the weights; embeddings of two fingerprints are never compared."""
     name: str = "unnamed"

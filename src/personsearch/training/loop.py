@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from personsearch.errors import PersonSearchError, SettingError
+from personsearch.losses.criteria import Criterion
 from personsearch.models.search_network import Targets
 from personsearch.runtime import all_agree, average_gradients, is_first, keep_memory, mixed_precision
 from personsearch.training.batches.scenes import Batch
 from personsearch.training.checkpoints import broken_part, load_checkpoint, read_facts, save_checkpoint
 from personsearch.training.logs import StepLog
-from personsearch.training.optimizers import _OPTIMIZERS, _SCHEDULES, OptimizerSettings, _kind, learning_rate
+from personsearch.training.optimizers import OptimizerSettings, build_optimizer, learning_rate
 from personsearch.training.stopping import leave_stopping_to_others, stop_requests
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -34,7 +35,7 @@ class Training:
     """What a run is made of. `model(*inputs of a batch, targets)` gives what `criterion` judges and remembers."""
 
     model: nn.Module
-    criterion: nn.Module
+    criterion: Criterion
     batches: Dataset[Batch]
     settings: OptimizerSettings
     facts: Mapping[str, Any]
@@ -43,23 +44,9 @@ class Training:
     def __post_init__(self) -> None:
         everything = [*self.model.parameters(), *self.criterion.parameters()]
         self._trained = [p for p in everything if p.requires_grad]
-        if self.settings.kind not in _OPTIMIZERS:
-            raise SettingError(f"optimizer.kind {self.settings.kind}: choose one of {', '.join(_OPTIMIZERS)}")
-        if self.settings.schedule not in _SCHEDULES:
-            raise SettingError(f"optimizer.schedule {self.settings.schedule}: choose one of {', '.join(_SCHEDULES)}")
         if self.settings.accumulate < 1:
             raise SettingError(f"optimizer.accumulate {self.settings.accumulate}: give 1 or more parts")
-        self.optimizer = _OPTIMIZERS[self.settings.kind](self._groups(), self.settings)
-
-    def _groups(self) -> list[dict[str, Any]]:
-        """Trained parameters by how fast they move: those that were handed over, and those that start at random."""
-        named = [*self.model.named_parameters(), *self.criterion.named_parameters()]
-        factors = {"given": 1.0, "fresh": self.settings.fresh_factor, "correlation": self.settings.correlation_factor}
-        groups: dict[str, list[nn.Parameter]] = {kind: [] for kind in factors}
-        for name, parameter in named:
-            if parameter.requires_grad:
-                groups[_kind(name)].append(parameter)
-        return [{"params": groups[kind], "factor": factors[kind]} for kind in groups if groups[kind]]
+        self.optimizer = build_optimizer([self.model, self.criterion], self.settings)
 
     def run(
         self,
@@ -139,7 +126,7 @@ class Training:
         average_gradients(self._trained)
         nn.utils.clip_grad_norm_(self._trained, self.settings.clip)
         self.optimizer.step()
-        self.criterion.remember(outputs)  # type: ignore[operator]
+        self.criterion.remember(outputs)
         return dict(means)
 
     def _forward(self, batch: Batch) -> Any:

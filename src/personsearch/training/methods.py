@@ -15,6 +15,7 @@ from personsearch.data.records import Benchmark
 from personsearch.errors import SettingError
 from personsearch.losses.criteria import (
     BINetCriterion,
+    Criterion,
     DetectorCriterion,
     IGPNCriterion,
     OIMCriterion,
@@ -69,7 +70,7 @@ class Prepared:
     """What is saved"""
     model: nn.Module
     """What is trained: the network, or what wraps it"""
-    criterion: nn.Module
+    criterion: Criterion
     batches: Dataset[Batch]
     start: Callable[[], None]
     """What is done once before the first step"""
@@ -134,25 +135,25 @@ def is_run(backbone: Path | str | None) -> bool:
     return backbone is not None and (Path(backbone).is_dir() or (SHIPPED / str(backbone)).is_dir())
 
 
-def _binet(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, nn.Module]:
+def _binet(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, Criterion]:
     memory = OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim)
     return BINet(network), BINetCriterion(memory, recipe.loss)
 
 
-def _binet_original(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, nn.Module]:
+def _binet_original(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, Criterion]:
     memory = OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim)
     return BINet(network, original_patches), BINetCriterion(memory, recipe.loss)
 
 
-def _oim(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, nn.Module]:
+def _oim(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, Criterion]:
     return network, OIMCriterion(OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim), recipe.loss)
 
 
-def _detector(network: SearchNetwork, recipe: Recipe, _identities: int) -> tuple[nn.Module, nn.Module]:
+def _detector(network: SearchNetwork, recipe: Recipe, _identities: int) -> tuple[nn.Module, Criterion]:
     return network, DetectorCriterion(recipe.loss)
 
 
-def _patches(network: SearchNetwork, recipe: Recipe, _identities: int) -> tuple[nn.Module, nn.Module]:
+def _patches(network: SearchNetwork, recipe: Recipe, _identities: int) -> tuple[nn.Module, Criterion]:
     return InstanceBranch(network), PatchCriterion(recipe.loss)
 
 
@@ -188,7 +189,7 @@ _WHITENING_BATCHES = 24
 class _Method:
     """How a recipe's `method` trains: what the network is wrapped in and judged by, and what it sees."""
 
-    build: Callable[[SearchNetwork, Recipe, int], tuple[nn.Module, nn.Module]]
+    build: Callable[[SearchNetwork, Recipe, int], tuple[nn.Module, Criterion]]
     batches: Callable[[Benchmark, Recipe, Share], Dataset[Batch]]
     start: Callable[[SearchNetwork, Dataset[Batch]], None]
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
+from torch import nn
+
+from personsearch.errors import SettingError
+from personsearch.models.paces import PacedModule
 
 from personsearch.settings import Count, MayBeEmpty, Positive, Range
 
@@ -71,17 +76,36 @@ def learning_rate(step: int, settings: OptimizerSettings) -> float:
     return settings.rate * warm * _SCHEDULES[settings.schedule](step, settings)
 
 
-_CORRELATION = ("similarity.", "regression.")
-"""IGPN's correlation layers, which ImageNet weights lack, too."""
+def build_optimizer(parts: Iterable[nn.Module], settings: OptimizerSettings) -> torch.optim.Optimizer:
+    """An optimizer of a network and its criterion. Raises SettingError for an unknown kind or schedule."""
+    for name, value, known in (
+        ("kind", settings.kind, _OPTIMIZERS),
+        ("schedule", settings.schedule, _SCHEDULES),
+    ):
+        if value not in known:
+            raise SettingError(f"optimizer.{name} {value}: choose one of {', '.join(known)}")
+    return _OPTIMIZERS[settings.kind](parameter_groups(parts, settings), settings)
 
 
-_FRESH = ("rpn.", "score.", "fit.", "delta.", "relation.", "local.", "search.", "reduce.", "classifiers.")
-"""All else that they lack, in any network or criterion, and the embedding that IGPN compares by, which has to learn
-another thing than it was taught; the embedding of a search network is no part of it."""
+def parameter_groups(parts: Iterable[nn.Module], settings: OptimizerSettings) -> list[dict[str, Any]]:
+    """The trained parameters of a network and its criterion by how fast they learn, which the parts say themselves.
 
-
-def _kind(name: str) -> str:
-    """Where a parameter starts, by its name."""
-    if any(part in name for part in _CORRELATION):
-        return "correlation"
-    return "fresh" if any(part in name for part in _FRESH) else "given"
+    Each group has a "factor" that multiplies its rate. The order of groups is that of the factors below, and that of
+    parameters within a group is the network's: checkpoints number parameters so.
+    """
+    factors = {"given": 1.0, "fresh": settings.fresh_factor, "correlation": settings.correlation_factor}
+    parts = list(parts)
+    pace_of = {
+        parameter: pace
+        for part in parts
+        if isinstance(part, PacedModule)
+        for pace, modules in part.paces().items()
+        for module in modules
+        for parameter in module.parameters()
+    }
+    groups: dict[str, list[nn.Parameter]] = {pace: [] for pace in factors}
+    for part in parts:
+        for parameter in part.parameters():
+            if parameter.requires_grad:
+                groups[pace_of.get(parameter, "given")].append(parameter)
+    return [{"params": groups[pace], "factor": factors[pace]} for pace in groups if groups[pace]]
