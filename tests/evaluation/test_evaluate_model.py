@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from personsearch.geometry.detections import Detections
 from personsearch.models.binet import encode_patches
 from personsearch.models.readers import read_with
 from personsearch.models.search_network import SearchNetwork
+from personsearch.models.weights import load_weights, save_weights
 
 
 class ByPlace:
@@ -82,12 +84,14 @@ def test_unknown_choices_are_refused(benchmark: Benchmark, small_network: Search
         rules_of("mild")
 
 
-def test_scenes_are_read_in_the_size_that_is_asked_for(small_network: SearchNetwork) -> None:
-    image = Image.new("RGB", (300, 200))
-    assert resized(small_network, 50, 70).prepare(image)[0].shape == (1, 3, 47, 70)
-    for short, long in ((20, 60), (80, 60)):
+def test_scenes_are_read_in_the_size_that_is_asked_for(small_network: SearchNetwork, tmp_path: Path) -> None:
+    save_weights(tmp_path, small_network, {})
+    network = load_weights(tmp_path, change=partial(resized, size=(50, 70))).model
+    assert network.prepare(Image.new("RGB", (300, 200)))[0].shape == (1, 3, 47, 70)
+    assert resized(small_network.settings, None) == small_network.settings
+    for size in ((20, 60), (80, 60)):
         with pytest.raises(SettingError, match="the short side first"):
-            resized(small_network, short, long)
+            resized(small_network.settings, size)
 
 
 def test_rules_of_a_profile() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -28,7 +29,7 @@ from personsearch.models.igpn import IGPNSettings, build_igpn
 from personsearch.models.readers import DetectThenEmbed
 from personsearch.models.reid import ReidSettings, build_reid
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
-from personsearch.models.search_network import SearchNetwork
+from personsearch.models.search_network import NetworkSettings, SearchNetwork
 from personsearch.models.weights import save_weights
 
 
@@ -64,13 +65,17 @@ def fakes(benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
     """All weights load as networks that find the annotated people, and tell them apart each in its own way."""
 
     def fake(model: object) -> Callable[[object, str], SimpleNamespace]:
-        return lambda _name, _device: SimpleNamespace(model=model)
+        return lambda *_: SimpleNamespace(model=model)
 
     monkeypatch.setattr(judge, "load_weights", fake(FakeDetector(benchmark, "search")))
     monkeypatch.setattr(judge, "load_reid", fake(FakeDetector(benchmark, "reid")))
-    monkeypatch.setattr(
-        judge, "load_proposer", lambda *_: SimpleNamespace(model=FakeProposer(FakeDetector(benchmark, "igpn")))
-    )
+
+    def fake_proposer(_name: str, _device: str, change: Callable[[object], object]) -> SimpleNamespace:
+        proposer = FakeProposer(FakeDetector(benchmark, "igpn"))
+        proposer.settings = change(proposer.settings)
+        return SimpleNamespace(model=proposer)
+
+    monkeypatch.setattr(judge, "load_proposer", fake_proposer)
 
 
 def figures(benchmark: Benchmark, kind: Path, **settings: object) -> tuple[float | None, ...]:
@@ -132,11 +137,19 @@ def judged_by_hand(proposer: FakeProposer, embedder: FakeDetector, benchmark: Be
 
 @pytest.mark.usefixtures("fakes")
 def test_sizes_reach_the_network(benchmark: Benchmark, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind, loader in (("binet", "load_weights"), ("igpn", "load_proposer")):
-        held = getattr(judge, loader)("", "")
-        monkeypatch.setattr(judge, loader, lambda *_, held=held: held)
+    for kind, loader, own in (
+        ("binet", "load_weights", NetworkSettings()),
+        ("igpn", "load_proposer", IGPNSettings()),
+    ):
+        held, asked = getattr(judge, loader)("", "", lambda settings: settings), []
+
+        def load(_name: str, _device: str, change, held=held, asked=asked, own=own):
+            asked.append(change(own))
+            return held
+
+        monkeypatch.setattr(judge, loader, load)
         evaluate_weights(str(weights / kind), benchmark, JudgeSettings(size=(64, 160)))
-        assert held.model.settings.test_size == SizeSettings(64, 160)
+        assert asked == [replace(own, test_size=SizeSettings(64, 160))]
         with pytest.raises(SettingError, match="the short side first"):
             evaluate_weights(str(weights / kind), benchmark, JudgeSettings(size=(160, 64)))
 

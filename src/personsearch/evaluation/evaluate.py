@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
 
 from personsearch.data.records import Benchmark
 from personsearch.data.transforms import SizeSettings
-from personsearch.errors import SettingError
+from personsearch.errors import SettingError, WeightsError
 from personsearch.evaluation.one_stage import Evaluation, evaluate_model
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult
 from personsearch.evaluation.two_stage import evaluate_two_stages
-from personsearch.models.igpn import IGPN
+from personsearch.models.igpn import IGPN, IGPNSettings
 from personsearch.models.readers import DetectThenEmbed, ReidReader, read_with
 from personsearch.models.reid import ReidNet
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import load_proposer, load_reid, load_weights, read_config
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import checked_device
+
+S = TypeVar("S", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -61,21 +65,16 @@ def evaluate_weights(
     Raises WeightsError, DataError, and SettingError for a setting that these weights do not have.
     """
     _, config = read_config(model)
-    kinds: dict[str, Callable[..., tuple[SearchResult, Evaluation | None]]] = {
-        IGPN.__name__: _guided,
-        ReidNet.__name__: _reid,
-    }
-    judge = kinds.get(config["class"], _search)
-    return judge(model, benchmark, settings, rules, checked_device(device), progress)
+    if config["class"] not in _JUDGES:
+        raise WeightsError(f"{model}: holds weights of {config['class']}, which this version does not know")
+    return _JUDGES[config["class"]](model, benchmark, settings, rules, checked_device(device), progress)
 
 
 def _search(
     model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
 ) -> tuple[SearchResult, Evaluation | None]:
     _refuse(settings, "a search network", ("keep", "proposals", "candidates"))
-    network = load_weights(model, device).model
-    if settings.size is not None:
-        network = resized(network, *settings.size)
+    network = load_weights(model, device, partial(resized, size=settings.size)).model
     reader = read_with(network, settings.branch)
     if settings.reid is not None:
         _refuse(settings, "a detector before a re-id network", ("branch",))
@@ -96,13 +95,14 @@ def _guided(
         raise SettingError("a proposer's similarities are all that there is to its boxes: leave --min-score out")
     if settings.keep is not None and settings.keep < 1:
         raise SettingError(f"keep {settings.keep}: give 1 proposal or more")
-    proposer = load_proposer(model, device).model
-    if settings.size is not None:
-        proposer.settings = replace(proposer.settings, test_size=checked_size(*settings.size))
-    if settings.proposals is not None:
-        proposer.settings = replace(
-            proposer.settings, proposals=replace(proposer.settings.proposals, after_nms=settings.proposals)
-        )
+
+    def changed(own: IGPNSettings) -> IGPNSettings:
+        own = resized(own, settings.size)
+        if settings.proposals is None:
+            return own
+        return replace(own, proposals=replace(own.proposals, after_nms=settings.proposals))
+
+    proposer = load_proposer(model, device, changed).model
     embedder = None if settings.reid is None else load_reid(settings.reid, device).model
     result = evaluate_two_stages(
         proposer,
@@ -128,6 +128,14 @@ def _reid(
     return judged.result, judged
 
 
+_JUDGES: Mapping[str, Callable[..., tuple[SearchResult, Evaluation | None]]] = {
+    SearchNetwork.__name__: _search,
+    IGPN.__name__: _guided,
+    ReidNet.__name__: _reid,
+}
+"""By the class of the weights."""
+
+
 def _refuse(settings: JudgeSettings, what: str, names: tuple[str, ...]) -> None:
     """Raises SettingError for a setting that is not the default, and that `what` does not have."""
     for name in names:
@@ -135,17 +143,14 @@ def _refuse(settings: JudgeSettings, what: str, names: tuple[str, ...]) -> None:
             raise SettingError(f"{what} has no choice of {name}: leave --{name} out")
 
 
-def resized(network: SearchNetwork, short: int, long: int) -> SearchNetwork:
-    """The network, which from now on resizes scenes to `short` pixels on their short side, at most `long` on the other.
+def resized(settings: S, size: tuple[int, int] | None) -> S:
+    """A network's settings with which it resizes scenes to a short and at most a long side; its own when None.
 
     Raises SettingError for an impossible size.
     """
-    network.settings = replace(network.settings, test_size=checked_size(short, long))
-    return network
-
-
-def checked_size(short: int, long: int) -> SizeSettings:
-    """Raises SettingError for an impossible size."""
+    if size is None:
+        return settings
+    short, long = size
     if not 32 <= short <= long:
         raise SettingError(f"scenes of {short}x{long} pixels are impossible: give 32 or more, the short side first")
-    return SizeSettings(short, long)
+    return replace(settings, test_size=SizeSettings(short, long))

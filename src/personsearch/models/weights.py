@@ -21,10 +21,11 @@ from torch import Tensor
 
 from personsearch.errors import SettingError, WeightsError
 from personsearch.files import written_whole
-from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
-from personsearch.models.reid import ReidNet, ReidSettings, build_reid
+from personsearch.models.igpn import IGPN, IGPNSettings
+from personsearch.models.networks import KIND_OF_CLASS, KIND_OF_SETTINGS, Network, build_network
+from personsearch.models.reid import ReidNet
 from personsearch.models.resnet import HE2015, TORCHVISION, Layout, prepare_for_inference
-from personsearch.models.search_network import EMBEDDING_DIM, NetworkSettings, SearchNetwork, build_search_network
+from personsearch.models.search_network import NetworkSettings, SearchNetwork
 from personsearch.runtime import checked_device, keep_memory
 from personsearch.settings import settings_from_dict, settings_to_dict
 
@@ -32,14 +33,12 @@ MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 SHIPPED = Path(__file__).parent.parent / "weights"
 
-
-Trainable = SearchNetwork | IGPN | ReidNet
-"""What has weights of its own in a folder; config.json names the class."""
-
-
 N = TypeVar("N", SearchNetwork, IGPN, ReidNet)
 S = TypeVar("S")
-T = TypeVar("T")
+
+
+def _unchanged(settings: S) -> S:
+    return settings
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class LoadedModel(Generic[N]):
     """Of the weights themselves: galleries remember it."""
 
 
-def save_weights(folder: Path, network: Trainable, facts: Mapping[str, Any]) -> None:
+def save_weights(folder: Path, network: Network, facts: Mapping[str, Any]) -> None:
     """Writes float16 weights and a config.json that holds the network's settings and `facts`.
 
     Raises OSError, and WeightsError for weights that are not finite in float16; the folder then holds what it held.
@@ -101,61 +100,71 @@ def find_weights(name_or_folder: str | Path) -> Path:
     raise WeightsError(f"no weights {name_or_folder}: give a folder with {MODEL_FILE} and {CONFIG_FILE}; {known}")
 
 
-def load_weights(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedModel[SearchNetwork]:
-    """A search network for inference. Raises WeightsError when files are missing, damaged, or of something else."""
-    return _loaded(*_read(name_or_folder, SearchNetwork, NetworkSettings, build_search_network), device)
+def load_weights(
+    name_or_folder: str | Path,
+    device: str | torch.device = "cpu",
+    change: Callable[[NetworkSettings], NetworkSettings] = _unchanged,
+) -> LoadedModel[SearchNetwork]:
+    """A search network for inference, with its settings changed, such as the size of scenes.
+
+    Raises WeightsError when files are missing, damaged, or of something else.
+    """
+    return _load(SearchNetwork, name_or_folder, device, change)
 
 
-def load_proposer(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedModel[IGPN]:
-    """An IGPN for inference. Raises WeightsError when files are missing, damaged, or of something else."""
-    return _loaded(*_read(name_or_folder, IGPN, IGPNSettings, build_igpn), device)
+def load_proposer(
+    name_or_folder: str | Path,
+    device: str | torch.device = "cpu",
+    change: Callable[[IGPNSettings], IGPNSettings] = _unchanged,
+) -> LoadedModel[IGPN]:
+    """An IGPN for inference, with its settings changed. Raises WeightsError as `load_weights` does."""
+    return _load(IGPN, name_or_folder, device, change)
 
 
 def load_reid(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedModel[ReidNet]:
-    """A re-id network for inference. Raises WeightsError when files are missing, damaged, or of something else."""
-    return _loaded(*_read(name_or_folder, ReidNet, ReidSettings, build_reid), device)
+    """A re-id network for inference. Raises WeightsError as `load_weights` does."""
+    return _load(ReidNet, name_or_folder, device, _unchanged)
 
 
-def _read(
-    name_or_folder: str | Path, wanted: type[N], kind: type[S], build: Callable[[S], N]
-) -> tuple[N, dict[str, Any], Path]:
-    """A network as its config.json says, filled, with its config and folder."""
+def _load(
+    wanted: type[N], name_or_folder: str | Path, device: str | torch.device, change: Callable[[Any], Any]
+) -> LoadedModel[N]:
     folder, config = read_config(name_or_folder, wanted)
-    settings = read_settings(kind, config, folder)
+    settings = read_settings(config, folder)
     tensors = _tensors(folder)
-    _check_shapes(outline(build, settings, folder), tensors, folder / MODEL_FILE)  # before memory is taken for them
-    network = build(settings)
+    _check_shapes(outline(settings, folder), tensors, folder / MODEL_FILE)  # before memory is taken for them
+    network: N = KIND_OF_CLASS[wanted.__name__].build(change(settings))
     _fill(network, tensors, folder / MODEL_FILE)
-    return network, _with_embedding(config, network, folder), folder
+    config = _with_embedding(config, settings, folder)
+    keep_memory()
+    network = prepare_for_inference(network.to(checked_device(device)))
+    return LoadedModel(network, config, fingerprint(folder / MODEL_FILE))
 
 
-def outline(build: Callable[[S], T], settings: S, folder: Path) -> T:
-    """A network that takes no memory for its weights. Raises WeightsError for settings that none can have."""
+def outline(settings: Any, folder: Path) -> Network:
+    """The network of some settings without memory for its weights: the vanilla correlation alone takes a gigabyte.
+
+    Raises WeightsError for settings that no network can have; they are of the folder's config.json.
+    """
     try:
         with torch.device("meta"):
-            return build(settings)
+            return build_network(settings)
     except (SettingError, RuntimeError, ValueError, TypeError, OverflowError, ZeroDivisionError) as error:
         raise _damaged(folder / CONFIG_FILE, error) from None
 
 
-def _with_embedding(config: dict[str, Any], network: Trainable, folder: Path) -> dict[str, Any]:
+def _with_embedding(config: dict[str, Any], settings: Any, folder: Path) -> dict[str, Any]:
     """The config, which says how long embeddings are, where the network has any. Raises WeightsError if it lies."""
-    if isinstance(network, IGPN):
+    length = KIND_OF_SETTINGS[type(settings)].dim(settings)
+    if length is None:
         return config
-    length = network.dim if isinstance(network, ReidNet) else EMBEDDING_DIM
     said = config.get("embedding", length)
     if type(said) is not int or said != length:
         raise WeightsError(f"{folder / CONFIG_FILE}: damaged (embedding is {said!r}, not {length}); copy it again")
     return {**config, "embedding": length}
 
 
-def _loaded(network: N, config: dict[str, Any], folder: Path, device: str | torch.device) -> LoadedModel[N]:
-    keep_memory()
-    network = prepare_for_inference(network.to(checked_device(device)))
-    return LoadedModel(network, config, fingerprint(folder / MODEL_FILE))
-
-
-def read_config(name_or_folder: str | Path, wanted: type[Trainable] | None = None) -> tuple[Path, dict[str, Any]]:
+def read_config(name_or_folder: str | Path, wanted: type[Network] | None = None) -> tuple[Path, dict[str, Any]]:
     """The folder of some weights and their config.json. Raises WeightsError, also when they are not of `wanted`."""
     folder = find_weights(name_or_folder)
     path = folder / CONFIG_FILE
@@ -173,10 +182,12 @@ def read_config(name_or_folder: str | Path, wanted: type[Trainable] | None = Non
     return folder, config
 
 
-def read_settings(kind: type[S], config: dict[str, Any], folder: Path) -> S:
-    """The network's settings of a config.json. Raises WeightsError."""
+def read_settings(config: dict[str, Any], folder: Path) -> Any:
+    """The network's settings in a config.json. Raises WeightsError, also for a network that is not known here."""
+    if config["class"] not in KIND_OF_CLASS:
+        raise WeightsError(f"{folder}: holds weights of {config['class']}, which this version does not know")
     try:
-        return settings_from_dict(kind, config["network"])
+        return settings_from_dict(KIND_OF_CLASS[config["class"]].settings, config["network"])
     except (KeyError, TypeError, AttributeError, SettingError) as error:
         raise _damaged(folder / CONFIG_FILE, error) from None
 
@@ -199,45 +210,33 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def _layout(config: dict[str, Any], folder: Path) -> str:
-    return read_settings(NetworkSettings, config, folder).layout
+    layout: str = read_settings(config, folder).layout
+    return layout
 
 
-def warm_network(folder: Path, settings: NetworkSettings) -> SearchNetwork:
-    """A network to train whose backbone and embedding come from a run's folder; the rest is random."""
+def warm_network(folder: Path, settings: Any) -> Network:
+    """A network of any kind to train, by its settings; the rest of it is random.
+
+    Its backbone, and its embedding if it has one, come from the folder of a search network's run.
+    """
     folder, config = read_config(folder, SearchNetwork)
-    network = build_search_network(replace(settings, layout=_layout(config, folder)))
+    network = build_network(replace(settings, layout=_layout(config, folder)))
     _take(network, folder)
     return network
 
 
-def whole_network(name_or_folder: str | Path, settings: NetworkSettings) -> SearchNetwork:
+def whole_network(name_or_folder: str | Path, settings: Any) -> Network:
     """A network to train further, all of it; a part that the weights lack starts at random.
 
     Raises WeightsError when they hold another network, or one of other shapes.
     """
-    folder, config = read_config(name_or_folder, SearchNetwork)
-    network = build_search_network(replace(settings, layout=_layout(config, folder)))
+    folder, config = read_config(name_or_folder, KIND_OF_SETTINGS[type(settings)].network)
+    network = build_network(replace(settings, layout=_layout(config, folder)))
     _fill(network, {**network.state_dict(), **_tensors(folder)}, folder / MODEL_FILE)
     return network
 
 
-def warm_igpn(folder: Path, settings: IGPNSettings) -> IGPN:
-    """An IGPN to train whose backbone, and embedding if it has one, come from the run's folder of a search network."""
-    folder, config = read_config(folder, SearchNetwork)
-    network = build_igpn(replace(settings, layout=_layout(config, folder)))
-    _take(network, folder)
-    return network
-
-
-def warm_reid(folder: Path, settings: ReidSettings) -> ReidNet:
-    """A re-id network to train whose backbone comes from the run's folder of a search network; the rest is random."""
-    folder, config = read_config(folder, SearchNetwork)
-    network = build_reid(replace(settings, layout=_layout(config, folder)))
-    _take(network, folder)
-    return network
-
-
-def _take(network: Trainable, folder: Path) -> None:
+def _take(network: Network, folder: Path) -> None:
     """Fills the backbone, and the embedding if there is one, wherever conv4 is cut in either network."""
     stored = {_whole_name(key): tensor for key, tensor in _tensors(folder).items()}
     own = network.state_dict()
@@ -261,12 +260,12 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
-def _fill(network: Trainable, tensors: Mapping[str, Tensor], path: Path) -> None:
+def _fill(network: Network, tensors: Mapping[str, Tensor], path: Path) -> None:
     _check_shapes(network, tensors, path)
     network.load_state_dict({k: t.float() for k, t in tensors.items()})
 
 
-def _check_shapes(network: Trainable, tensors: Mapping[str, Tensor], path: Path) -> None:
+def _check_shapes(network: Network, tensors: Mapping[str, Tensor], path: Path) -> None:
     own = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
     held = {name: list(tensor.shape) for name, tensor in tensors.items()}
     odd = [name for name in sorted(own.keys() | held.keys()) if own.get(name) != held.get(name)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,20 +23,13 @@ from personsearch.losses.criteria import (
     ReidCriterion,
 )
 from personsearch.losses.oim import OIMMemory
+from personsearch.models import networks
 from personsearch.models.binet import BINet, InstanceBranch, encode_patches, original_patches
-from personsearch.models.igpn import IGPN, build_igpn
-from personsearch.models.reid import ReidNet, build_reid, stripe_dim
-from personsearch.models.resnet import load_imagenet
-from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork, build_search_network
-from personsearch.models.weights import (
-    SHIPPED,
-    Trainable,
-    read_imagenet,
-    warm_igpn,
-    warm_network,
-    warm_reid,
-    whole_network,
-)
+from personsearch.models.igpn import IGPN
+from personsearch.models.networks import Network
+from personsearch.models.reid import ReidNet, stripe_dim
+from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
+from personsearch.models.weights import SHIPPED, read_imagenet, warm_network, whole_network
 from personsearch.models.whitening import whiten
 from personsearch.runtime import mixed_precision
 from personsearch.training.batches.pairs import TrainingPairs
@@ -55,7 +48,6 @@ class Whole:
 
 Backbone = Path | str | Whole | None
 """A file of ImageNet weights, None for torchvision's, the folder of a run, "random", or whole weights."""
-N = TypeVar("N", IGPN, ReidNet)
 Share = tuple[int, int]
 """Rank of this process, and how many there are."""
 
@@ -66,7 +58,7 @@ class Prepared:
 
     recipe: AnyRecipe
     """With the layout of the weights that the network starts from"""
-    network: Trainable
+    network: Network
     """What is saved"""
     model: nn.Module
     """What is trained: the network, or what wraps it"""
@@ -76,14 +68,21 @@ class Prepared:
     """What is done once before the first step"""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a run learns from, and which part of it this process sees."""
+
+    benchmark: Benchmark
+    share: Share
+    find: Callable[[], Mapping[str, Tensor]]
+    """Boxes [N, 4] found in the training scenes, by name. It may take hours."""
+
+
 def check_method(recipe: AnyRecipe) -> None:
     """Raises SettingError for a method that the recipe's kind does not have."""
-    known = list(_METHODS) if isinstance(recipe, Recipe) else [_OTHERS[type(recipe)]]
+    known = [name for name, method in METHODS.items() if method.recipe is type(recipe)]
     if recipe.method not in known:
         raise SettingError(f"unknown method {recipe.method}: choose one of {', '.join(known)}")
-
-
-_OTHERS = {IGPNRecipe: "igpn", ReidRecipe: "reid"}
 
 
 def prepare(
@@ -99,33 +98,30 @@ def prepare(
     `find` gives boxes [N, 4] found in the training scenes, by name, for a re-id network; it may take hours, so it is
     called when all else is well.
     """
-    if isinstance(recipe, IGPNRecipe):
-        return _prepare_igpn(recipe, benchmark, backbone, share, device)
-    if isinstance(recipe, ReidRecipe):
-        return _prepare_reid(recipe, benchmark, backbone, share, device, find)
+    method = METHODS[recipe.method]
+    method.check(recipe, backbone, share)
     network = build_network(recipe, backbone)
-    recipe = replace(recipe, network=network.settings)
-    method = _METHODS[recipe.method]
+    recipe = replace(recipe, network=network.settings)  # type: ignore[arg-type]  # of the recipe's own kind
     model, criterion = method.build(network, recipe, benchmark.identities)
-    batches = method.batches(benchmark, recipe, share)
+    batches = method.batches(recipe, Seen(benchmark, share, find))
     model.to(device)
     criterion.to(device)
     start = _as_built if isinstance(backbone, Whole) else method.start
     return Prepared(recipe, network, model, criterion, batches, lambda: start(network, batches))
 
 
-def build_network(recipe: Recipe, backbone: Backbone) -> SearchNetwork:
-    """The recipe's search network on ImageNet weights, or on others, its first stages frozen."""
+def build_network(recipe: AnyRecipe, backbone: Backbone) -> Network:
+    """The recipe's network on ImageNet weights, or on others, its first stages frozen."""
     if isinstance(backbone, Whole):
         network = whole_network(backbone.name_or_folder, recipe.network)
     elif backbone == "random":
-        network = build_search_network(recipe.network)
+        network = networks.build_network(recipe.network)
     elif is_run(backbone):
         network = warm_network(Path(str(backbone)), recipe.network)
     else:
         weights, layout = read_imagenet(None if backbone is None else Path(backbone))
-        network = build_search_network(replace(recipe.network, layout=layout.name))
-        load_imagenet(network.stem, network.head.backbone, weights)
+        network = networks.build_network(replace(recipe.network, layout=layout.name))
+        networks.load_backbone(network, weights)
     network.stem.freeze(recipe.optimizer.frozen_stages)
     return network.to(memory_format=torch.channels_last)
 
@@ -133,6 +129,9 @@ def build_network(recipe: Recipe, backbone: Backbone) -> SearchNetwork:
 def is_run(backbone: Path | str | None) -> bool:
     """Whether a backbone is the folder of a run, or the name of weights that ship, and not a file."""
     return backbone is not None and (Path(backbone).is_dir() or (SHIPPED / str(backbone)).is_dir())
+
+
+# ------------------------------------------------------------------------------------- what is trained and judged
 
 
 def _binet(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Module, Criterion]:
@@ -157,17 +156,73 @@ def _patches(network: SearchNetwork, recipe: Recipe, _identities: int) -> tuple[
     return InstanceBranch(network), PatchCriterion(recipe.loss)
 
 
-def _scene_batches(benchmark: Benchmark, recipe: Recipe, share: Share) -> Dataset[Batch]:
-    return TrainingBatches(benchmark.train, recipe.batches, recipe.seed, share)
+def _igpn(network: IGPN, recipe: IGPNRecipe, _identities: int) -> tuple[nn.Module, Criterion]:
+    return network, IGPNCriterion(recipe.loss)
 
 
-def _patch_batches(benchmark: Benchmark, recipe: Recipe, share: Share) -> Dataset[Batch]:
+def _reid(network: ReidNet, recipe: ReidRecipe, identities: int) -> tuple[nn.Module, Criterion]:
+    return network, ReidCriterion(identities, recipe.network.stripes, stripe_dim(recipe.network))
+
+
+# ------------------------------------------------------------------------------------------- what a step sees
+
+
+def _scenes(recipe: Recipe, seen: Seen) -> Dataset[Batch]:
+    return TrainingBatches(seen.benchmark.train, recipe.batches, recipe.seed, seen.share)
+
+
+def _patches_alone(recipe: Recipe, seen: Seen) -> Dataset[Batch]:
+    return PatchBatches(seen.benchmark.train, recipe.patches, recipe.seed)
+
+
+def _pairs(recipe: IGPNRecipe, seen: Seen) -> Dataset[Batch]:
+    return TrainingPairs(seen.benchmark.train, recipe.pairs, recipe.seed)
+
+
+def _sights(recipe: ReidRecipe, seen: Seen) -> Dataset[Batch]:
+    return ReidBatches(seen.benchmark.train, seen.find(), recipe.batches, recipe.network.size, recipe.seed)
+
+
+# ------------------------------------------------------------------------------------- what cannot be, and the start
+
+
+def _anything(_recipe: Recipe, _backbone: Backbone, _share: Share) -> None:
+    """Any start, and any number of processes."""
+
+
+def _check_patches(recipe: Recipe, _backbone: Backbone, share: Share) -> None:
     if share[1] > 1 or recipe.optimizer.accumulate > 1:
         raise SettingError(f"{recipe.name} compares people within a batch: train it in one process and one part")
-    return PatchBatches(benchmark.train, recipe.patches, recipe.seed)
 
 
-def _as_built(_network: SearchNetwork, _batches: Dataset[Batch]) -> None:
+def _check_igpn(recipe: IGPNRecipe, backbone: Backbone, share: Share) -> None:
+    if share[1] > 1:
+        raise SettingError(f"{recipe.name} draws its pairs in one process: start it without torchrun")
+    searched = isinstance(backbone, Whole) or backbone == "random" or is_run(backbone)
+    if recipe.network.features == "embedded" and not searched:
+        raise SettingError(
+            "network.features embedded takes the embedding of a search network: give its run or name as the backbone "
+            "(binet-rendered ships), or --set network.features=unit"
+        )
+    _check_backbone_alone(recipe, backbone)
+
+
+def _check_reid(recipe: ReidRecipe, backbone: Backbone, share: Share) -> None:
+    if share[1] > 1:
+        raise SettingError(f"{recipe.name} draws its patches in one process: start it without torchrun")
+    if recipe.optimizer.accumulate > recipe.batches.patches // 2:
+        raise SettingError(
+            f"optimizer.accumulate {recipe.optimizer.accumulate}: leave two patches or more to each part"
+        )
+    _check_backbone_alone(recipe, backbone)
+
+
+def _check_backbone_alone(recipe: IGPNRecipe | ReidRecipe, backbone: Backbone) -> None:
+    if isinstance(backbone, Whole):
+        raise SettingError(f"{recipe.name} starts from the backbone of other weights alone: give them by --backbone")
+
+
+def _as_built(_network: Network, _batches: Dataset[Batch]) -> None:
     """The papers' start, a random embedding layer, or weights that are trained further."""
 
 
@@ -187,94 +242,24 @@ _WHITENING_BATCHES = 24
 
 @dataclass(frozen=True)
 class _Method:
-    """How a recipe's `method` trains: what the network is wrapped in and judged by, and what it sees."""
+    """How a recipe's `method` trains. Each function takes the recipe's own kind of recipe and network."""
 
-    build: Callable[[SearchNetwork, Recipe, int], tuple[nn.Module, Criterion]]
-    batches: Callable[[Benchmark, Recipe, Share], Dataset[Batch]]
-    start: Callable[[SearchNetwork, Dataset[Batch]], None]
+    recipe: type[AnyRecipe]
+    build: Callable[[Any, Any, int], tuple[nn.Module, Criterion]]
+    """From network, recipe and the number of identities to what is trained, and what judges it"""
+    batches: Callable[[Any, Seen], Dataset[Batch]]
+    check: Callable[[Any, Backbone, Share], None] = _anything
+    """Raises SettingError for a start, or a number of processes, that cannot be"""
+    start: Callable[[Any, Dataset[Batch]], None] = _as_built
+    """What is done once before the first step, unless weights are trained further"""
 
 
-_METHODS = {
-    "binet": _Method(_binet, _scene_batches, _as_built),
-    "binet_original_patches": _Method(_binet_original, _scene_batches, _as_built),
-    "oim": _Method(_oim, _scene_batches, _as_built),
-    "detector": _Method(_detector, _scene_batches, _as_built),
-    "patches": _Method(_patches, _patch_batches, _whitened),
+METHODS = {
+    "binet": _Method(Recipe, _binet, _scenes),
+    "binet_original_patches": _Method(Recipe, _binet_original, _scenes),
+    "oim": _Method(Recipe, _oim, _scenes),
+    "detector": _Method(Recipe, _detector, _scenes),
+    "patches": _Method(Recipe, _patches, _patches_alone, _check_patches, _whitened),
+    "igpn": _Method(IGPNRecipe, _igpn, _pairs, _check_igpn),
+    "reid": _Method(ReidRecipe, _reid, _sights, _check_reid),
 }
-
-
-# ------------------------------------------------------------------------------------------------------- IGPN
-
-
-def _prepare_igpn(recipe: IGPNRecipe, benchmark: Benchmark, backbone: Backbone, share: Share, device: str) -> Prepared:
-    if share[1] > 1:
-        raise SettingError(f"{recipe.name} draws its pairs in one process: start it without torchrun")
-    network = build_igpn_network(recipe, backbone)
-    recipe = replace(recipe, network=network.settings)
-    batches = TrainingPairs(benchmark.train, recipe.pairs, recipe.seed)
-    network.to(device)
-    return Prepared(recipe, network, network, IGPNCriterion(recipe.loss).to(device), batches, _nothing)
-
-
-def _nothing() -> None:
-    """Starts as it is built."""
-
-
-def build_igpn_network(recipe: IGPNRecipe, backbone: Backbone) -> IGPN:
-    """The recipe's IGPN on ImageNet weights, or on the backbone of a search network's run; first stages frozen.
-
-    Raises SettingError for ImageNet weights under features that a search network should embed.
-    """
-    searched = isinstance(backbone, Whole) or backbone == "random" or is_run(backbone)
-    if recipe.network.features == "embedded" and not searched:
-        raise SettingError(
-            "network.features embedded takes the embedding of a search network: give its run or name as the backbone "
-            "(binet-rendered ships), or --set network.features=unit"
-        )
-    return _built(recipe, backbone, build_igpn, warm_igpn)
-
-
-# ------------------------------------------------------------------------------------------------------- re-id
-
-
-def _prepare_reid(
-    recipe: ReidRecipe,
-    benchmark: Benchmark,
-    backbone: Backbone,
-    share: Share,
-    device: str,
-    find: Callable[[], Mapping[str, Tensor]],
-) -> Prepared:
-    if share[1] > 1:
-        raise SettingError(f"{recipe.name} draws its patches in one process: start it without torchrun")
-    if recipe.optimizer.accumulate > recipe.batches.patches // 2:
-        raise SettingError(
-            f"optimizer.accumulate {recipe.optimizer.accumulate}: leave two patches or more to each part"
-        )
-    network = build_reid_network(recipe, backbone)
-    recipe = replace(recipe, network=network.settings)
-    batches = ReidBatches(benchmark.train, find(), recipe.batches, recipe.network.size, recipe.seed)
-    criterion = ReidCriterion(benchmark.identities, recipe.network.stripes, stripe_dim(recipe.network))
-    network.to(device)
-    return Prepared(recipe, network, network, criterion.to(device), batches, _nothing)
-
-
-def build_reid_network(recipe: ReidRecipe, backbone: Backbone) -> ReidNet:
-    """The recipe's re-id network on ImageNet weights, or on the backbone of a search network's run."""
-    return _built(recipe, backbone, build_reid, warm_reid)
-
-
-def _built(recipe: Any, backbone: Backbone, build: Callable[[Any], N], warm: Callable[[Path, Any], N]) -> N:
-    """A network of the second paper, its backbone from where it should be, its first stages frozen."""
-    if isinstance(backbone, Whole):
-        raise SettingError(f"{recipe.name} starts from the backbone of other weights alone: give them by --backbone")
-    if backbone == "random":
-        network = build(recipe.network)
-    elif is_run(backbone):
-        network = warm(Path(str(backbone)), recipe.network)
-    else:
-        weights, layout = read_imagenet(None if backbone is None else Path(backbone))
-        network = build(replace(recipe.network, layout=layout.name))
-        load_imagenet(network.stem, network.head, weights)
-    network.stem.freeze(recipe.optimizer.frozen_stages)
-    return network.to(memory_format=torch.channels_last)

@@ -12,7 +12,6 @@ from torch import nn
 
 from personsearch.errors import SettingError
 from personsearch.models.paces import PacedModule
-
 from personsearch.settings import Count, MayBeEmpty, Positive, Range
 
 Momentum = Annotated[float, Range(0, 0.9999)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -167,12 +167,6 @@ VARIANTS: dict[str, Callable[[Recipe], Recipe]] = {
 """Rows of the paper's tables, made from BINet's recipe for some data. Table 1's "+ Instance-aware" and Table 6's
 Re-id-R are `binet0`, its Re-id-O is `binet0_o`. Table 3's temperatures are `--set loss.temperature=`."""
 
-_DATA = {"cuhk_sysu": binet_cuhk_sysu, "prw": binet_prw, "rendered": binet_rendered}
-
-
-def _variant(variant: str, data: str) -> Recipe:
-    return replace(VARIANTS[variant](_DATA[data]()), name=f"{variant}_{data}")
-
 
 def igpn_cuhk_sysu() -> IGPNRecipe:
     """IGPN, section 4.3, for CUHK-SYSU: 25 epochs of 16 pairs, an epoch being as many pairs as training scenes.
@@ -236,12 +230,6 @@ IGPN_VARIANTS: dict[str, Callable[[IGPNRecipe], IGPNRecipe]] = {
 }
 """Rows of IGPN's Tables 1 and 2: VCCL, without B, w/o L, w/o G, w/o L&G."""
 
-_IGPN_DATA = {"cuhk_sysu": igpn_cuhk_sysu, "prw": igpn_prw, "rendered": igpn_rendered}
-
-
-def _igpn_variant(variant: str, data: str) -> IGPNRecipe:
-    return replace(IGPN_VARIANTS[variant](_IGPN_DATA[data]()), name=f"{variant}_{data}")
-
 
 def reid_cuhk_sysu() -> ReidRecipe:
     """The re-id network behind IGPN, section 4.3: 60 epochs, 64 patches a step, a tenth of the rate after 40.
@@ -276,19 +264,25 @@ def _pcb(recipe: ReidRecipe) -> ReidRecipe:
 REID_VARIANTS: dict[str, Callable[[ReidRecipe], ReidRecipe]] = {"reid": lambda recipe: recipe, "pcb": _pcb}
 """Re-id networks of IGPN's Tables 3 and 4: ResNet-50 and PCB."""
 
-_REID_DATA = {"cuhk_sysu": reid_cuhk_sysu, "prw": reid_prw, "rendered": reid_rendered}
+_FAMILIES: tuple[tuple[Mapping[str, Callable[[], Any]], Mapping[str, Callable[[Any], Any]]], ...] = (
+    ({"cuhk_sysu": binet_cuhk_sysu, "prw": binet_prw, "rendered": binet_rendered}, VARIANTS),
+    ({"cuhk_sysu": igpn_cuhk_sysu, "prw": igpn_prw, "rendered": igpn_rendered}, IGPN_VARIANTS),
+    ({"cuhk_sysu": reid_cuhk_sysu, "prw": reid_prw, "rendered": reid_rendered}, REID_VARIANTS),
+)
+"""For each network the recipe of each data set, and what the rows of the papers' tables change in it."""
 
 
-def _reid_variant(variant: str, data: str) -> ReidRecipe:
-    return replace(REID_VARIANTS[variant](_REID_DATA[data]()), name=f"{variant}_{data}")
+def _recipe(name: str, base: Callable[[], Any], change: Callable[[Any], Any]) -> AnyRecipe:
+    recipe: AnyRecipe = replace(change(base()), name=name)
+    return recipe
 
 
 RECIPES: dict[str, Callable[[], AnyRecipe]] = {
-    **{f"{variant}_{data}": partial(_variant, variant, data) for variant in VARIANTS for data in _DATA},
-    "patches_rendered": patches_rendered,
-    **{f"{variant}_{data}": partial(_igpn_variant, variant, data) for variant in IGPN_VARIANTS for data in _IGPN_DATA},
-    **{f"{variant}_{data}": partial(_reid_variant, variant, data) for variant in REID_VARIANTS for data in _REID_DATA},
-}
+    f"{variant}_{data}": partial(_recipe, f"{variant}_{data}", base, change)
+    for bases, variants in _FAMILIES
+    for variant, change in variants.items()
+    for data, base in bases.items()
+} | {"patches_rendered": patches_rendered}
 
 
 def get_recipe(name: str) -> AnyRecipe:

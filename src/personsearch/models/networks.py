@@ -1,0 +1,51 @@
+"""The networks of the two papers in one table: what has weights of its own in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
+from personsearch.models.reid import ReidNet, ReidSettings, build_reid, embedding_dim
+from personsearch.models.resnet import Head, load_imagenet
+from personsearch.models.search_network import EMBEDDING_DIM, NetworkSettings, SearchNetwork, build_search_network
+
+Network = SearchNetwork | IGPN | ReidNet
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of network. Its class's name stands in config.json."""
+
+    network: type[Network]
+    settings: type[Any]
+    """Of such a network, and of nothing else."""
+    build: Callable[[Any], Any]
+    """From settings to a network with random weights; raises SettingError for impossible ones."""
+    conv5: Callable[[Any], Head]
+    """Where conv5 lies in such a network."""
+    dim: Callable[[Any], int | None]
+    """How long the embeddings are that networks with some settings make; None where they make none."""
+
+
+KINDS = (
+    Kind(SearchNetwork, NetworkSettings, build_search_network, lambda n: n.head.backbone, lambda _: EMBEDDING_DIM),
+    Kind(IGPN, IGPNSettings, build_igpn, lambda n: n.head, lambda _: None),
+    Kind(ReidNet, ReidSettings, build_reid, lambda n: n.head, embedding_dim),
+)
+KIND_OF_CLASS: Mapping[str, Kind] = {kind.network.__name__: kind for kind in KINDS}
+KIND_OF_SETTINGS: Mapping[type[Any], Kind] = {kind.settings: kind for kind in KINDS}
+
+
+def build_network(settings: Any) -> Network:
+    """The network that has these settings, with random weights. Raises SettingError for impossible ones."""
+    network: Network = KIND_OF_SETTINGS[type(settings)].build(settings)
+    return network
+
+
+def load_backbone(network: Network, imagenet: Mapping[str, Tensor]) -> None:
+    """Fills conv1 to conv5 of any network with ImageNet weights."""
+    load_imagenet(network.stem, KIND_OF_SETTINGS[type(network.settings)].conv5(network), imagenet)
