@@ -17,13 +17,14 @@ from personsearch.data.sources import load_benchmark
 from personsearch.errors import DataError, SettingError, WeightsError
 from personsearch.evaluation.one_stage import evaluate_model
 from personsearch.files import check_folder, write_json_lines
+from personsearch.models.networks import Network
 from personsearch.models.reid import embedding_dim
 from personsearch.models.resnet import prepare_for_inference
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
-from personsearch.models.weights import Trainable, load_weights, save_weights
+from personsearch.models.weights import load_weights, save_weights
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import checked_device, joined
-from personsearch.settings import change_settings, settings_from_dict, settings_to_dict
+from personsearch.settings import change_settings, flat, settings_from_dict, settings_to_dict
 from personsearch.training.checkpoints import read_facts
 from personsearch.training.curves import check_drawing, draw_losses
 from personsearch.training.detected_boxes import find_people
@@ -129,7 +130,7 @@ def load_judged(recipe: AnyRecipe, spec: str | None) -> Benchmark | None:
     return benchmark
 
 
-def note_evaluation(path: Path, step: int, network: Trainable, benchmark: Benchmark | None) -> None:
+def note_evaluation(path: Path, step: int, network: Network, benchmark: Benchmark | None) -> None:
     """Adds a line with the figures of a search network in training, which stays as it is. Nothing without a benchmark.
 
     Raises OSError when it cannot be written; the lines before stay.
@@ -189,19 +190,11 @@ def refuse_other_settings(
     if may_lower_rate and wanted["recipe"]["optimizer"]["rate"] < begun["optimizer"]["rate"]:
         free |= {_RATE}
     for part in ("recipe", "training_data"):
-        old, new = _flat(stored.get(part, {})), _flat(wanted[part])
+        old, new = flat(stored.get(part, {})), flat(wanted[part])
         changed = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k)]
         for key in sorted(set(changed) - free):
             began = f"{out} was begun with {key}={old.get(key)}, not {new.get(key)}"
             raise SettingError(f"{began}: give the same, or another --out")
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as one level of dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 def describe_run(recipe: AnyRecipe, benchmark: Benchmark, detector: str | None = None) -> dict[str, Any]:

@@ -48,6 +48,18 @@ def settings_to_dict(settings: Any) -> dict[str, Any]:
     return {f.name: _plain(getattr(settings, f.name)) for f in fields(settings)}
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values as one level of dotted names.
+
+    >>> flat({"optimizer": {"rate": 0.1}, "seed": 0})
+    {'optimizer.rate': 0.1, 'seed': 0}
+    """
+    level: dict[str, Any] = {}
+    for key, value in values.items():
+        level |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return level
+
+
 def settings_from_dict(kind: type[S], values: Mapping[str, Any]) -> S:
     """The inverse of `settings_to_dict`. Missing keys take defaults; unknown keys raise SettingError."""
     hints = get_type_hints(kind, include_extras=True)

@@ -179,11 +179,3 @@ def _lines(text: str) -> Callable[[float, int, str], None]:
             say(f"{text}: {done / max(total, 1):.0%}, {what}", err=True)
 
     return tell
-
-
-def flat(facts: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

@@ -11,10 +11,11 @@ from typing import Annotated
 
 import typer
 
-from personsearch.cli.console import bar, flat, line_of, print_json, progress_of, refuse_overwriting, say
+from personsearch.cli.console import bar, line_of, print_json, progress_of, refuse_overwriting, say
 from personsearch.cli.options import Device, Force, Json, within
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, write_whole
+from personsearch.settings import flat
 
 WORST = 10
 """How many queries `evaluate --worst` draws."""
@@ -166,5 +167,5 @@ def describe(
     if as_json:
         print_json(facts)
     else:
-        for key, value in flat(facts):
+        for key, value in flat(facts).items():
             say(f"{key:40} {value}")

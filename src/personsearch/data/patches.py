@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.ops import roi_align
 
 from personsearch.data.records import Box
+from personsearch.data.transforms import to_tensor
 
 PATCH_SIZE = (224, 96)
 """Height and width of the patches that the instance-aware branch sees (BINet, section 3.3)."""
@@ -47,4 +46,4 @@ def query_patch(image: Image.Image, box: Box) -> Tensor:
     canvas = Image.new("RGB", (width, height), _PADDING)
     canvas.paste(person, ((width - person.width) // 2, (height - person.height) // 2))
     resized = canvas.resize((PATCH_SIZE[1], PATCH_SIZE[0]), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.array(resized, dtype=np.uint8)).permute(2, 0, 1)
+    return to_tensor(resized)

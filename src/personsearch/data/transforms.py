@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as TF
 
+from personsearch.data.streams import Stream
 from personsearch.settings import Side
 
 
@@ -28,6 +29,11 @@ def fitted(width: int, height: int, size: SizeSettings) -> tuple[int, int]:
     return max(1, round(width * factor)), max(1, round(height * factor))
 
 
+def to_tensor(image: Image.Image) -> Tensor:
+    """An RGB picture as uint8 [3, H, W]."""
+    return torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)
+
+
 def resize(image: Image.Image, size: SizeSettings) -> tuple[Tensor, Tensor]:
     """An RGB picture as uint8 [3, H, W], and the scale [4] that takes its boxes (xyxy) along.
 
@@ -35,8 +41,7 @@ def resize(image: Image.Image, size: SizeSettings) -> tuple[Tensor, Tensor]:
     """
     width, height = image.size
     new_width, new_height = fitted(width, height, size)
-    pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)
-    resized: Tensor = TF.resize(pixels, [new_height, new_width], antialias=True)
+    resized: Tensor = TF.resize(to_tensor(image), [new_height, new_width], antialias=True)
     sx, sy = new_width / width, new_height / height
     return resized, torch.tensor([sx, sy, sx, sy])
 
@@ -52,7 +57,7 @@ def relight(image: Tensor, light: float, seed: int) -> Tensor:
     """A picture [3, H, W] uint8 in another light: brighter or darker by up to the part `light`, and its channels
     against each other by up to a quarter of that. The same for the same seed; 0 leaves it as it is.
     """
-    random = np.random.default_rng((seed, 5))
+    random = np.random.default_rng((seed, Stream.LIGHT))
     gains = random.uniform(-1, 1) + random.uniform(-0.25, 0.25, (3, 1, 1))
     factors = torch.from_numpy(1 + light * gains).float()
     return (image * factors).round().clamp(0, 255).byte() if light else image

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from personsearch.data.patches import crop_patches
+from personsearch.data.transforms import to_tensor
 from personsearch.errors import SettingError
 from personsearch.geometry.detections import Detections
 from personsearch.models.binet import encode_patches
@@ -56,7 +56,7 @@ class InstanceReader:
         if not len(boxes):
             return torch.zeros(0, EMBEDDING_DIM)
         device = self._network.stem.mean.device
-        pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)
+        pixels = to_tensor(image)
         with mixed_precision(device):
             return encode_patches(self._network, crop_patches(pixels, boxes).to(device)).embeddings.cpu()
 

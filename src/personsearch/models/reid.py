@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from personsearch.data.patches import crop_patches
+from personsearch.data.transforms import to_tensor
 from personsearch.errors import SettingError
 from personsearch.models.paces import PacedModule, Paces
 from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, Head, Stem
@@ -97,7 +97,7 @@ class ReidNet(PacedModule):
     def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
         """[N, S D] unit embeddings of the people in boxes [N, 4] xyxy, in the picture's own pixels."""
         device = self.stem.mean.device
-        pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)
+        pixels = to_tensor(image)
         read = [torch.zeros(0, self.dim)]
         for some in torch.split(boxes.cpu().float(), _TOGETHER):
             if len(some):

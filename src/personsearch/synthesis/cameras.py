@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personsearch.synthesis.places import Place
+from personsearch.synthesis.streams import Stream
 
 CAMERAS_PER_PLACE = 4
 
@@ -66,7 +67,7 @@ def sample_response(rng: np.random.Generator) -> Response:
 
 def build_camera(seed: int, number: int, place: Place, rng: np.random.Generator) -> Camera:
     """The camera with this number at its place; `rng` (a picture's) shakes it a little."""
-    own = np.random.default_rng([seed, 3, number])
+    own = np.random.default_rng([seed, Stream.CAMERA, number])
     x, y, tx, ty = place.layout.views[number % CAMERAS_PER_PLACE]
     ceiling = place.layout.ceiling
     height = float(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from personsearch.synthesis import figures as f
 from personsearch.synthesis import textures as t
+from personsearch.synthesis.streams import Stream
 
 Floats = NDArray[Any]
 Color = tuple[float, float, float]  # sRGB, 0..1
@@ -294,7 +295,7 @@ def with_head(rng: np.random.Generator, phenotype: Floats, woman: bool, outfit: 
 
 def identity_of(seed: int, number: int) -> Identity:
     """The person with this number: the same wherever it is asked."""
-    return sample_identity(np.random.default_rng([seed, 1, number]))
+    return sample_identity(np.random.default_rng([seed, Stream.PERSON, number]))
 
 
 def look_alike(rng: np.random.Generator, other: Identity) -> Identity:

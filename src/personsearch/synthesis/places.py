@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from personsearch.synthesis.layouts import KINDS, Layout
 from personsearch.synthesis.props import skyline
 from personsearch.synthesis.shapes import Builder, StaticMesh
+from personsearch.synthesis.streams import Stream
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Place:
 
 def build_place(seed: int, number: int) -> Place:
     """The place with this number. Numbers run through the kinds in turn."""
-    rng = np.random.default_rng([seed, 2, number])
+    rng = np.random.default_rng([seed, Stream.PLACE, number])
     b = Builder()
     make = KINDS[number % len(KINDS)]
     layout = make(b, rng)

@@ -21,6 +21,7 @@ from personsearch.synthesis.light import sample_light
 from personsearch.synthesis.outfits import Identity, identity_of, look_alike, sample_identity
 from personsearch.synthesis.places import Place, build_place
 from personsearch.synthesis.postprocess import develop
+from personsearch.synthesis.streams import Stream
 
 UNLABELED = -1
 LEAST_VISIBLE = 0.2
@@ -85,7 +86,7 @@ def split_of(settings: Settings, index: int) -> str:
 
 def crowd_size(settings: Settings, index: int) -> tuple[int, int]:
     """How many people a picture holds, and how many of them have an identity."""
-    rng = np.random.default_rng([settings.seed, 4, index])
+    rng = np.random.default_rng([settings.seed, Stream.CROWD, index])
     people = int(np.clip(round(rng.gamma(4.5, 1.85)), 2, 15))
     named = int(np.clip(round(people * rng.uniform(0.5, 0.85)), 2, people))
     return people, min(named, len(pool(settings, split_of(settings, index))))
@@ -101,7 +102,7 @@ def pool(settings: Settings, split: str) -> range:
 def casting(settings: Settings, split: str) -> dict[int, tuple[int, ...]]:
     """Which identities are in which picture: each split's people are dealt out in shuffled rounds, so that all are
     seen equally often and nobody belongs to a place. With `home`, part of a training picture's people live there."""
-    rng = np.random.default_rng([settings.seed, 5, int(split == "test")])
+    rng = np.random.default_rng([settings.seed, Stream.CAST, int(split == "test")])
     deck: list[int] = []
     cast: dict[int, tuple[int, ...]] = {}
     people = pool(settings, split)
@@ -128,7 +129,7 @@ def _at_home(settings: Settings, index: int) -> list[int]:
     """The people of a training picture who are there because they live there."""
     if not settings.home:
         return []
-    rng = np.random.default_rng([settings.seed, 7, index])
+    rng = np.random.default_rng([settings.seed, Stream.HOME, index])
     place, _ = place_of(settings, index)
     _, named = crowd_size(settings, index)
     at_home: list[int] = rng.permutation(np.asarray(residents(settings, place))).tolist()
@@ -167,7 +168,7 @@ def train_places(settings: Settings) -> int:
 
 def scene_rng(settings: Settings, index: int) -> Rng:
     """All that is drawn for one picture comes from here, the place first."""
-    return np.random.default_rng([settings.seed, 6, index])
+    return np.random.default_rng([settings.seed, Stream.SCENE, index])
 
 
 def place_of(settings: Settings, index: int) -> tuple[int, int]:

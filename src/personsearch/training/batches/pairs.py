@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 
 from personsearch.data.patches import query_patch
 from personsearch.data.records import UNLABELED, Box, Person, Scene
+from personsearch.data.streams import Stream
 from personsearch.data.transforms import SizeSettings, flip, pad_images, resize
 from personsearch.errors import DataError, SettingError
 from personsearch.settings import Side
@@ -109,7 +110,7 @@ class TrainingPairs(Dataset[Batch]):
 
     def pairs(self, step: int) -> list[Pair]:
         """The pairs of a step."""
-        random = np.random.default_rng((self.seed, 3, step))
+        random = np.random.default_rng((self.seed, Stream.PAIRS, step))
         shares = np.array(self.settings.shares, dtype=float)
         count = self.settings.scenes * self.settings.per_scene
         kinds = [str(kind) for kind in random.choice(KINDS, count, p=shares / shares.sum())]
@@ -157,7 +158,7 @@ class TrainingPairs(Dataset[Batch]):
                 return Pair(query, person, self.scenes[drawn], kind)
 
     def __getitem__(self, step: int) -> PairBatch:
-        random = np.random.default_rng((self.seed, 4, step))
+        random = np.random.default_rng((self.seed, Stream.PAIR_VIEWS, step))
         size = SizeSettings(int(random.choice(self.settings.short_sides)), self.settings.long_side)
         images: list[Tensor] = []
         boxes, patches = [], []

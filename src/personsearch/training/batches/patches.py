@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional as TF
 
 from personsearch.data.patches import PATCH_SIZE, crop_patches
 from personsearch.data.records import UNLABELED, Scene
+from personsearch.data.streams import Stream
 from personsearch.data.transforms import SizeSettings, resize
 from personsearch.errors import DataError
 from personsearch.settings import Part, Range
@@ -50,7 +51,7 @@ class PatchBatches(Dataset[Batch]):
         self.sights = {int(i): torch.nonzero(owners == i).flatten().numpy() for i in known}
 
     def __getitem__(self, step: int) -> Batch:
-        random = np.random.default_rng((self.seed, 2, step))
+        random = np.random.default_rng((self.seed, Stream.PATCHES, step))
         count = min(self.settings.identities, len(self.sights))
         chosen = random.choice(list(self.sights), count, replace=False)
         rows, identities = [], []

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from personsearch.data.records import Scene
+from personsearch.data.streams import Stream
 from personsearch.data.transforms import SizeSettings, fitted, flip, pad_images, relight, resize
 from personsearch.errors import SettingError
 from personsearch.settings import Count, Side
@@ -116,5 +117,7 @@ def drawn_places(step: int, count: int, total: int, seed: int) -> list[int]:
     Epochs follow each other without a gap.
     """
     positions = range(step * count, (step + 1) * count)
-    orders = {e: np.random.default_rng((seed, 1, e)).permutation(total) for e in {p // total for p in positions}}
+    orders = {
+        e: np.random.default_rng((seed, Stream.ORDER, e)).permutation(total) for e in {p // total for p in positions}
+    }
     return [int(orders[p // total][p % total]) for p in positions]

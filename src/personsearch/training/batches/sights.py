@@ -14,6 +14,7 @@ from torchvision.ops import box_iou
 
 from personsearch.data.patches import crop_patches
 from personsearch.data.records import UNLABELED, Scene
+from personsearch.data.streams import Stream
 from personsearch.errors import DataError, SettingError
 from personsearch.settings import Part
 from personsearch.training.batches.scenes import Batch, drawn_places
@@ -66,7 +67,7 @@ class ReidBatches(Dataset[Batch]):
             raise DataError("fewer than two identities are seen well: there is nothing to tell apart")
 
     def __getitem__(self, step: int) -> Batch:
-        random = np.random.default_rng((self.seed, 6, step))
+        random = np.random.default_rng((self.seed, Stream.SIGHTS, step))
         places = drawn_places(step, self.settings.patches, len(self.sights), self.seed)
         mirrored = (random.random(len(places)) < 0.5) & self.settings.flip
         wanted: dict[int, list[int]] = defaultdict(list)

@@ -1,0 +1,20 @@
+"""Independent random streams of one seed: what is drawn for one thing does not move when another draws more."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Stream(IntEnum):
+    """Benchmarks that were rendered depend on these numbers: they stay, and a new stream takes the next one."""
+
+    PERSON = 1
+    PLACE = 2
+    CAMERA = 3
+    CROWD = 4
+    """How many people a scene holds"""
+    CAST = 5
+    """Who is in which scene"""
+    SCENE = 6
+    HOME = 7
+    """Who of a place's residents is at home"""
