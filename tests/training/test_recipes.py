@@ -1,13 +1,9 @@
 """The papers' settings, and settings as data."""
 
 import json
-from dataclasses import fields, is_dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
 
-import personsearch
 from personsearch.errors import SettingError
 from personsearch.settings import change_settings, settings_from_dict, settings_to_dict
 from personsearch.training.recipes import RECIPES, get_recipe
@@ -72,15 +68,3 @@ def test_a_wrong_change_is_one_line_of_advice(change: str, advice: str) -> None:
 def test_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(SettingError, match="did you mean binet_prw"):
         get_recipe("binet_pwr")
-
-
-@pytest.mark.parametrize("name", ["binet_prw", "igpn_prw", "pcb_prw"])
-def test_every_setting_is_read_somewhere(name: str) -> None:
-    """A setting that nobody reads lies to whoever sets it."""
-    source = " ".join(p.read_text() for p in Path(personsearch.__file__).parent.rglob("*.py"))
-
-    def names(kind: Any) -> set[str]:
-        inner = {n for f in fields(kind) if is_dataclass(getattr(kind, f.name)) for n in names(getattr(kind, f.name))}
-        return {f.name for f in fields(kind)} | inner
-
-    assert not [n for n in names(get_recipe(name)) if f".{n}" not in source]
