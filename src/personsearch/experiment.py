@@ -163,7 +163,7 @@ def compare_with_begun(
     named = any(change.partition("=")[0].strip() == _RATE for change in changes)
     refuse_other_settings(begun, wanted, recipe, out, may_lower_rate=named)
     rates = list(begun.get(_EARLIER, []))
-    before, now = (_flat(facts.get("recipe", {})).get(_RATE) for facts in (begun, wanted))
+    before, now = (flat(facts.get("recipe", {})).get(_RATE) for facts in (begun, wanted))
     if before not in (None, now):
         rates.append({"rate": before, "until_step": begun["step"]})
     return {_EARLIER: rates} if rates else {}
