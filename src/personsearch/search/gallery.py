@@ -26,8 +26,9 @@ from personsearch.errors import GalleryError
 from personsearch.geometry.detections import Detections
 from personsearch.search.faults import writing
 from personsearch.search.hits import GalleryHit, picture_of
-from personsearch.search.limits import check_limits, check_score
-from personsearch.search.ranking import Resident, descending, too_close
+from personsearch.search.limits import check_score
+from personsearch.search.picking import Limits, pick
+from personsearch.search.ranking import Resident
 from personsearch.search.rows import END, Held, IndexedScene, note, row_of, scene_name
 from personsearch.search.sources import Source
 from personsearch.search.table import NAME, SceneTable
@@ -276,30 +277,21 @@ class Gallery:
         A person is in a scene once, so a scene gives at most `per_scene` hits (None: any number). Hits of one
         video are at least `min_gap` seconds apart. Those that `allow` refuses are left out. Equal similarities
         are ordered by source, frame and place in the scene. Each hit knows whether its file still is what was
-        indexed (`state`). Raises SettingError for limits that make no sense.
+        indexed (`state`). Raises SettingError for limits that cannot be.
         """
-        check_limits(top, per_scene, min_score, min_gap)
         if embedding.shape != (self.about.dim,):
             raise GalleryError(
                 f"{self.folder}: holds {self.about.dim}-d embeddings, asked with {tuple(embedding.shape)}"
             )
+        limits = Limits(top, per_scene, min_score, min_gap, allow)
         resident = self._load()
         query = torch.nn.functional.normalize(embedding.detach().float().cpu(), dim=0)
         similarities = (resident.embeddings @ query).nan_to_num(nan=-1.0)  # what is no number is like nobody
-        hits: list[GalleryHit] = []
-        taken: dict[int, int] = {}
-        for person in descending(similarities):
-            if len(hits) >= top:
-                break
-            scene = int(resident.scene_of[person])
-            if per_scene is not None and taken.get(scene, 0) >= per_scene:
-                continue
-            hit = resident.hit(person, min(1.0, max(-1.0, float(similarities[person]))))
-            if hit.score < min_score or too_close(hit, hits, min_gap) or not (allow is None or allow(hit)):
-                continue
-            taken[scene] = taken.get(scene, 0) + 1
-            hits.append(hit)
-        return hits
+
+        def hit_of(person: int) -> GalleryHit:
+            return resident.hit(person, min(1.0, max(-1.0, float(similarities[person]))))
+
+        return pick(similarities, resident.scene_of, hit_of, limits)
 
     def _load(self) -> Resident:
         if self._resident is None:

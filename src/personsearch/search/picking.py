@@ -1,0 +1,69 @@
+"""From ranked people to hits: which answers of a search are given, and how many."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from personsearch.errors import SettingError
+from personsearch.search.hits import GalleryHit
+from personsearch.search.ranking import descending, too_close
+
+Allow = Callable[[GalleryHit], bool]
+"""Whether a person may be an answer."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Which people may be answers, and how many. Raises SettingError for limits that cannot be."""
+
+    top: int = 10
+    """Most hits of a search."""
+    per_scene: int | None = 1
+    """Most hits of a scene; None: any number."""
+    min_score: float = 0.0
+    """Least score of a hit."""
+    min_gap: float = 0.0
+    """Least seconds between two hits of one video."""
+    allow: Allow | None = None
+    """Refuses hits; None: refuses nobody."""
+
+    def __post_init__(self) -> None:
+        if self.top < 0:
+            raise SettingError(f"top {self.top}: give 0 or more")
+        if self.per_scene is not None and self.per_scene < 1:
+            raise SettingError(f"per_scene {self.per_scene}: give 1 or more, or None for any number")
+        if self.min_score != self.min_score:
+            raise SettingError(f"min_score {self.min_score}: give a number")
+        if not self.min_gap >= 0:  # NaN, too
+            raise SettingError(f"min_gap {self.min_gap}: give 0 or more seconds")
+
+    def admits(self, hit: GalleryHit) -> bool:
+        """Whether its score and `allow` let a person be an answer, whoever else is one."""
+        return hit.score >= self.min_score and (self.allow is None or self.allow(hit))
+
+
+def pick(
+    similarities: Tensor, scene_of: Tensor, hit_of: Callable[[int], GalleryHit], limits: Limits
+) -> list[GalleryHit]:
+    """Hits by falling similarity [N], equal ones by row, within the limits.
+
+    `scene_of` [N] is the number of each row's scene. `hit_of` makes the hit of a row, for the few rows that need it.
+    """
+    hits: list[GalleryHit] = []
+    taken: Counter[int] = Counter()
+    for row in descending(similarities):
+        if len(hits) >= limits.top:
+            break
+        scene = int(scene_of[row])
+        if limits.per_scene is not None and taken[scene] >= limits.per_scene:
+            continue
+        hit = hit_of(row)
+        if not limits.admits(hit) or too_close(hit, hits, limits.min_gap):
+            continue
+        taken[scene] += 1
+        hits.append(hit)
+    return hits
