@@ -26,8 +26,8 @@ from personsearch.models.region_features import RegionFeatures
 from personsearch.models.resnet import prepare_for_inference
 from personsearch.models.weights import load_proposer
 from personsearch.runtime import best_device
+from personsearch.search.proposals import ProposalSearch
 from personsearch.search.scene_codes import SceneCodes
-from personsearch.search.two_stage import propose
 from personsearch.training.recipes import get_recipe
 
 TOGETHER = 8
@@ -164,7 +164,8 @@ def selected(
         timed = Timed()
         for query in queries:
             held = {scene.name: fresh(code) for scene, code in zip(scenes, codes, strict=True)}
-            timed(lambda: propose(proposer, [query], scenes, asking, lambda s: held[s.name], candidates=most))  # noqa: B023
+            search = ProposalSearch(proposer, [query], scenes, lambda scene: held[scene.name])  # noqa: B023
+            timed(lambda: search.propose(asking, candidates=most))  # noqa: B023
         row(f"{most} candidates of the gallery (other answers)", timed.seconds[0], median(timed.seconds[1:]), base)
 
 

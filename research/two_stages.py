@@ -30,11 +30,13 @@ from personsearch.data.sources import load_benchmark
 from personsearch.evaluation.one_stage import evaluate_model
 from personsearch.evaluation.protocols import SearchResult, evaluate_guided, evaluate_search
 from personsearch.evaluation.two_stage import read_queries
+from personsearch.models.igpn import Proposals
 from personsearch.models.readers import DetectThenEmbed
 from personsearch.models.reid import ReidNet
 from personsearch.models.weights import load_proposer, load_reid, load_weights
 from personsearch.runtime import best_device
-from personsearch.search.two_stage import Answers, embed_again, keep_best, propose
+from personsearch.search.proposals import Answers, ProposalSearch, keep_best
+from personsearch.search.two_stage import embed_again
 
 SURE = 0.5
 """Least confidence of a detector's people."""
@@ -100,11 +102,11 @@ def of_proposer(
     for place in range(len(everywhere.queries)):
         for scene in {scene for benchmark in sized.values() for scene in benchmark.queries[place].gallery}:
             asking[scene].append(place)
-    found = propose(proposer, codes, everywhere.test, asking)
+    found = ProposalSearch(proposer, codes, everywhere.test).propose(asking)
     kept: dict[tuple[int, int], list[Answers]] = {}
     for size, benchmark in sized.items():
         here = [within(answers, q.gallery) for answers, q in zip(found, benchmark.queries, strict=True)]
-        yield row("IGPN alone", size, None, evaluate_guided(benchmark, here), here)
+        yield row("IGPN alone", size, None, judge(benchmark, here), here)
         for count in keep:
             kept[size, count] = [keep_best(answers, count) for answers in here]
     wanted = [union([lists[place] for lists in kept.values()]) for place in range(len(found))]
@@ -112,7 +114,7 @@ def of_proposer(
         again = embed_again(network, everywhere.test, wanted, read_queries(proposer, network, everywhere)[1])
         for (size, count), lists in kept.items():
             judged = [picked(some, answers) for some, answers in zip(lists, again, strict=True)]
-            result = evaluate_guided(sized[size], judged)
+            result = judge(sized[size], judged)
             yield row(f"IGPN + {Path(network_name).name}", size, count, result, judged)
 
 
@@ -143,8 +145,13 @@ def of_labeled(everywhere: Benchmark, sized: dict[int, Benchmark], networks: dic
 
 
 def row(what: str, size: int, keep: int | None, result: SearchResult, answers: list[Answers]) -> Row:
-    boxes = mean(sum(len(boxes) for boxes, _ in found.values()) for found in answers)
+    boxes = mean(sum(len(some) for some in found.values()) for found in answers)
     return Row(what, size, keep, result.mAP, result.top1, boxes)
+
+
+def judge(benchmark: Benchmark, answers: list[Answers]) -> SearchResult:
+    plain = [{name: (some.boxes, some.similarities) for name, some in found.items()} for found in answers]
+    return evaluate_guided(benchmark, plain)
 
 
 def within(answers: Answers, gallery: tuple[str, ...]) -> Answers:
@@ -160,20 +167,17 @@ def union(lists: list[Answers]) -> Answers:
     """All boxes that are in one of several parts of the same answers."""
     together: Answers = {}
     for answers in lists:
-        for name, (boxes, values) in answers.items():
-            if name in together:
-                new = ~rows_in(boxes, together[name][0])
-                held_boxes, held_values = together[name]
-                together[name] = torch.cat([held_boxes, boxes[new]]), torch.cat([held_values, values[new]])
-            else:
-                together[name] = boxes, values
+        for name, found in answers.items():
+            held = together.get(name, found[:0])
+            new = found[~rows_in(found.boxes, held.boxes)]
+            boxes, similarities = [held.boxes, new.boxes], [held.similarities, new.similarities]
+            together[name] = Proposals(torch.cat(boxes), torch.cat(similarities))
     return together
 
 
 def picked(kept: Answers, again: Answers) -> Answers:
     """The second stage's answers of those boxes alone that the first one kept."""
-    chosen = {name: rows_in(again[name][0], boxes) for name, (boxes, _) in kept.items()}
-    return {name: (again[name][0][mask], again[name][1][mask]) for name, mask in chosen.items()}
+    return {name: again[name][rows_in(again[name].boxes, found.boxes)] for name, found in kept.items()}
 
 
 def print_table(results: dict[str, list[dict[str, Any]]]) -> None:

@@ -20,7 +20,6 @@ from personsearch.evaluation.protocols import Rules, evaluate_guided, evaluate_s
 from personsearch.evaluation.two_stage import evaluate_two_stages, read_queries
 from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
-from personsearch.search.two_stage import Answers
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -73,7 +72,7 @@ class ByPlace:
         return torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
-def same(one: Answers, other: Answers) -> bool:
+def same(one: dict[str, tuple[Tensor, Tensor]], other: dict[str, tuple[Tensor, Tensor]]) -> bool:
     """The same boxes and similarities, but for how queries asked together are rounded."""
     return one.keys() == other.keys() and all(
         a.shape == b.shape and torch.allclose(a, b, atol=0.02, rtol=1e-3)

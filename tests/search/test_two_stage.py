@@ -17,13 +17,14 @@ from personsearch.data.pictures import ImageFile
 from personsearch.data.records import Scene
 from personsearch.data.transforms import SizeSettings
 from personsearch.errors import BoxError, GalleryError, ImageError, SettingError
-from personsearch.models.igpn import IGPN, IGPNSettings, SceneCode, build_igpn
+from personsearch.models.igpn import IGPN, IGPNSettings, Proposals, SceneCode, build_igpn
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
 from personsearch.search.indexing import index_sources
+from personsearch.search.proposals import ProposalSearch, keep_best
 from personsearch.search.scene_codes import SceneCodes
-from personsearch.search.two_stage import TwoStageSearcher, keep_best, propose
+from personsearch.search.two_stage import TwoStageSearcher
 
 SETTINGS = IGPNSettings(
     channels=4,
@@ -135,7 +136,7 @@ def test_only_candidates_of_the_gallery_are_compared(proposer: IGPN, scenes: lis
         return proposer.encode_scene(scene.read())
 
     asking = {scene.name: [0, 1] for scene in scenes}
-    found = propose(proposer, queries, scenes, asking, code_of, candidates=3)
+    found = ProposalSearch(proposer, queries, scenes, code_of).propose(asking, candidates=3)
     second = asked[len(scenes) :]
     for query, answers in zip(queries, found, strict=True):
         first = {scene.name: proposer.candidates(proposer.encode_scene(scene.read()), query)[0] for scene in scenes}
@@ -149,8 +150,8 @@ def test_only_candidates_of_the_gallery_are_compared(proposer: IGPN, scenes: lis
                 assert scene.name in second
                 code = proposer.encode_scene(scene.read())
                 (expected,) = proposer.compare(code, query, [first[scene.name].boxes[places]])
-                torch.testing.assert_close(answers[scene.name][0], expected.boxes, atol=0.5, rtol=0.01)
-                torch.testing.assert_close(answers[scene.name][1], expected.similarities, atol=0.02, rtol=0)
+                torch.testing.assert_close(answers[scene.name].boxes, expected.boxes, atol=0.5, rtol=0.01)
+                torch.testing.assert_close(answers[scene.name].similarities, expected.similarities, atol=0.02, rtol=0)
     assert set(second) == {name for answers in found for name in answers}, "other scenes are not encoded again"
 
 
@@ -192,16 +193,16 @@ def test_a_second_stage_of_nothing_is_refused(proposer: IGPN) -> None:
 def test_the_best_of_the_whole_gallery_are_kept() -> None:
     boxes = torch.arange(12.0).reshape(3, 4)
     answers = {
-        "a": (boxes, torch.tensor([0.9, 0.1, 0.5])),
-        "b": (boxes[:2], torch.tensor([0.8, 0.5])),
-        "c": (boxes[:0], torch.zeros(0)),
+        "a": Proposals(boxes, torch.tensor([0.9, 0.1, 0.5])),
+        "b": Proposals(boxes[:2], torch.tensor([0.8, 0.5])),
+        "c": Proposals(boxes[:0], torch.zeros(0)),
     }
     kept = keep_best(answers, 3)
-    assert kept["a"][1].tolist() == pytest.approx([0.9, 0.5])
-    assert torch.equal(kept["a"][0], boxes[[0, 2]])
-    assert kept["b"][1].tolist() == pytest.approx([0.8])
+    assert kept["a"].similarities.tolist() == pytest.approx([0.9, 0.5])
+    assert torch.equal(kept["a"].boxes, boxes[[0, 2]])
+    assert kept["b"].similarities.tolist() == pytest.approx([0.8])
     assert "c" not in kept
-    assert {name: len(b) for name, (b, _) in keep_best(answers, 99).items()} == {"a": 3, "b": 2}
+    assert {name: len(found) for name, found in keep_best(answers, 99).items()} == {"a": 3, "b": 2}
     assert keep_best({}, 3) == {}
 
 
@@ -361,13 +362,14 @@ def test_what_cannot_be_among_the_best_is_let_go(
 ) -> None:
     code = proposer.encode_query(picture([(1, 10)]), [box_at(10)])
     asking = {scene.name: [0] for scene in scenes}
-    (everything,) = propose(proposer, [code], scenes, asking)
-    monkeypatch.setattr("personsearch.search.two_stage._SCENES_BEFORE_CUT", 2)
-    (best,) = propose(proposer, [code], scenes, asking, keep=3)
+    search = ProposalSearch(proposer, [code], scenes)
+    (everything,) = search.propose(asking)
+    monkeypatch.setattr("personsearch.search.proposals._SCENES_BEFORE_CUT", 2)
+    (best,) = search.propose(asking, keep=3)
     expected = keep_best(everything, 3)
     assert best.keys() == expected.keys()
     for name in best:
-        torch.testing.assert_close(best[name], expected[name])
+        torch.testing.assert_close(vars(best[name]), vars(expected[name]))
 
 
 def test_codes_of_other_weights_are_refused(tmp_path: Path) -> None:

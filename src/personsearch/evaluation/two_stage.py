@@ -13,7 +13,8 @@ from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, eva
 from personsearch.models.igpn import IGPN, QueryCode
 from personsearch.models.readers import Embedder
 from personsearch.progress import Progress, quiet
-from personsearch.search.two_stage import Answers, check_candidates, embed_again, propose
+from personsearch.search.proposals import Answers, ProposalSearch
+from personsearch.search.two_stage import check_candidates, embed_again
 
 _AT_ONCE = 2**20
 """Most scenes' answers, of all queries, that are held at once: about 1.5 GB."""
@@ -43,15 +44,16 @@ def evaluate_two_stages(
             for name in dict.fromkeys(query.gallery):
                 if name != query.scene or rules.own_scene:
                     asking.setdefault(name, []).append(index)
-        found = propose(
-            proposer, codes[start:end], benchmark.test, asking, keep=keep, candidates=candidates, progress=progress
-        )
+        search = ProposalSearch(proposer, codes[start:end], benchmark.test, progress=progress)
+        found = search.propose(asking, keep=keep, candidates=candidates)
         if embedder is None:
             return found
         return embed_again(embedder, benchmark.test, found, embeddings[start:end], progress=progress)
 
     shares = _shares(benchmark, _AT_ONCE)
-    return evaluate_guided(benchmark, chain.from_iterable(answers(*share) for share in shares), rules=rules)
+    found = chain.from_iterable(answers(*share) for share in shares)
+    plain = ({name: (some.boxes, some.similarities) for name, some in one.items()} for one in found)
+    return evaluate_guided(benchmark, plain, rules=rules)
 
 
 def _shares(benchmark: Benchmark, most: int) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from PIL import Image
@@ -107,26 +107,34 @@ class QueryCode:
 
 
 @dataclass(frozen=True)
-class Candidates:
-    """What the first stage finds in a scene for one query, most alike first."""
+class Found:
+    """Boxes that a stage finds in a scene for one query."""
 
     boxes: Tensor
-    """[N, 4] float32 xyxy in pixels of the network's input, on its device"""
+    """[N, 4] float32 xyxy"""
     similarities: Tensor
-    """[N] in [0, 1]"""
-
-
-@dataclass(frozen=True)
-class Proposals:
-    """What a scene answers to one query, most alike first."""
-
-    boxes: Tensor
-    """[N, 4] float32 xyxy in pixels of the original picture, on the CPU"""
-    similarities: Tensor
-    """[N] in [0, 1]"""
+    """[N]"""
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def __getitem__(self, index: Tensor | slice) -> Self:
+        """Selects by mask, by indices or by slice."""
+        return replace(self, boxes=self.boxes[index], similarities=self.similarities[index])
+
+
+class Candidates(Found):
+    """What the first stage finds, most alike first, with similarities in [0, 1].
+
+    Boxes are in pixels of the network's input, on its device.
+    """
+
+
+class Proposals(Found):
+    """What a scene answers, most alike first, with similarities in [0, 1].
+
+    Boxes are in pixels of the original picture, on the CPU.
+    """
 
 
 @dataclass(frozen=True)

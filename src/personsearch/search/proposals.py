@@ -1,0 +1,159 @@
+"""What a proposer finds for several queries in many scenes. Queries that search in the same scene share its code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+from torch import Tensor
+
+from personsearch.data.records import Scene
+from personsearch.errors import ImageError, VideoError
+from personsearch.models.igpn import IGPN, Candidates, Found, Proposals, QueryCode, SceneCode, cat_queries
+from personsearch.progress import Progress, quiet
+from personsearch.search.hits import GalleryHit, hit_of
+from personsearch.search.picking import Allow
+
+Answers = dict[str, Proposals]
+"""What scenes answer to one query, by the scenes' names."""
+CodeOf = Callable[[Scene], SceneCode]
+"""Gives the code of a scene."""
+Complain = Callable[[str], None] | None
+"""Called with one line about each scene that cannot be read, which is then left out. None: the error is raised."""
+Asking = Mapping[str, Sequence[int]]
+"""Which queries search in a scene, by their indices; scenes by their names."""
+Some = TypeVar("Some", bound=Found)
+
+_TOGETHER = 8
+"""Queries of one scene that are answered in one go."""
+_SCENES_BEFORE_CUT = 64
+"""After so many scenes what cannot be among a query's best is let go."""
+
+
+@dataclass(frozen=True)
+class ProposalSearch:
+    """A proposer, the queries it is asked for, and the scenes it is asked in."""
+
+    proposer: IGPN
+    queries: Sequence[QueryCode]
+    scenes: Sequence[Scene]
+    code_of: CodeOf | None = None
+    """Gives codes that are kept somewhere; None reads and encodes each scene."""
+    complain: Complain = None
+    progress: Progress = quiet
+
+    def propose(
+        self, asking: Asking, *, keep: int | None = None, candidates: int | None = None, allow: Allow | None = None
+    ) -> list[Answers]:
+        """What the scenes answer to each query.
+
+        With `keep` the most alike proposals of each query's gallery; the others are let go as soon as that is known.
+        With `candidates` the second stage looks only at so many of a query's whole gallery, those that the first
+        stage likes best and `allow` does not refuse, and at no scene without one: faster, with other answers. Such a
+        scene is encoded twice, so it pays where codes are kept.
+        """
+        if candidates is not None:
+            return self.compare(self.candidates(asking, candidates, allow), keep)
+        best = _Best[Proposals](len(self.queries), keep)
+        for visit in self._visits(asking):
+            best.add(visit, self.proposer.answer(visit.code, visit.queries))
+        return best.found()
+
+    def candidates(self, asking: Asking, most: int, allow: Allow | None = None) -> list[dict[str, Candidates]]:
+        """The first stage alone: the `most` best candidates of each query's gallery that `allow` does not refuse."""
+        best = _Best[Candidates](len(self.queries), most)
+        for visit in self._visits(asking):
+            found = self.proposer.candidates(visit.code, visit.queries)
+            best.add(visit, found if allow is None else [visit.allowed(some, allow) for some in found])
+        return best.found()
+
+    def compare(self, candidates: Sequence[Mapping[str, Candidates]], keep: int | None = None) -> list[Answers]:
+        """The second stage alone, on each query's candidates; `keep` as in `propose`."""
+        asking: dict[str, list[int]] = {}
+        for query, scenes in enumerate(candidates):
+            for name in scenes:
+                asking.setdefault(name, []).append(query)
+        best = _Best[Proposals](len(self.queries), keep)
+        for visit in self._visits(asking):
+            boxes = [candidates[query][visit.scene.name].boxes for query in visit.indices]
+            best.add(visit, self.proposer.compare(visit.code, visit.queries, boxes))
+        return best.found()
+
+    def _visits(self, asking: Asking) -> Iterator[_Visit]:
+        """Each scene with a few of its queries at a time. Scenes that nobody searches in are not encoded."""
+        for scene in self.progress(self.scenes, "asking scenes", len(self.scenes)):
+            indices = asking.get(scene.name, ())
+            if not indices:
+                continue
+            try:
+                code = self.proposer.encode_scene(scene.read()) if self.code_of is None else self.code_of(scene)
+            except (ImageError, VideoError) as error:
+                complain_or_raise(self.complain, error)
+                continue
+            for start in range(0, len(indices), _TOGETHER):
+                some = indices[start : start + _TOGETHER]
+                yield _Visit(scene, code, some, cat_queries([self.queries[index] for index in some]))
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """A scene, and some of the queries that search in it."""
+
+    scene: Scene
+    code: SceneCode
+    indices: Sequence[int]
+    """Which of all queries these are"""
+    queries: QueryCode
+
+    def allowed(self, found: Candidates, allow: Allow) -> Candidates:
+        """Candidates that `allow` does not refuse."""
+        hits = hits_of(self.scene, found.boxes / self.code.scale, found.similarities)
+        return found[torch.tensor([allow(hit) for hit in hits], dtype=torch.bool, device=found.boxes.device)]
+
+
+class _Best(Generic[Some]):
+    """Collects what scenes answer to each query; of a query's whole gallery the `most` best, or all when None."""
+
+    def __init__(self, queries: int, most: int | None) -> None:
+        self._found: list[dict[str, Some]] = [{} for _ in range(queries)]
+        self._most = most
+
+    def add(self, visit: _Visit, found: Sequence[Some]) -> None:
+        for index, some in zip(visit.indices, found, strict=True):
+            self._found[index][visit.scene.name] = some
+            if self._most is not None and len(self._found[index]) % _SCENES_BEFORE_CUT == 0:
+                self._found[index] = keep_best(self._found[index], self._most)
+
+    def found(self) -> list[dict[str, Some]]:
+        return self._found if self._most is None else [keep_best(found, self._most) for found in self._found]
+
+
+def keep_best(found: Mapping[str, Some], count: int) -> dict[str, Some]:
+    """The `count` most alike of a whole gallery; of several with the last similarity the first ones.
+
+    Scenes of which nothing is left are left out.
+    """
+    if not found:
+        return {}
+    similarities = torch.cat([some.similarities for some in found.values()])
+    kept = torch.zeros_like(similarities, dtype=torch.bool)
+    kept[similarities.sort(descending=True, stable=True).indices[:count]] = True
+    masks = torch.split(kept, [len(some) for some in found.values()])
+    return {name: found[name][mask] for name, mask in zip(found, masks, strict=True) if mask.any()}
+
+
+def hits_of(scene: Scene, boxes: Tensor, similarities: Tensor) -> list[GalleryHit]:
+    """A proposer's boxes, in pixels of the picture, as hits whose score is their similarity."""
+    return [
+        hit_of(scene, (x1, y1, x2, y2), similarity, similarity)
+        for (x1, y1, x2, y2), similarity in zip(boxes.tolist(), similarities.tolist(), strict=True)
+    ]
+
+
+def complain_or_raise(complain: Complain, error: ImageError | VideoError) -> None:
+    """For a scene that cannot be read and may be left out."""
+    if complain is None:
+        raise error
+    complain(str(error))
