@@ -52,11 +52,6 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def fresh(code: SceneCode) -> SceneCode:
-    """A code that remembers no regions."""
-    return replace(code, regions=RegionFeatures())
-
-
 def proposer_of(name: str) -> IGPN:
     if name != "random":
         return load_proposer(name, best_device()).model
@@ -100,22 +95,22 @@ def main() -> None:
     encode(lambda: codes.extend(proposer.encode_scene(scene.read()) for scene in scenes))
     shared = Timed()
     for query in queries[:4]:
-        shared(lambda: [proposer.answer(fresh(code), query) for code in codes])  # noqa: B023
+        shared(lambda: [proposer.answer(code, query) for code in codes])  # noqa: B023
     row("scene codes shared", encode.seconds[0] + shared.seconds[0], median(shared.seconds[1:]), base)
 
     read: list[list[int]] = []
-    held = [fresh(code) for code in codes]
-    regions = Timed()
+    held = [(code, RegionFeatures()) for code in codes]
+    after = Timed()
     for query in queries:
-        regions(lambda: [proposer.answer(code, query) for code in held])  # noqa: B023
-        read.append([len(code.regions) for code in held])
-    row("  and regions, query after query", encode.seconds[0] + regions.seconds[0], median(regions.seconds[1:]), base)
-    new = [sum(after) - sum(before) for before, after in zip([[0], *read], read, strict=False)]
+        after(lambda: [proposer.answer(code, query, regions) for code, regions in held])  # noqa: B023
+        read.append([len(regions) for _, regions in held])
+    row("  and regions, query after query", encode.seconds[0] + after.seconds[0], median(after.seconds[1:]), base)
+    new = [sum(now) - sum(before) for before, now in zip([[0], *read], read, strict=False)]
     print(f"    regions read anew by each query: {' '.join(str(n) for n in new)}")
 
     together = Timed()
     batch = cat_queries(queries[:TOGETHER])
-    together(lambda: [proposer.answer(fresh(code), batch) for code in codes])
+    together(lambda: [proposer.answer(code, batch) for code in codes])
     each = together.seconds[0] / len(batch.features)
     row(f"  and {len(batch.features)} queries at a time", encode.seconds[0] + together.seconds[0], each, base)
 
@@ -146,10 +141,10 @@ def fewer(proposer: IGPN, codes: list[SceneCode], queries: list[QueryCode], base
         if most >= own.proposals.after_nms:
             continue
         proposer.settings = replace(own, proposals=replace(own.proposals, after_nms=most))
-        held = [fresh(code) for code in codes]
+        held = [(code, RegionFeatures()) for code in codes]
         timed = Timed()
         for query in queries:
-            timed(lambda: [proposer.answer(code, query) for code in held])  # noqa: B023
+            timed(lambda: [proposer.answer(code, query, regions) for code, regions in held])  # noqa: B023
         row(f"{most} proposals, regions shared (other answers)", timed.seconds[0], median(timed.seconds[1:]), base)
     proposer.settings = own
 
@@ -159,12 +154,12 @@ def selected(
 ) -> None:
     """The best of the whole gallery alone are compared: other answers, too; `evaluate --candidates N` judges them."""
     asking = {scene.name: [0] for scene in scenes}
+    held = {scene.name: code for scene, code in zip(scenes, codes, strict=True)}
     for part in (2, 4, 8):
         most = len(scenes) * proposer.settings.proposals.after_nms // part
         timed = Timed()
         for query in queries:
-            held = {scene.name: fresh(code) for scene, code in zip(scenes, codes, strict=True)}
-            search = ProposalSearch(proposer, [query], scenes, lambda scene: held[scene.name])  # noqa: B023
+            search = ProposalSearch(proposer, [query], scenes, lambda scene: held[scene.name])
             timed(lambda: search.propose(asking, candidates=most))  # noqa: B023
         row(f"{most} candidates of the gallery (other answers)", timed.seconds[0], median(timed.seconds[1:]), base)
 

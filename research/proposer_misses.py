@@ -25,6 +25,7 @@ from personsearch.data.sources import load_benchmark
 from personsearch.evaluation.protocols import Rules
 from personsearch.evaluation.two_stage import read_queries
 from personsearch.models.igpn import IGPN
+from personsearch.models.region_features import RegionFeatures
 from personsearch.models.weights import load_proposer
 from personsearch.runtime import best_device, mixed_precision
 
@@ -59,13 +60,14 @@ def misses(proposer: IGPN, benchmark: Benchmark) -> dict[str, float | int | None
     shown: dict[bool, list[float]] = {True: [], False: []}
     for scene in benchmark.test:
         code = proposer.encode_scene(scene.read()) if scene.name in asking else None
+        regions = RegionFeatures()
         for place in asking.get(scene.name, ()):
             assert code is not None
             query = codes[place]
             (found,) = proposer.candidates(code, query)
             with mixed_precision(found.boxes.device):
-                related = proposer.relate(query, [found.boxes], proposer.read_regions(code, found.boxes))
-            (answer,) = proposer.compare(code, query, [found.boxes])
+                related = proposer.relate(query, [found.boxes], proposer.read_regions(code, found.boxes, regions))
+            (answer,) = proposer.compare(code, query, [found.boxes], regions)
             identity = benchmark.queries[place].identity
             truth = torch.tensor([person.box for person in scene.persons if person.identity == identity])
             shown[len(truth) > 0].append(float(related.search.softmax(dim=1)[0, 1]))

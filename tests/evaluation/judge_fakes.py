@@ -67,7 +67,7 @@ class FakeProposer:
     def encode_scene(self, image: Image.Image) -> Image.Image:
         return image
 
-    def answer(self, scene: Image.Image, query: QueryCode) -> list[Proposals]:
+    def answer(self, scene: Image.Image, query: QueryCode, _regions: object = None) -> list[Proposals]:
         found = self.detector.detect(scene, 0.0)
         answers = []
         for likeness in (query.features @ found.embeddings.T + 1) / 2:
@@ -78,7 +78,9 @@ class FakeProposer:
     def candidates(self, scene: Image.Image, query: QueryCode) -> list[Candidates]:
         return [Candidates(found.boxes, found.similarities) for found in self.answer(scene, query)]
 
-    def compare(self, scene: Image.Image, query: QueryCode, lists: list[torch.Tensor]) -> list[Proposals]:
+    def compare(
+        self, scene: Image.Image, query: QueryCode, lists: list[torch.Tensor], _regions: object = None
+    ) -> list[Proposals]:
         compared = []
         for answer, boxes in zip(self.answer(scene, query), lists, strict=True):
             asked = [place for place, box in enumerate(answer.boxes.tolist()) if box in boxes.tolist()]

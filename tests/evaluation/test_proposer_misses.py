@@ -56,10 +56,10 @@ class Known:
         found = proposals(FIRST[code.place])
         return [Candidates(found.boxes * 2, found.similarities)]
 
-    def compare(self, code: Any, _query: QueryCode, _lists: list[Tensor]) -> list[Proposals]:
+    def compare(self, code: Any, _query: QueryCode, _lists: list[Tensor], _regions: object) -> list[Proposals]:
         return [proposals(SECOND[code.place])]
 
-    def read_regions(self, code: Any, _boxes: Tensor) -> Tensor:
+    def read_regions(self, code: Any, _boxes: Tensor, _regions: object) -> Tensor:
         return torch.tensor([SURE[code.place]])
 
     def relate(self, _query: QueryCode, _lists: list[Tensor], features: Tensor) -> Any:

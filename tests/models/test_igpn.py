@@ -14,6 +14,7 @@ from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError
 from personsearch.models.correlation import ImprovedCrossCorrelation, VanillaCrossCorrelation
 from personsearch.models.igpn import IGPN, IGPNSettings, QueryCode, build_igpn
+from personsearch.models.region_features import RegionFeatures
 from personsearch.models.relation import EmbeddedFeatures, LocalRelationBlock, NoLocalRelation, UnitFeatures
 from personsearch.models.rpn import AnchorSettings, ProposalSettings, RPNOutput
 from personsearch.models.search_network import Targets
@@ -174,3 +175,20 @@ def test_a_query_patch_keeps_its_proportions(box: tuple[float, float, float, flo
     width, height = box[2] - box[0], box[3] - box[1]
     canvas = max(width, height * 3 / 7) * max(height, width * 7 / 3)
     assert share == pytest.approx(area / canvas, abs=0.04)
+
+
+def test_regions_of_a_scene_are_read_once_by_whoever_holds_them(network: IGPN, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.fromarray(pictures(1)[0].permute(1, 2, 0).numpy())
+    scene = network.encode_scene(image)
+    query = network.encode_query(image, [(10.0, 5.0, 40.0, 90.0)])
+    read: list[int] = []
+    head = network.head.forward
+    monkeypatch.setattr(network.head, "forward", lambda maps: (read.append(len(maps)), head(maps))[1])
+    regions = RegionFeatures()
+    (first,), (again,) = network.answer(scene, query, regions), network.answer(scene, query, regions)
+    assert read == [len(regions), 0]
+    assert torch.equal(first.boxes, again.boxes)
+    assert torch.equal(first.similarities, again.similarities)
+    (alone,) = network.answer(scene, query)
+    assert read[2:] == [len(regions)], "neither the code nor the network remembers"
+    assert torch.equal(alone.boxes, first.boxes)

@@ -71,7 +71,7 @@ class IGPNSettings:
 
 @dataclass(frozen=True)
 class SceneCode:
-    """All that is known of B scenes before anybody is asked for, and regions of a single one that were read since."""
+    """All that is known of B scenes before anybody is asked for."""
 
     maps: Tensor
     """[B, 1024, H, W] of the stem"""
@@ -81,7 +81,6 @@ class SceneCode:
     """Height and width of the network's input"""
     scale: Tensor
     """[4] that takes boxes of the original picture to it; ones in training"""
-    regions: RegionFeatures = field(default_factory=RegionFeatures, repr=False)
 
     def repeated(self, times: int) -> SceneCode:
         """Each scene so many times, one after the other."""
@@ -284,17 +283,19 @@ class IGPN(PacedModule):
         anchors = make_anchors(height, width, self.settings.anchors).to(scores.device)
         return RPNOutput(anchors, both[..., 1] - both[..., 0], deltas.permute(0, 2, 3, 1).reshape(pairs, -1, 4))
 
-    def read_regions(self, scene: SceneCode, boxes: Tensor) -> Tensor:
+    def read_regions(self, scene: SceneCode, boxes: Tensor, regions: RegionFeatures | None = None) -> Tensor:
         """f^p of boxes [N, 4] of one scene, [N, 2048]. Those that RoIPool cannot tell apart are read once.
 
-        conv5 on proposals is nearly all that a further query costs, and queries of a scene propose much the same.
+        `regions` holds what was read of this scene before, and takes what is read anew: conv5 on proposals is nearly
+        all that a further query costs, and queries of a scene propose much the same.
         """
+        known = RegionFeatures() if regions is None else regions
 
-        def read(regions: Tensor) -> Tensor:
-            features: Tensor = self.head(_pool(scene.maps, [regions]))
+        def read(missing: Tensor) -> Tensor:
+            features: Tensor = self.head(_pool(scene.maps, [missing]))
             return features
 
-        return scene.regions.read(boxes, read)
+        return known.read(boxes, read)
 
     def relate(self, query: QueryCode, boxes: Sequence[Tensor], features: Tensor) -> Related:
         """The second reading, of P lists of proposals [N_i, 4] with features [sum of N_i, 2048], list after list."""
@@ -327,9 +328,9 @@ class IGPN(PacedModule):
         with mixed_precision(device):
             return self.encode_queries(patches.to(device))
 
-    def answer(self, scene: SceneCode, query: QueryCode) -> list[Proposals]:
-        """What one scene answers to each of P queries. Further queries of the same scene are cheaper."""
-        return self.compare(scene, query, [some.boxes for some in self.candidates(scene, query)])
+    def answer(self, scene: SceneCode, query: QueryCode, regions: RegionFeatures | None = None) -> list[Proposals]:
+        """What one scene answers to each of P queries. With the scene's `regions` further queries are cheaper."""
+        return self.compare(scene, query, [some.boxes for some in self.candidates(scene, query)], regions)
 
     @torch.inference_mode()
     def candidates(self, scene: SceneCode, query: QueryCode) -> list[Candidates]:
@@ -340,10 +341,12 @@ class IGPN(PacedModule):
         return [Candidates(boxes, logits.sigmoid()) for boxes, logits in found]
 
     @torch.inference_mode()
-    def compare(self, scene: SceneCode, query: QueryCode, lists: Sequence[Tensor]) -> list[Proposals]:
+    def compare(
+        self, scene: SceneCode, query: QueryCode, lists: Sequence[Tensor], regions: RegionFeatures | None = None
+    ) -> list[Proposals]:
         """The second stage alone: candidates [N_i, 4] of one scene for each of P queries, looked at again."""
         with mixed_precision(scene.maps.device):
-            related = self.relate(query, lists, self.read_regions(scene, torch.cat(list(lists))))
+            related = self.relate(query, lists, self.read_regions(scene, torch.cat(list(lists)), regions))
         answers = []
         for index, proposals in enumerate(lists):
             count = len(proposals)

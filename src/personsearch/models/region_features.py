@@ -22,7 +22,10 @@ def distinct_regions(boxes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 class RegionFeatures:
-    """What was read of a scene's regions so far, for whoever asks next. Holds at most `most` regions (8 kB each)."""
+    """What was read of one scene's regions so far, for whoever asks next. Holds at most `most` regions (8 kB each).
+
+    Belongs to whoever asks a scene several times; codes of scenes and networks hold nothing that grows.
+    """
 
     def __init__(self, most: int = 2048) -> None:
         self._most = most

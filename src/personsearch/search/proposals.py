@@ -12,6 +12,7 @@ from torch import Tensor
 from personsearch.data.records import Scene
 from personsearch.errors import ImageError, VideoError
 from personsearch.models.igpn import IGPN, Candidates, Found, Proposals, QueryCode, SceneCode, cat_queries
+from personsearch.models.region_features import RegionFeatures
 from personsearch.progress import Progress, quiet
 from personsearch.search.hits import GalleryHit, hit_of
 from personsearch.search.picking import Allow
@@ -58,7 +59,7 @@ class ProposalSearch:
             return self.compare(self.candidates(asking, candidates, allow), keep)
         best = _Best[Proposals](len(self.queries), keep)
         for visit in self._visits(asking):
-            best.add(visit, self.proposer.answer(visit.code, visit.queries))
+            best.add(visit, self.proposer.answer(visit.code, visit.queries, visit.regions))
         return best.found()
 
     def candidates(self, asking: Asking, most: int, allow: Allow | None = None) -> list[dict[str, Candidates]]:
@@ -78,7 +79,7 @@ class ProposalSearch:
         best = _Best[Proposals](len(self.queries), keep)
         for visit in self._visits(asking):
             boxes = [candidates[query][visit.scene.name].boxes for query in visit.indices]
-            best.add(visit, self.proposer.compare(visit.code, visit.queries, boxes))
+            best.add(visit, self.proposer.compare(visit.code, visit.queries, boxes, visit.regions))
         return best.found()
 
     def _visits(self, asking: Asking) -> Iterator[_Visit]:
@@ -92,9 +93,10 @@ class ProposalSearch:
             except (ImageError, VideoError) as error:
                 complain_or_raise(self.complain, error)
                 continue
+            regions = RegionFeatures()
             for start in range(0, len(indices), _TOGETHER):
                 some = indices[start : start + _TOGETHER]
-                yield _Visit(scene, code, some, cat_queries([self.queries[index] for index in some]))
+                yield _Visit(scene, code, regions, some, cat_queries([self.queries[index] for index in some]))
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,8 @@ class _Visit:
 
     scene: Scene
     code: SceneCode
+    regions: RegionFeatures
+    """Shared by all visits of the scene"""
     indices: Sequence[int]
     """Which of all queries these are"""
     queries: QueryCode
