@@ -10,7 +10,11 @@ network leaves its anchors where they are instead of scattering them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -50,23 +54,56 @@ def pad_same(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.pad(maps, (left, width - 1 - left, top, height - 1 - top))
 
 
-def _damping(channels: int, kernel: tuple[int, int]) -> float:
-    return float((channels * kernel[0] * kernel[1]) ** -0.5)
+def cat_kernels(kernels: Sequence[Any]) -> Any:
+    """Kernels of one layer as one batch; at least one."""
+    if isinstance(kernels[0], CorrelationKernel):
+        return CorrelationKernel(torch.cat([k.first for k in kernels]), torch.cat([k.second for k in kernels]))
+    return torch.cat(list(kernels))
 
 
-class ImprovedCrossCorrelation(nn.Module):
+Kernel = TypeVar("Kernel")
+
+
+class CrossCorrelation(nn.Module, ABC, Generic[Kernel]):
+    """What IGPN asks of a correlation layer. What a query becomes, its kernel, is the layer's own affair."""
+
+    def __init__(self, inputs: int, channels: int, kernel: tuple[int, int]) -> None:
+        super().__init__()
+        self.damping = float((channels * kernel[0] * kernel[1]) ** -0.5)
+        self.adjust = nn.Conv2d(inputs, channels, 3, padding=1)
+
+    @abstractmethod
+    def read_scene(self, maps: Tensor) -> CorrelatedScene:
+        """Stem maps [B, inputs, H, W] to all that does not depend on a query."""
+
+    @abstractmethod
+    def read_query(self, maps: Tensor) -> Kernel:
+        """Stem maps [P, inputs, h, w] of queries to their kernels."""
+
+    @abstractmethod
+    def correlate(self, scene: CorrelatedScene, kernel: Kernel) -> Tensor:
+        """Eq. 1: [P, outputs, H, W] for P pairs. One scene (B = 1) is shared by all queries."""
+
+    @abstractmethod
+    def paper_count(self) -> int:
+        """Parameters as the paper counts them."""
+
+
+def _start(layer: nn.Conv2d, std: float) -> None:
+    nn.init.normal_(layer.weight, std=std)
+    nn.init.zeros_(layer.get_parameter("bias"))
+
+
+class ImprovedCrossCorrelation(CrossCorrelation[CorrelationKernel]):
     """Eq. 2: the kernel is phi1(z) x phi2(z) + B, with B shared by all queries. Never built, only applied."""
 
     def __init__(self, inputs: int, channels: int, outputs: int, kernel: tuple[int, int], shared: bool = True) -> None:
-        super().__init__()
-        self.damping = _damping(channels, kernel)
-        self.adjust = nn.Conv2d(inputs, channels, 3, padding=1)
+        super().__init__(inputs, channels, kernel)
         self.first = nn.Conv2d(inputs, channels, 3, padding=1)
         self.second = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.shared: nn.Module = _SharedKernel(channels, outputs, kernel) if shared else _NoKernel(outputs)
         for layer, std in ((self.adjust, 0.01), (self.first, 0.01), (self.second, 0.0)):
-            nn.init.normal_(layer.weight, std=std)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            _start(layer, std)
 
     def read_scene(self, maps: Tensor) -> CorrelatedScene:
         """Stem maps [B, inputs, H, W] to all that does not depend on a query."""
@@ -130,19 +167,16 @@ class _NoKernel(nn.Module):
         return self.bias[None, :, None, None].expand(batch, -1, height, width)
 
 
-class VanillaCrossCorrelation(nn.Module):
+class VanillaCrossCorrelation(CrossCorrelation[Tensor]):
     """Eq. 1 as SiamRPN has it: one convolution makes the whole kernel. 254.80 M parameters for both of IGPN's."""
 
     def __init__(self, inputs: int, channels: int, outputs: int, kernel: tuple[int, int]) -> None:
-        super().__init__()
+        super().__init__(inputs, channels, kernel)
         self.channels = channels
-        self.damping = _damping(channels, kernel)
-        self.adjust = nn.Conv2d(inputs, channels, 3, padding=1)
         self.up = nn.Conv2d(inputs, channels * outputs, 3, padding=1)
         self.bias = nn.Parameter(torch.zeros(outputs))
         for layer, std in ((self.adjust, 0.01), (self.up, 0.0)):
-            nn.init.normal_(layer.weight, std=std)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+            _start(layer, std)
 
     def read_scene(self, maps: Tensor) -> CorrelatedScene:
         """Stem maps [B, inputs, H, W] to all that does not depend on a query."""
@@ -153,7 +187,7 @@ class VanillaCrossCorrelation(nn.Module):
     def read_query(self, maps: Tensor) -> Tensor:
         """Stem maps [P, inputs, h, w] of queries to their kernels [P, outputs, c', h, w]."""
         own = F.conv2d(maps, self.up.weight, padding=1) * self.damping
-        kernels = own + self.up.bias[None, :, None, None]  # type: ignore[index]
+        kernels = own + self.up.get_parameter("bias")[None, :, None, None]
         return kernels.view(len(maps), -1, self.channels, *maps.shape[2:])
 
     def correlate(self, scene: CorrelatedScene, kernel: Tensor) -> Tensor:
@@ -163,6 +197,14 @@ class VanillaCrossCorrelation(nn.Module):
     def paper_count(self) -> int:
         """Parameters as the paper counts them: those of the convolution that makes the kernel, without its bias."""
         return self.up.weight.numel()
+
+
+CORRELATIONS: dict[str, Callable[..., CrossCorrelation[Any]]] = {
+    "improved": ImprovedCrossCorrelation,
+    "unshared": partial(ImprovedCrossCorrelation, shared=False),
+    "vanilla": VanillaCrossCorrelation,
+}
+"""Makes the layers, from inputs, channels, outputs and the kernel's size."""
 
 
 def dense_correlation(adjusted: Tensor, kernels: Tensor) -> Tensor:

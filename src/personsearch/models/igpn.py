@@ -21,12 +21,7 @@ from personsearch.data.transforms import SizeSettings, resize
 from personsearch.errors import SettingError
 from personsearch.geometry.assignment import Matcher
 from personsearch.geometry.deltas import decode_boxes
-from personsearch.models.correlation import (
-    CorrelatedScene,
-    CorrelationKernel,
-    ImprovedCrossCorrelation,
-    VanillaCrossCorrelation,
-)
+from personsearch.models.correlation import CORRELATIONS, CorrelatedScene, CrossCorrelation, cat_kernels
 from personsearch.models.paces import PacedModule, Paces
 from personsearch.models.region_features import RegionFeatures, distinct_regions
 from personsearch.models.relation import (
@@ -180,16 +175,10 @@ class IGPNOutput:
 def cat_queries(codes: Sequence[QueryCode]) -> QueryCode:
     """Several queries as one batch; at least one."""
     return QueryCode(
-        _cat_kernels([code.similarity for code in codes]),
-        _cat_kernels([code.regression for code in codes]),
+        cat_kernels([code.similarity for code in codes]),
+        cat_kernels([code.regression for code in codes]),
         torch.cat([code.features for code in codes]),
     )
-
-
-def _cat_kernels(kernels: Sequence[Any]) -> Any:
-    if isinstance(kernels[0], CorrelationKernel):
-        return CorrelationKernel(torch.cat([k.first for k in kernels]), torch.cat([k.second for k in kernels]))
-    return torch.cat(list(kernels))
 
 
 class IGPN(PacedModule):
@@ -198,8 +187,8 @@ class IGPN(PacedModule):
     def __init__(
         self,
         stem: Stem,
-        similarity: nn.Module,
-        regression: nn.Module,
+        similarity: CrossCorrelation[Any],
+        regression: CrossCorrelation[Any],
         head: Head,
         relation: QueryRelation,
         local: nn.Module,
@@ -263,20 +252,20 @@ class IGPN(PacedModule):
         """Pictures [B, 3, H, W], RGB in [0, 255]."""
         maps = self.stem(images)
         size = (images.shape[2], images.shape[3])
-        similarity, regression = self.similarity.read_scene(maps), self.regression.read_scene(maps)  # type: ignore[operator]
+        similarity, regression = self.similarity.read_scene(maps), self.regression.read_scene(maps)
         return SceneCode(maps, similarity, regression, size, torch.ones(4, device=maps.device))
 
     def encode_queries(self, patches: Tensor) -> QueryCode:
         """Patches [P, 3, 224, 96], RGB in [0, 255]."""
         maps = self.stem(patches)  # [P, 1024, 14, 6]
         pooled = F.max_pool2d(maps, 2)
-        return QueryCode(self.similarity.read_query(pooled), self.regression.read_query(pooled), self.head(maps))  # type: ignore[operator]
+        return QueryCode(self.similarity.read_query(pooled), self.regression.read_query(pooled), self.head(maps))
 
     def propose(self, scene: SceneCode, query: QueryCode) -> RPNOutput:
         """The Siamese proposal network: similarity and box of each anchor, for P pairs or P queries of one scene."""
         height, width = scene.maps.shape[2:]
-        scores = self.similarity.correlate(scene.similarity, query.similarity).float()  # type: ignore[operator]
-        deltas = self.regression.correlate(scene.regression, query.regression).float()  # type: ignore[operator]
+        scores = self.similarity.correlate(scene.similarity, query.similarity).float()
+        deltas = self.regression.correlate(scene.regression, query.regression).float()
         pairs = len(scores)
         # two numbers an anchor, whose difference is the logit of a softmax over them
         both = scores.permute(0, 2, 3, 1).reshape(pairs, -1, 2)
@@ -365,21 +354,6 @@ def _pool(maps: Tensor, regions: list[Tensor]) -> Tensor:
     return pooled.contiguous(memory_format=torch.channels_last)
 
 
-def _improved(outputs: int, channels: int) -> nn.Module:
-    return ImprovedCrossCorrelation(STEM_CHANNELS, channels, outputs, KERNEL)
-
-
-def _unshared(outputs: int, channels: int) -> nn.Module:
-    return ImprovedCrossCorrelation(STEM_CHANNELS, channels, outputs, KERNEL, shared=False)
-
-
-def _vanilla(outputs: int, channels: int) -> nn.Module:
-    return VanillaCrossCorrelation(STEM_CHANNELS, channels, outputs, KERNEL)
-
-
-_CORRELATIONS = {"improved": _improved, "unshared": _unshared, "vanilla": _vanilla}
-
-
 def _block() -> nn.Module:
     return LocalRelationBlock(HEAD_CHANNELS)
 
@@ -401,7 +375,7 @@ def build_igpn(settings: IGPNSettings) -> IGPN:
     """IGPN with random weights. Raises SettingError for an unknown layout, correlation, features or local relation."""
     for name, value, known in (
         ("layout", settings.layout, LAYOUTS),
-        ("correlation", settings.correlation, _CORRELATIONS),
+        ("correlation", settings.correlation, CORRELATIONS),
         ("features", settings.features, _FEATURES),
         ("local_relation", settings.local_relation, _LOCAL),
     ):
@@ -410,11 +384,11 @@ def build_igpn(settings: IGPNSettings) -> IGPN:
     layout = LAYOUTS[settings.layout]
     prepare, width = _FEATURES[settings.features]
     anchors = len(settings.anchors.sizes) * len(settings.anchors.ratios)
-    correlation = _CORRELATIONS[settings.correlation]
+    correlate, channels = CORRELATIONS[settings.correlation], settings.channels
     return IGPN(
         Stem(layout),
-        correlation(2 * anchors, settings.channels),
-        correlation(4 * anchors, settings.channels),
+        correlate(STEM_CHANNELS, channels, 2 * anchors, KERNEL),
+        correlate(STEM_CHANNELS, channels, 4 * anchors, KERNEL),
         Head(layout, stride=1),
         QueryRelation(HEAD_CHANNELS, prepare(), width),
         _LOCAL[settings.local_relation](),
