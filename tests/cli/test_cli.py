@@ -25,7 +25,7 @@ from personsearch.models.weights import save_weights
 from personsearch.search import searchers
 from personsearch.search.gallery import Gallery
 from personsearch.search.indexing import index_sources
-from personsearch.search.searchers import SceneSearcher
+from personsearch.search.searchers import SceneEncoder
 
 BOX_OF_3 = ["--box", "10", "26", "30", "86"]
 
@@ -34,9 +34,9 @@ BOX_OF_3 = ["--box", "10", "26", "30", "86"]
 def fake_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every model name loads the fake; a name ending in a number gives it that fingerprint."""
 
-    def load(weights: str, device: str | None = None, score_threshold: float = 0.5) -> SceneSearcher:
+    def load(weights: str, device: str | None = None, score_threshold: float = 0.5) -> SceneEncoder:
         number = weights[-1] if weights[-1].isdigit() else "1"
-        return SceneSearcher(FakeModel(), f"fake-{number}", weights, score_threshold, dim=12)
+        return SceneEncoder(FakeModel(), f"fake-{number}", weights, score_threshold, dim=12)
 
     monkeypatch.setattr(searchers, "load_searcher", load)
 

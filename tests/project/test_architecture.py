@@ -111,6 +111,13 @@ def test_public_names_are_listed_and_exist() -> None:
     assert personsearch.__all__ == sorted(personsearch.__all__)
     for name in personsearch.__all__:
         assert getattr(personsearch, name) is not None
+    assert list(personsearch._HOMES) == personsearch.__all__
+
+
+def test_former_names_are_the_same_things() -> None:
+    from personsearch.search.searchers import SceneSearcher
+
+    assert personsearch.SceneSearcher is SceneSearcher is personsearch.SceneEncoder
 
 
 def test_typed_marker_is_there() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from personsearch.data.records import Box
 from personsearch.geometry.detections import Detections
-from personsearch.search.searchers import SceneSearcher
+from personsearch.search.searchers import SceneEncoder
 
 COLORS = ["red", "lime", "blue", "yellow", "magenta", "cyan", "orange", "purple"]
 DIM = 12
@@ -71,8 +71,8 @@ class FakeModel:
         return torch.nn.functional.normalize(torch.stack(stripes), dim=1)
 
 
-def searcher(fingerprint: str = "fake-1") -> SceneSearcher:
-    return SceneSearcher(FakeModel(), fingerprint, "fake", dim=DIM)
+def searcher(fingerprint: str = "fake-1") -> SceneEncoder:
+    return SceneEncoder(FakeModel(), fingerprint, "fake", dim=DIM)
 
 
 def save_pictures(folder: Path, count: int) -> list[Path]:

@@ -21,7 +21,7 @@ from personsearch.errors import BoxError, GalleryError, InputError, VideoError
 from personsearch.search.files import find_files
 from personsearch.search.gallery import Gallery
 from personsearch.search.indexing import IndexReport, index_sources
-from personsearch.search.searchers import SceneSearcher
+from personsearch.search.searchers import SceneEncoder
 
 
 def new(folder: Path) -> Gallery:
@@ -149,7 +149,7 @@ def test_a_stopped_video_goes_on_where_it_was(tmp_path: Path) -> None:
 
     model.before = stop_at_the_25th
     with pytest.raises(KeyboardInterrupt), new(tmp_path / "g") as gallery:
-        index_sources(gallery, SceneSearcher(model, "fake-1"), [video])
+        index_sources(gallery, SceneEncoder(model, "fake-1"), [video])
     assert len(Gallery.open(tmp_path / "g")) == 24
     assert index(tmp_path / "g", video).scenes == 16
     index(tmp_path / "straight", video)

@@ -20,7 +20,7 @@ from personsearch.search.drawing import contact_sheet
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
 from personsearch.search.indexing import Progress, index_sources
-from personsearch.search.searchers import SceneSearcher
+from personsearch.search.searchers import SceneEncoder
 
 SAMPLE = Path(__file__).parent / "sample"
 _MARK = ".personsearch-demo"
@@ -29,7 +29,7 @@ _MARK = ".personsearch-demo"
 
 def run_demo(
     out: Path,
-    searcher: SceneSearcher,
+    searcher: SceneEncoder,
     *,
     sample: Path = SAMPLE,
     top: int = 9,
@@ -117,7 +117,7 @@ def _word(correct: bool) -> str:
 
 def _ask(
     gallery: Gallery,
-    searcher: SceneSearcher,
+    searcher: SceneEncoder,
     benchmark: Benchmark,
     scenes: dict[Path, Scene],
     query: Query,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from personsearch.data.records import Box
     from personsearch.search.gallery import Gallery
     from personsearch.search.hits import GalleryHit
-    from personsearch.search.searchers import SceneSearcher
+    from personsearch.search.searchers import SceneEncoder
 
 
 DEFAULT_MODEL = "binet-rendered"
@@ -216,7 +216,7 @@ def detect(
 
 def _open_for_index(
     folder: Path, model: str | None, min_score: float | None, force: bool, device: str | None
-) -> tuple[Gallery, SceneSearcher]:
+) -> tuple[Gallery, SceneEncoder]:
     """The gallery, made if need be, and a searcher with its model. Nothing is made if the weights fail."""
     from personsearch.search.gallery import Gallery
     from personsearch.search.searchers import load_searcher

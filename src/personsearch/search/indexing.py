@@ -17,7 +17,7 @@ from personsearch.search.gallery import Gallery
 from personsearch.search.hits import clock
 from personsearch.search.limits import check_every
 from personsearch.search.rows import IndexedScene
-from personsearch.search.searchers import SceneSearcher
+from personsearch.search.searchers import SceneEncoder
 from personsearch.search.sources import Source, State, recognise
 
 Progress = Callable[[float, int, str], None]
@@ -51,7 +51,7 @@ class IndexReport:
 
 def index_sources(
     gallery: Gallery,
-    searcher: SceneSearcher,
+    searcher: SceneEncoder,
     sources: Sequence[Path] | Found,
     *,
     every: float = 1.0,
@@ -141,9 +141,7 @@ def _describe(path: Path, every: float) -> Source:
     return source
 
 
-def _encode(
-    gallery: Gallery, searcher: SceneSearcher, source: Source, batches: _Batches
-) -> Iterator[tuple[str, float]]:
+def _encode(gallery: Gallery, searcher: SceneEncoder, source: Source, batches: _Batches) -> Iterator[tuple[str, float]]:
     """Encodes one file; yields (what is read now, share of it done) as it goes."""
     path = Path(source.path)
     if gallery.outdated(source):
@@ -170,7 +168,7 @@ def _encode(
 
 
 def _scene(
-    searcher: SceneSearcher,
+    searcher: SceneEncoder,
     source: Source,
     image: Image.Image,
     frame: int | None = None,

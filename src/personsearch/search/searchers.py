@@ -24,8 +24,8 @@ from personsearch.search.limits import check_score
 
 
 @dataclass(frozen=True)
-class SceneSearcher:
-    """Encodes scenes and queries with one model."""
+class SceneEncoder:
+    """Turns scenes and queries into what a gallery holds and is asked with, by one model."""
 
     model: Reader
     fingerprint: str
@@ -54,6 +54,10 @@ class SceneSearcher:
             return self.model.embed(image, torch.tensor([inside], dtype=torch.float32))[0].float().cpu()
 
 
+SceneSearcher = SceneEncoder
+"""Another name for it, which older programs import."""
+
+
 def read_scene(path: Path, at: float | None = None) -> tuple[Image.Image, float | None]:
     """A picture, or the first frame at or after `at` seconds of a video, and that frame's time (None: a picture).
 
@@ -71,8 +75,8 @@ def read_scene(path: Path, at: float | None = None) -> tuple[Image.Image, float 
     return sample.image, sample.time
 
 
-def load_searcher(weights: str, device: str | None = None, score_threshold: float = 0.5) -> SceneSearcher:
-    """A searcher from shipped weights by name, or from a folder. Raises WeightsError, and SettingError for
+def load_searcher(weights: str, device: str | None = None, score_threshold: float = 0.5) -> SceneEncoder:
+    """An encoder from shipped weights by name, or from a folder. Raises WeightsError, and SettingError for
     a threshold that is not from 0 to 1.
 
     Its name is the shipped one, or the absolute folder, so that a gallery can say how to load it again.
@@ -80,4 +84,4 @@ def load_searcher(weights: str, device: str | None = None, score_threshold: floa
     check_score(score_threshold)
     loaded = load_weights(weights, device or best_device())
     name = str(Path(weights).resolve()) if Path(weights).is_dir() else weights
-    return SceneSearcher(loaded.model, loaded.fingerprint, name, score_threshold, int(loaded.config["embedding"]))
+    return SceneEncoder(loaded.model, loaded.fingerprint, name, score_threshold, int(loaded.config["embedding"]))
