@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from personsearch.errors import SettingError
+from personsearch.models.igpn import IGPNSettings, build_igpn
+from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
 from personsearch.search.picking import Limits, pick
+from personsearch.search.two_stage import TwoStageSearcher
 
 
 def people(seed: int) -> tuple[torch.Tensor, torch.Tensor, list[GalleryHit]]:
@@ -56,7 +59,6 @@ def slow(
     "limits",
     [
         Limits(),
-        Limits(0),
         Limits(1000, per_scene=None),
         Limits(7, per_scene=2),
         Limits(50, per_scene=None, min_score=0.5),
@@ -69,7 +71,7 @@ def test_hits_are_those_of_the_slow_rule(limits: Limits, seed: int) -> None:
     similarities, scene_of, hits = people(seed)
     expected = slow(similarities, scene_of, hits, limits)
     assert pick(similarities, scene_of, hits.__getitem__, limits) == expected
-    assert bool(expected) == (limits.top > 0)
+    assert expected
 
 
 def test_hits_are_made_only_where_they_are_needed() -> None:
@@ -87,13 +89,22 @@ def test_of_nobody_nobody_is_picked() -> None:
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"top": -1}, "top -1: give 0 or more"),
-        ({"per_scene": 0}, "per_scene 0: give 1 or more"),
-        ({"min_score": float("nan")}, "min_score nan: give a number"),
-        ({"min_gap": -0.5}, "min_gap -0.5: give 0 or more seconds"),
-        ({"min_gap": float("nan")}, "min_gap nan: give 0 or more seconds"),
+        ({"top": 0}, "top 0 is impossible: ask for 1 answer or more"),
+        ({"per_scene": 0}, "per_scene 0 is impossible: give 1 or more"),
+        ({"min_score": 80}, "min_score 80 is impossible: scores are from 0 to 1"),
+        ({"min_score": float("nan")}, "min_score nan is impossible"),
+        ({"min_gap": -0.5}, "min_gap -0.5 is impossible: give 0 seconds or more"),
+        ({"min_gap": float("nan")}, "min_gap nan is impossible"),
     ],
 )
 def test_limits_that_cannot_be_are_refused(wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(SettingError, match=says):
         Limits(**wrong)
+
+
+def test_both_searches_refuse_them(tmp_path: Path) -> None:
+    with Gallery.create(tmp_path / "g", model="fake", fingerprint="fake-1", dim=12) as gallery:
+        with pytest.raises(SettingError, match="top 0"):
+            gallery.search(torch.ones(12), 0)
+    with pytest.raises(SettingError, match="top 0"):
+        TwoStageSearcher(build_igpn(IGPNSettings(channels=4))).search([], [], 0)

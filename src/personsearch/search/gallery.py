@@ -279,11 +279,11 @@ class Gallery:
         are ordered by source, frame and place in the scene. Each hit knows whether its file still is what was
         indexed (`state`). Raises SettingError for limits that cannot be.
         """
+        limits = Limits(top, per_scene, min_score, min_gap, allow)
         if embedding.shape != (self.about.dim,):
             raise GalleryError(
                 f"{self.folder}: holds {self.about.dim}-d embeddings, asked with {tuple(embedding.shape)}"
             )
-        limits = Limits(top, per_scene, min_score, min_gap, allow)
         resident = self._load()
         query = torch.nn.functional.normalize(embedding.detach().float().cpu(), dim=0)
         similarities = (resident.embeddings @ query).nan_to_num(nan=-1.0)  # what is no number is like nobody

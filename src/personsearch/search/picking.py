@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,21 +26,21 @@ class Limits:
     per_scene: int | None = 1
     """Most hits of a scene; None: any number."""
     min_score: float = 0.0
-    """Least score of a hit."""
+    """Least score of a hit, in [0, 1]."""
     min_gap: float = 0.0
     """Least seconds between two hits of one video."""
     allow: Allow | None = None
     """Refuses hits; None: refuses nobody."""
 
     def __post_init__(self) -> None:
-        if self.top < 0:
-            raise SettingError(f"top {self.top}: give 0 or more")
+        if self.top < 1:
+            raise SettingError(f"top {self.top} is impossible: ask for 1 answer or more")
         if self.per_scene is not None and self.per_scene < 1:
-            raise SettingError(f"per_scene {self.per_scene}: give 1 or more, or None for any number")
-        if self.min_score != self.min_score:
-            raise SettingError(f"min_score {self.min_score}: give a number")
-        if not self.min_gap >= 0:  # NaN, too
-            raise SettingError(f"min_gap {self.min_gap}: give 0 or more seconds")
+            raise SettingError(f"per_scene {self.per_scene} is impossible: give 1 or more, or None for any number")
+        if not 0 <= self.min_score <= 1:
+            raise SettingError(f"min_score {self.min_score:g} is impossible: scores are from 0 to 1")
+        if not 0 <= self.min_gap < math.inf:
+            raise SettingError(f"min_gap {self.min_gap:g} is impossible: give 0 seconds or more")
 
     def admits(self, hit: GalleryHit) -> bool:
         """Whether its score and `allow` let a person be an answer, whoever else is one."""
