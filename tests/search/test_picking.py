@@ -103,8 +103,8 @@ def test_limits_that_cannot_be_are_refused(wrong: dict[str, Any], says: str) -> 
 
 
 def test_both_searches_refuse_them(tmp_path: Path) -> None:
-    with Gallery.create(tmp_path / "g", model="fake", fingerprint="fake-1", dim=12) as gallery:
-        with pytest.raises(SettingError, match="top 0"):
-            gallery.search(torch.ones(12), 0)
+    gallery = Gallery.create(tmp_path / "g", model="fake", fingerprint="fake-1", dim=12)
+    with gallery, pytest.raises(SettingError, match="top 0"):
+        gallery.search(torch.ones(12), 0)
     with pytest.raises(SettingError, match="top 0"):
         TwoStageSearcher(build_igpn(IGPNSettings(channels=4))).search([], [], 0)
