@@ -14,6 +14,7 @@ from personsearch.data.layouts.coco import save_coco
 from personsearch.data.layouts.cuhk_sysu_writer import save_cuhk_sysu
 from personsearch.data.layouts.prw_writer import save_prw
 from personsearch.errors import DataError
+from personsearch.progress import Progress
 
 
 @pytest.fixture
@@ -50,13 +51,13 @@ def test_every_missing_and_damaged_file_is_named(benchmark, tmp_path):
     (pictures / "s2.jpg").unlink()
     (pictures / "s3.jpg").write_bytes((pictures / "s3.jpg").read_bytes()[:900])
     (folder / "annotation" / "test" / "train_test" / "TestG50.mat").write_bytes(b"no")
-    report = check_data(f"cuhk-sysu:{folder}", lambda files, total: seen.append(total) or files)
+    report = check_data(f"cuhk-sysu:{folder}", Progress(lambda _done, total, _what: seen.append(total)))
     named = " ".join(report.problems)
     for name in ("s2.jpg", "s3.jpg", "TestG50.mat"):
         assert name in named
     assert len(report.problems) == 3
     assert report.counts == {}
-    assert seen == [6 + 9 + 2]
+    assert seen == [6 + 9 + 2] * (6 + 9 + 2)
 
 
 def test_a_complete_cuhk_folder_has_no_problems(benchmark, tmp_path):

@@ -26,7 +26,6 @@ from personsearch.cli.console import (
     prepare_streams,
     say,
 )
-from personsearch.cli.options import within
 from personsearch.errors import PersonSearchError
 
 
@@ -70,8 +69,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Score = within(0, 1)
 
 
 @app.callback(invoke_without_command=True)

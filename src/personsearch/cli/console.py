@@ -8,15 +8,16 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from personsearch.errors import SettingError
 from personsearch.files import check_file
+from personsearch.progress import Progress
 
 if TYPE_CHECKING:
     from personsearch.search.hits import GalleryHit
@@ -138,35 +139,25 @@ def complain(line: str) -> None:
 
 
 @contextmanager
-def bar(text: str) -> Iterator[Callable[[float, int, str], None]]:
-    """Shows on stderr how far it is, told (done, total, what): a bar, or now and then a line where no one looks."""
+def bar(text: str) -> Iterator[Progress]:
+    """Shows on stderr how far it is: a bar, or now and then a line where no one looks."""
     from rich.console import Console
     from rich.markup import escape
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _lines(text)
+        yield Progress(_lines(text))
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as shown:
+    with Bar(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as shown:
         task = shown.add_task(text, total=None)
 
         def tell(done: float, total: int, what: str) -> None:
             shown.update(task, completed=done, total=total, description=f"{text} {escape(printable(what)[-40:])}")
 
-        yield tell
-
-
-def progress_of(tell: Callable[[float, int, str], None]) -> Callable[[Iterable[Any], str, int], Iterable[Any]]:
-    """What a long operation wraps its items in, told to a bar."""
-
-    def shown(items: Iterable[Any], text: str, total: int) -> Iterable[Any]:
-        for number, item in enumerate(items):
-            tell(number, total, text)
-            yield item
-
-    return shown
+        yield Progress(tell)
 
 
 def _lines(text: str) -> Callable[[float, int, str], None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -88,14 +87,8 @@ def check(
     """
     from personsearch.data.check import check_data
 
-    with bar("checking") as tell:
-
-        def shown(files: Iterable[Path], total: int) -> Iterator[Path]:
-            for number, path in enumerate(files):
-                tell(number, total, path.name)
-                yield path
-
-        report = check_data(spec, shown)
+    with bar("checking") as progress:
+        report = check_data(spec, progress)
     if as_json:
         print_json(report.as_dict())
     else:

@@ -16,10 +16,11 @@ from personsearch.data.pictures import ImageFile
 from personsearch.data.records import Benchmark, Query, Scene
 from personsearch.errors import DataError, SettingError
 from personsearch.files import save_picture, write_whole
+from personsearch.progress import Progress, quiet
 from personsearch.search.drawing import contact_sheet
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
-from personsearch.search.indexing import Progress, index_sources
+from personsearch.search.indexing import index_sources
 from personsearch.search.searchers import SceneEncoder
 
 SAMPLE = Path(__file__).parent / "sample"
@@ -33,7 +34,7 @@ def run_demo(
     *,
     sample: Path = SAMPLE,
     top: int = 9,
-    progress: Progress = lambda done, total, what: None,
+    progress: Progress = quiet,
 ) -> dict[str, Any]:
     """Indexes the sample into OUT/gallery, asks each query, and writes OUT/query-NN.jpg and OUT/results.json.
 

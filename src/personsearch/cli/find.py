@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from personsearch.cli.app import Score
-from personsearch.cli.console import (
-    bar,
-    complain,
-    print_hits,
-    print_json,
-    progress_of,
-    refuse_overwriting,
-    say,
-    told_on_stop,
-)
-from personsearch.cli.options import At, Device, Force, Json, within
+from personsearch.cli.console import bar, complain, print_hits, print_json, refuse_overwriting, say, told_on_stop
+from personsearch.cli.options import At, Device, Force, Json, Score, within
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, check_picture_name, save_picture, write_whole
 
@@ -56,8 +46,8 @@ def demo(
     from personsearch.search.searchers import load_searcher
 
     check_folder(out)
-    with bar("indexing the sample") as tell:
-        results = run_demo(out, load_searcher(model), progress=tell)
+    with bar("indexing the sample") as progress:
+        results = run_demo(out, load_searcher(model), progress=progress)
     if as_json:
         print_json(results)
     else:
@@ -91,9 +81,11 @@ def index(
     made = force or not Gallery.exists(gallery)
     held, searcher = _open_for_index(gallery, model, min_score, force, device)
     again = f"the same command{' without --force' if force else ''} goes on from there"
-    with told_on_stop(f"what was indexed is kept, and {again}"), held, bar("indexing") as tell:
+    with told_on_stop(f"what was indexed is kept, and {again}"), held, bar("indexing") as progress:
         try:
-            report = index_sources(held, searcher, found, every=every, strict=strict, progress=tell, complain=complain)
+            report = index_sources(
+                held, searcher, found, every=every, strict=strict, progress=progress, complain=complain
+            )
         finally:
             totals = {"scenes": len(held), "people": held.people}
             if made and not totals["scenes"]:
@@ -298,9 +290,9 @@ def _by_proposer(
 
     def answer(picture: Image, box: Box, **limits: Any) -> list[GalleryHit]:
         query = searcher.encode_query(picture, box)
-        with bar("asking") as tell:
+        with bar("asking") as progress:
             (hits,) = searcher.search(
-                [query], held.scenes(), code_of=codes, complain=complain, progress=progress_of(tell), **limits
+                [query], held.scenes(), code_of=codes, complain=complain, progress=progress, **limits
             )
         return hits
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from personsearch.cli.console import bar, line_of, print_json, progress_of, refuse_overwriting, say
+from personsearch.cli.console import bar, line_of, print_json, refuse_overwriting, say
 from personsearch.cli.options import Device, Force, Json, within
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, write_whole
@@ -46,7 +46,7 @@ def train(
 
     if start is not None and backbone is not None:
         raise SettingError("--start brings a backbone with it: leave --backbone out")
-    with _said_how_to_go_on(out), bar("training") as tell:
+    with _said_how_to_go_on(out), bar("training") as progress:
         run(
             recipe,
             data,
@@ -56,10 +56,10 @@ def train(
             backbone=backbone if start is None else Whole(start),
             evaluate_on=evaluate_on,
             detector=detector,
-            progress=progress_of(tell),
+            progress=progress,
             checkpoint_every=checkpoint_every,
             device=device,
-            on_step=lambda step, total: tell(step, total, f"step {step}"),
+            on_step=lambda step, total: progress.tell(step, total, f"step {step}"),
         )
     say(f"{out}: trained; evaluate it: personsearch evaluate {out} --data LAYOUT:DIR, see --help")
 
@@ -136,9 +136,8 @@ def evaluate(
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
     benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
     how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates)
-    with bar("evaluating") as tell:
-        shown = progress_of(tell)
-        result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=shown)
+    with bar("evaluating") as progress:
+        result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=progress)
     figures = result.as_dict()
     if as_json:
         print_json(figures)

@@ -38,3 +38,4 @@ Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 
 At = Annotated[float | None, typer.Option(callback=within(0), help="Seconds into the video, where IMAGE is a video.")]
+Score = within(0, 1)

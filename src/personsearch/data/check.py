@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from personsearch.data.pictures import IMAGE_SUFFIXES, ImageFile
 from personsearch.data.records import UNLABELED, Benchmark, Scene, other_size
 from personsearch.data.sources import LAYOUTS, load_benchmark, split_spec
 from personsearch.errors import DataError, PersonSearchError
+from personsearch.progress import Progress, quiet
 
 PUBLISHED = {
     "cuhk-sysu": {
@@ -56,11 +57,11 @@ class Report:
         return vars(self) | {"problems": list(self.problems), "remarks": list(self.remarks)}
 
 
-def check_data(spec: str, progress: Callable[[Iterable[Path], int], Iterable[Path]] | None = None) -> Report:
+def check_data(spec: str, progress: Progress = quiet) -> Report:
     """Looks at every file that `spec` should hold: is it there, can it be read to its end, and is it of the size
     that the annotations are for?
 
-    `progress` wraps the files and their number. Raises DataError only for a `spec` that is none.
+    Raises DataError only for a `spec` that is none.
     """
     layout, folder = split_spec(spec)
     if not folder.is_dir():
@@ -74,7 +75,8 @@ def check_data(spec: str, progress: Callable[[Iterable[Path], int], Iterable[Pat
         stuck = str(error)
     problems: dict[str, None] = {}  # in order, each once
     sizes: dict[Path, tuple[int, int]] = {}
-    for path in files if progress is None else progress(files, len(files)):
+    for number, path in enumerate(files):
+        progress.tell(number, len(files), path.name)
         try:
             size = _read(path)
         except PersonSearchError as error:

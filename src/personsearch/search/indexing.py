@@ -12,6 +12,7 @@ from PIL import Image
 from personsearch.data.pictures import ImageFile
 from personsearch.data.video import read_header, sample_video
 from personsearch.errors import InputError, PersonSearchError
+from personsearch.progress import Progress, quiet
 from personsearch.search.files import Found, find_files, is_video, one_line
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import clock
@@ -19,9 +20,6 @@ from personsearch.search.limits import check_every
 from personsearch.search.rows import IndexedScene
 from personsearch.search.searchers import SceneEncoder
 from personsearch.search.sources import Source, State, recognise
-
-Progress = Callable[[float, int, str], None]
-"""Told (files done, files in all, what is being read); the first is a fraction in the middle of a video."""
 
 BATCH = 16
 """Scenes written at once: what a kill can lose."""
@@ -56,7 +54,7 @@ def index_sources(
     *,
     every: float = 1.0,
     strict: bool = False,
-    progress: Progress = lambda done, total, what: None,
+    progress: Progress = quiet,
     complain: Callable[[str], None] = lambda line: None,
 ) -> IndexReport:
     """Adds everybody in `sources`, or in what `find_files` found, to a gallery that is open for writing.
@@ -90,10 +88,10 @@ def index_sources(
                     report.skipped += 1
                     continue
                 for scene, share in _in_one_line(path, _encode(gallery, searcher, source, batches)):
-                    progress(number + share, len(found.files), scene)
+                    progress.tell(number + share, len(found.files), scene)
             except InputError as error:
                 fail(error)
-            progress(number + 1, len(found.files), path.name)
+            progress.tell(number + 1, len(found.files), path.name)
     return report
 
 
