@@ -15,14 +15,14 @@ from personsearch.search import indexing
 from personsearch.search.files import describe_passed_over, find_files, one_line
 from personsearch.search.gallery import Gallery
 from personsearch.search.indexing import IndexReport, index_sources
-from personsearch.search.searchers import SceneSearcher, read_scene
+from personsearch.search.searchers import SceneEncoder, read_scene
 
 
 def new(folder: Path) -> Gallery:
     return Gallery.create(folder, model="fake", fingerprint="fake-1", dim=DIM)
 
 
-def index(folder: Path, *sources: Path, one: SceneSearcher | None = None) -> tuple[IndexReport, list[str]]:
+def index(folder: Path, *sources: Path, one: SceneEncoder | None = None) -> tuple[IndexReport, list[str]]:
     lines: list[str] = []
     with Gallery.open(folder, write=True) if Gallery.exists(folder) else new(folder) as gallery:
         report = index_sources(gallery, one or searcher(), sources, complain=lines.append)
@@ -147,7 +147,7 @@ def test_a_scene_at_which_the_model_fails_costs_only_itself(tmp_path: Path, erro
             raise error
 
     model.before = fail_once
-    report, lines = index(tmp_path / "g", tmp_path / "photos", one=SceneSearcher(model, "fake-1"))
+    report, lines = index(tmp_path / "g", tmp_path / "photos", one=SceneEncoder(model, "fake-1"))
     assert report.scenes == 3
     assert len(lines) == 1
     assert type(error).__name__ in lines[0]
@@ -163,7 +163,7 @@ def test_a_frame_at_which_the_model_fails_is_tried_again(tmp_path: Path) -> None
             raise MemoryError
 
     model.before = fail_once
-    report, lines = index(tmp_path / "g", video, one=SceneSearcher(model, "fake-1"))
+    report, lines = index(tmp_path / "g", video, one=SceneEncoder(model, "fake-1"))
     assert (report.scenes, len(lines)) == (4, 1)
     assert "at 00:00:01.0" in lines[0]
     again, _ = index(tmp_path / "g", video)
@@ -195,7 +195,7 @@ def test_boxes_that_no_model_should_find_are_not_written(tmp_path: Path) -> None
     model.detect = lambda image, score_threshold=0.5: Detections(  # type: ignore[method-assign]
         found.boxes * float("nan"), found.scores, found.embeddings
     )
-    report, lines = index(tmp_path / "g", tmp_path / "photos", one=SceneSearcher(model, "fake-1"))
+    report, lines = index(tmp_path / "g", tmp_path / "photos", one=SceneEncoder(model, "fake-1"))
     assert report.scenes == 0
     assert "impossible boxes" in lines[0]
     assert Gallery.open(tmp_path / "g").people == 0
@@ -214,7 +214,7 @@ def test_an_impossible_least_score_is_refused(tmp_path: Path, score: float) -> N
         Gallery.create(tmp_path / "g", model="fake", fingerprint="fake-1", dim=DIM, min_score=score)
     assert not (tmp_path / "g").exists()
     with pytest.raises(SettingError, match="from 0 to 1"):
-        SceneSearcher(FakeModel(), "fake-1", score_threshold=score)
+        SceneEncoder(FakeModel(), "fake-1", score_threshold=score)
 
 
 def test_a_query_from_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from personsearch.data.records import Box
     from personsearch.search.gallery import Gallery
     from personsearch.search.hits import GalleryHit
+    from personsearch.search.indexing import IndexReport
     from personsearch.search.searchers import SceneEncoder
 
 
@@ -31,6 +32,16 @@ OWN_MOMENT = 1.0
 
 
 MOST_ON_A_SHEET = 60
+
+Model = Annotated[str | None, typer.Option(help="Weights; by default the gallery's.")]
+Every = Annotated[float, typer.Option(callback=within(0, above=True), help="Seconds between frames of a video.")]
+NewScore = Annotated[float | None, typer.Option(callback=Score, help="Least confidence, for a new gallery (0.5).")]
+Top = Annotated[int, typer.Option(callback=within(1, 10**6), help="How many answers.")]
+LeastScore = Annotated[float, typer.Option(callback=Score, help="Least confidence of the detector.")]
+Gap = Annotated[float, typer.Option(callback=within(0), help="Least seconds between two answers of one video.")]
+Keep = Annotated[int | None, typer.Option(callback=within(1), help="How many proposals go on to --reid (100).")]
+Compared = Annotated[int | None, typer.Option(callback=within(1), help="Of --proposer: how many are compared (all).")]
+CodesGb = Annotated[float, typer.Option(callback=within(0, 10**6), help="Disk for scenes as --proposer reads them.")]
 
 
 def demo(
@@ -57,13 +68,9 @@ def demo(
 def index(
     sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Pictures, videos, and folders of them.")],
     gallery: Annotated[Path, typer.Option(help="Folder of the gallery; made if it is not there.")],
-    model: Annotated[str | None, typer.Option(help="Weights; by default the gallery's.")] = None,
-    every: Annotated[
-        float, typer.Option(callback=within(0, above=True), help="Seconds between frames of a video.")
-    ] = 1.0,
-    min_score: Annotated[
-        float | None, typer.Option(callback=Score, help="Least confidence, for a new gallery (0.5).")
-    ] = None,
+    model: Model = None,
+    every: Every = 1.0,
+    min_score: NewScore = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first broken file.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Make the gallery anew.")] = False,
     device: Device = None,
@@ -73,7 +80,7 @@ def index(
 
     Example: personsearch index photos/ entrance.mp4 --gallery g --every 2
     """
-    from personsearch.search.files import describe_passed_over, find_files
+    from personsearch.search.files import find_files
     from personsearch.search.gallery import Gallery
     from personsearch.search.indexing import index_sources
 
@@ -90,21 +97,9 @@ def index(
             totals = {"scenes": len(held), "people": held.people}
             if made and not totals["scenes"]:
                 held.remove()
-    if as_json:
-        print_json({"gallery": str(gallery), "added": vars(report), "total": totals})
-    else:
-        moved = f", {report.moved} were moved or touched" if report.moved else ""
-        say(
-            f"{gallery}: {report.scenes} scenes with {report.people} people added, {report.skipped} files were in "
-            f"already{moved}; {totals['people']} people in {totals['scenes']} scenes now"
-        )
-    if report.passed_over:
-        complain(f"passed over: {describe_passed_over(report.passed_over)}")
-    if report.gone:
-        complain(f"{len(report.gone)} files of the gallery are gone, and still answer: {report.gone[0]}")
+    nothing_made = made and not totals["scenes"]
+    _tell_what_was_indexed(gallery, report, totals, nothing_made=nothing_made, as_json=as_json)
     if report.failures:
-        nothing = "; no gallery was made" if made and not totals["scenes"] else ""
-        say(f"error: {len(report.failures)} of {report.files} files could not be read in full{nothing}", err=True)
         raise typer.Exit(1)
 
 
@@ -113,24 +108,16 @@ def search(
     image: Annotated[Path, typer.Option(help="Picture, or video, that shows the person.")],
     box: Annotated[tuple[float, float, float, float], typer.Option(help="X1 Y1 X2 Y2 around the person, in pixels.")],
     at: At = None,
-    top: Annotated[int, typer.Option(callback=within(1, 10**6), help="How many answers.")] = 10,
-    min_score: Annotated[float, typer.Option(callback=Score, help="Least confidence of the detector.")] = 0.0,
-    min_gap: Annotated[
-        float, typer.Option(callback=within(0), help="Least seconds between two answers of one video.")
-    ] = 0.0,
+    top: Top = 10,
+    min_score: LeastScore = 0.0,
+    min_gap: Gap = 0.0,
     include_own: Annotated[bool, typer.Option("--include-own", help="Answer from IMAGE itself, too.")] = False,
-    model: Annotated[str | None, typer.Option(help="Weights; by default the gallery's.")] = None,
+    model: Model = None,
     proposer: Annotated[str | None, typer.Option(help="IGPN weights: ask every scene for the person anew.")] = None,
     reid: Annotated[str | None, typer.Option(help="Re-id weights that rank what --proposer leaves.")] = None,
-    keep: Annotated[
-        int | None, typer.Option(callback=within(1), help="How many proposals go on to --reid (100).")
-    ] = None,
-    candidates: Annotated[
-        int | None, typer.Option(callback=within(1), help="Of --proposer: how many are compared (all).")
-    ] = None,
-    codes_gb: Annotated[
-        float, typer.Option(callback=within(0, 10**6), help="Disk for scenes as --proposer reads them.")
-    ] = 0.0,
+    keep: Keep = None,
+    candidates: Compared = None,
+    codes_gb: CodesGb = 0.0,
     device: Device = None,
     out: Annotated[Path | None, typer.Option(help="Folder for sheet.jpg and results.json.")] = None,
     force: Force = False,
@@ -155,11 +142,9 @@ def search(
     else:
         asked, answer = _by_proposer(held, proposer, reid, codes_gb, device, keep=keep or 100, candidates=candidates)
     hits = answer(picture, inside, top=top, min_score=min_score, min_gap=min_gap, allow=own)
-    results = {
-        "query": {"source": str(image), "time": moment, "box": list(inside)},
-        "gallery": str(gallery),
-        "hits": [{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(hits, 1)],
-    }
+    asked_for = {"source": str(image), "time": moment, "box": list(inside)}
+    ranked = [{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(hits, 1)]
+    results = {"query": asked_for, "gallery": str(gallery), "hits": ranked}
     if as_json:
         print_json(results)
     else:
@@ -204,6 +189,28 @@ def detect(
         numbers = [str(n) for n in range(1, len(people) + 1)]
         out.parent.mkdir(parents=True, exist_ok=True)
         save_picture(draw_scene(picture, [box for box, _ in people], numbers), out)
+
+
+def _tell_what_was_indexed(
+    gallery: Path, report: IndexReport, totals: dict[str, int], *, nothing_made: bool, as_json: bool
+) -> None:
+    from personsearch.search.files import describe_passed_over
+
+    if as_json:
+        print_json({"gallery": str(gallery), "added": vars(report), "total": totals})
+    else:
+        moved = f", {report.moved} were moved or touched" if report.moved else ""
+        say(
+            f"{gallery}: {report.scenes} scenes with {report.people} people added, {report.skipped} files were in "
+            f"already{moved}; {totals['people']} people in {totals['scenes']} scenes now"
+        )
+    if report.passed_over:
+        complain(f"passed over: {describe_passed_over(report.passed_over)}")
+    if report.gone:
+        complain(f"{len(report.gone)} files of the gallery are gone, and still answer: {report.gone[0]}")
+    if report.failures:
+        nothing = "; no gallery was made" if nothing_made else ""
+        say(f"error: {len(report.failures)} of {report.files} files could not be read in full{nothing}", err=True)
 
 
 def _open_for_index(

@@ -24,6 +24,27 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of shipped wei
 Data = Annotated[str, typer.Option(help="LAYOUT:DIR, with layout coco, cuhk-sysu, prw, mot or crops.")]
 
 
+Boxes = Annotated[str, typer.Option(help="What is searched: detected, or labeled.")]
+QueryAt = Annotated[str, typer.Option(help="Where a query is read: at its box, or at the best detection.")]
+BranchName = Annotated[str, typer.Option(help="Which branch of BINet reads: search, or instance.")]
+Profile = Annotated[str, typer.Option(help="Rules in dispute: strict, or seqnet.")]
+LeastScore = Annotated[
+    float | None, typer.Option(callback=within(0, 1), help="Least confidence of what is searched (0.5).")
+]
+Company = Annotated[
+    tuple[int, int] | None, typer.Option(callback=within(1), help="Re-rank by company: answers people.")
+]
+Size = Annotated[
+    tuple[int, int] | None,
+    typer.Option(callback=within(32, 20_000), help="SHORT LONG sides that scenes are resized to."),
+]
+Reid = Annotated[str | None, typer.Option(help="Re-id weights that tell apart whom MODEL finds.")]
+Keep = Annotated[int | None, typer.Option(callback=within(1), help="Of IGPN: proposals of a gallery that count.")]
+Proposed = Annotated[int | None, typer.Option(callback=within(1), help="Of IGPN: proposals of a scene.")]
+Compared = Annotated[int | None, typer.Option(callback=within(1), help="Of IGPN: those of a gallery it compares.")]
+GallerySize = Annotated[int | None, typer.Option(callback=within(1), help="Scenes in the gallery of a query.")]
+
+
 def train(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="For example binet_rendered.")],
     data: Data,
@@ -82,31 +103,18 @@ def _said_how_to_go_on(out: Path) -> Iterator[None]:
 def evaluate(
     model: Model,
     data: Data,
-    boxes: Annotated[str, typer.Option(help="What is searched: detected, or labeled.")] = "detected",
-    query: Annotated[str, typer.Option(help="Where a query is read: at its box, or at the best detection.")] = "box",
-    branch: Annotated[str, typer.Option(help="Which branch of BINet reads: search, or instance.")] = "search",
-    profile: Annotated[str, typer.Option(help="Rules in dispute: strict, or seqnet.")] = "strict",
-    min_score: Annotated[
-        float | None, typer.Option(callback=within(0, 1), help="Least confidence of what is searched (0.5).")
-    ] = None,
-    cbgm: Annotated[
-        tuple[int, int] | None, typer.Option(callback=within(1), help="Re-rank by company: answers people.")
-    ] = None,
-    size: Annotated[
-        tuple[int, int] | None,
-        typer.Option(callback=within(32, 20_000), help="SHORT LONG sides that scenes are resized to."),
-    ] = None,
-    reid: Annotated[str | None, typer.Option(help="Re-id weights that tell apart whom MODEL finds.")] = None,
-    keep: Annotated[
-        int | None, typer.Option(callback=within(1), help="Of IGPN: proposals of a gallery that count.")
-    ] = None,
-    proposals: Annotated[int | None, typer.Option(callback=within(1), help="Of IGPN: proposals of a scene.")] = None,
-    candidates: Annotated[
-        int | None, typer.Option(callback=within(1), help="Of IGPN: those of a gallery it compares.")
-    ] = None,
-    gallery_size: Annotated[
-        int | None, typer.Option(callback=within(1), help="Scenes in the gallery of a query.")
-    ] = None,
+    boxes: Boxes = "detected",
+    query: QueryAt = "box",
+    branch: BranchName = "search",
+    profile: Profile = "strict",
+    min_score: LeastScore = None,
+    cbgm: Company = None,
+    size: Size = None,
+    reid: Reid = None,
+    keep: Keep = None,
+    proposals: Proposed = None,
+    candidates: Compared = None,
+    gallery_size: GallerySize = None,
     subset: Annotated[str | None, typer.Option(help="Of CUHK-SYSU: occlusion, or resolution.")] = None,
     cross_camera: Annotated[bool, typer.Option("--cross-camera", help="Of PRW: other cameras only.")] = False,
     save: Annotated[Path | None, typer.Option(help="Write each query's result to this JSON file.")] = None,
@@ -122,16 +130,11 @@ def evaluate(
     Example: personsearch evaluate binet-rendered --data coco:rendered --gallery-size 100 --json
     """
     from personsearch.data.sources import load_benchmark
-    from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights, is_proposer
+    from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights
     from personsearch.evaluation.protocols import rules_of
     from personsearch.evaluation.report import draw_worst, per_query
 
-    refuse_overwriting([] if save is None else [save], force)
-    if worst is not None:
-        check_folder(worst)
-        refuse_overwriting([] if force else [worst], force)
-    if worst is not None and is_proposer(model):
-        raise SettingError(f"{model} answers each query anew and keeps nothing to draw: leave --worst out")
+    _check_places(model, save, worst, force)
     rules = rules_of(profile, min_score, cbgm)
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
     benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
@@ -139,17 +142,34 @@ def evaluate(
     with bar("evaluating") as progress:
         result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=progress)
     figures = result.as_dict()
-    if as_json:
-        print_json(figures)
-    else:
-        for name, value in figures.items():
-            say(f"{name:18} {'-' if value is None else format(value, '.4f')}")
+    _print_figures(figures, as_json)
     if save is not None:
         save.parent.mkdir(parents=True, exist_ok=True)
         queries = per_query(benchmark, result)
         write_whole(save, json.dumps({"figures": figures, "queries": queries}, indent=1) + "\n")
     if worst is not None and evaluation is not None:
         draw_worst(evaluation, WORST, worst)
+
+
+def _check_places(model: str, save: Path | None, worst: Path | None, force: bool) -> None:
+    """Raises SettingError, before any work, for what cannot be written afterwards."""
+    from personsearch.evaluation.evaluate import is_proposer
+
+    refuse_overwriting([] if save is None else [save], force)
+    if worst is None:
+        return
+    check_folder(worst)
+    refuse_overwriting([] if force else [worst], force)
+    if is_proposer(model):
+        raise SettingError(f"{model} answers each query anew and keeps nothing to draw: leave --worst out")
+
+
+def _print_figures(figures: dict[str, float | None], as_json: bool) -> None:
+    if as_json:
+        print_json(figures)
+        return
+    for name, value in figures.items():
+        say(f"{name:18} {'-' if value is None else format(value, '.4f')}")
 
 
 def describe(
