@@ -1,6 +1,7 @@
 import copy
 import json
 import random
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -308,6 +309,14 @@ def test_saving_and_loading_give_the_same_benchmark(tmp_path, document):
     assert second.test[3].read().tobytes() == first.test[3].read().tobytes()
     with pytest.raises(DataError, match="exists already"):
         save_coco(first, other)
+
+
+def test_saving_into_the_same_folder_by_another_path(tmp_path, document, monkeypatch):
+    write(tmp_path / "bench", document)
+    monkeypatch.chdir(tmp_path)
+    first = load_coco(Path("bench"))
+    save_coco(first, tmp_path / "bench", force=True)
+    assert [s.persons for s in load_coco(tmp_path / "bench").test] == [s.persons for s in first.test]
 
 
 class _Frame:

@@ -337,7 +337,8 @@ def _save_picture(scene: Scene, folder: Path) -> str:
     target = folder / name
     target.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(picture, ImageFile):
-        shutil.copyfile(picture.path, target)
+        if not (is_file(target) and target.samefile(picture.path)):  # the same folder by another path
+            shutil.copyfile(picture.path, target)
     else:
         picture.read().save(target, quality=95)
     return name
