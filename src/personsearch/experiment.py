@@ -17,10 +17,9 @@ from personsearch.data.sources import load_benchmark
 from personsearch.errors import DataError, SettingError, WeightsError
 from personsearch.evaluation.one_stage import evaluate_model
 from personsearch.files import check_folder, write_json_lines
-from personsearch.models.networks import Network
-from personsearch.models.reid import embedding_dim
+from personsearch.models.networks import Network, kind_of
 from personsearch.models.resnet import prepare_for_inference
-from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
+from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import load_weights, save_weights
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import checked_device, joined
@@ -31,7 +30,7 @@ from personsearch.training.detected_boxes import find_people
 from personsearch.training.logs import lines_up_to
 from personsearch.training.loop import CHECKPOINT, LOG, Training
 from personsearch.training.methods import Backbone, check_method, prepare
-from personsearch.training.recipes import AnyRecipe, Recipe, ReidRecipe, get_recipe
+from personsearch.training.recipes import AnyRecipe, get_recipe
 
 DETECTED = "detected.jsonl"
 EVALUATIONS = "evaluations.jsonl"
@@ -122,7 +121,7 @@ def load_judged(recipe: AnyRecipe, spec: str | None) -> Benchmark | None:
     queries."""
     if spec is None:
         return None
-    if not isinstance(recipe, Recipe):
+    if kind_of(recipe.network).network is not SearchNetwork:
         raise SettingError(f"{recipe.name} needs other weights beside it to be evaluated: leave evaluate_on out")
     benchmark = load_benchmark(spec)
     if not benchmark.queries:
@@ -199,6 +198,7 @@ def refuse_other_settings(
 
 def describe_run(recipe: AnyRecipe, benchmark: Benchmark, detector: str | None = None) -> dict[str, Any]:
     """What weights should say of themselves. `detector` is the fingerprint of the one whose boxes they saw, too."""
+    length = kind_of(recipe.network).dim(recipe.network)
     return {
         "recipe": settings_to_dict(recipe),
         "training_data": {
@@ -207,7 +207,6 @@ def describe_run(recipe: AnyRecipe, benchmark: Benchmark, detector: str | None =
             "identities": benchmark.identities,
             **({"detector": detector} if detector else {}),
         },
-        **({"embedding": EMBEDDING_DIM} if isinstance(recipe, Recipe) else {}),
-        **({"embedding": embedding_dim(recipe.network)} if isinstance(recipe, ReidRecipe) else {}),
+        **({} if length is None else {"embedding": length}),
         "personsearch": personsearch.__version__,
     }

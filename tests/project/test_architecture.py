@@ -120,5 +120,14 @@ def test_former_names_are_the_same_things() -> None:
     assert personsearch.SceneSearcher is SceneSearcher is personsearch.SceneEncoder
 
 
+def test_public_names_are_where_they_were() -> None:
+    from personsearch.experiment import evaluate_model, train
+    from personsearch.search.gallery import Gallery
+
+    assert personsearch.evaluate_model is evaluate_model
+    assert personsearch.train is train
+    assert personsearch.Gallery is Gallery
+
+
 def test_typed_marker_is_there() -> None:
     assert (ROOT / "py.typed").exists()

@@ -37,15 +37,19 @@ KINDS = (
     Kind(ReidNet, ReidSettings, build_reid, lambda n: n.head, embedding_dim),
 )
 KIND_OF_CLASS: Mapping[str, Kind] = {kind.network.__name__: kind for kind in KINDS}
-KIND_OF_SETTINGS: Mapping[type[Any], Kind] = {kind.settings: kind for kind in KINDS}
+
+
+def kind_of(settings: Any) -> Kind:
+    """The kind of network that has such settings."""
+    return next(kind for kind in KINDS if kind.settings is type(settings))
 
 
 def build_network(settings: Any) -> Network:
     """The network that has these settings, with random weights. Raises SettingError for impossible ones."""
-    network: Network = KIND_OF_SETTINGS[type(settings)].build(settings)
+    network: Network = kind_of(settings).build(settings)
     return network
 
 
 def load_backbone(network: Network, imagenet: Mapping[str, Tensor]) -> None:
     """Fills conv1 to conv5 of any network with ImageNet weights."""
-    load_imagenet(network.stem, KIND_OF_SETTINGS[type(network.settings)].conv5(network), imagenet)
+    load_imagenet(network.stem, kind_of(network.settings).conv5(network), imagenet)

@@ -22,7 +22,7 @@ from torch import Tensor
 from personsearch.errors import SettingError, WeightsError
 from personsearch.files import written_whole
 from personsearch.models.igpn import IGPN, IGPNSettings
-from personsearch.models.networks import KIND_OF_CLASS, KIND_OF_SETTINGS, Network, build_network
+from personsearch.models.networks import KIND_OF_CLASS, Network, build_network, kind_of
 from personsearch.models.reid import ReidNet
 from personsearch.models.resnet import HE2015, TORCHVISION, Layout, prepare_for_inference
 from personsearch.models.search_network import NetworkSettings, SearchNetwork
@@ -155,7 +155,7 @@ def outline(settings: Any, folder: Path) -> Network:
 
 def _with_embedding(config: dict[str, Any], settings: Any, folder: Path) -> dict[str, Any]:
     """The config, which says how long embeddings are, where the network has any. Raises WeightsError if it lies."""
-    length = KIND_OF_SETTINGS[type(settings)].dim(settings)
+    length = kind_of(settings).dim(settings)
     if length is None:
         return config
     said = config.get("embedding", length)
@@ -230,7 +230,7 @@ def whole_network(name_or_folder: str | Path, settings: Any) -> Network:
 
     Raises WeightsError when they hold another network, or one of other shapes.
     """
-    folder, config = read_config(name_or_folder, KIND_OF_SETTINGS[type(settings)].network)
+    folder, config = read_config(name_or_folder, kind_of(settings).network)
     network = build_network(replace(settings, layout=_layout(config, folder)))
     _fill(network, {**network.state_dict(), **_tensors(folder)}, folder / MODEL_FILE)
     return network
