@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 
-.PHONY: demo test check format clean
+.PHONY: demo test check docs format clean
 
 demo: .venv/.run  ## find people in the rendered sample; pictures and results.json in demo/
 	$(BIN)/personsearch demo --out demo
@@ -11,18 +11,22 @@ demo: .venv/.run  ## find people in the rendered sample; pictures and results.js
 test: .venv/.test  ## all tests but those of the documentation
 	$(BIN)/python -m pytest
 
-check: .venv/.test  ## style, types, the direction of imports, every command of the README
+check: .venv/.test  ## style, types, the direction of imports, every command of the documentation
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/project -m "docs or not docs"
+
+docs: .venv/.docs  ## the site of the documentation in site/; warnings fail it
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean --strict
+	$(BIN)/python tools/check_site.py site
 
 format: .venv/.test
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 clean:
-	rm -rf .venv demo .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv demo site .pytest_cache .ruff_cache .mypy_cache
 
 $(BIN)/uv:
 	$(PYTHON) -m venv .venv
