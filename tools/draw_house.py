@@ -23,15 +23,15 @@ Graph = Mapping[str, set[str]]
 Place = tuple[int, int]
 """Floor, counted from the ground, and column."""
 
-WIDTH, HEIGHT, GUTTER, FLOOR = 216, 88, 34, 128
+WIDTH, HEIGHT, GUTTER, FLOOR = 240, 98, 30, 134
 """Of a room, between two columns, and from floor to floor, in pixels."""
 MARGIN = 24
-LINES, LETTERS = 3, 29
+LINES, LETTERS = 3, 28
 """Lines in a room under its name, and letters in each."""
 STYLE = """
 text { font-family: Helvetica, Arial, 'DejaVu Sans', sans-serif; fill: #24292f; }
-.name { font-size: 17px; font-weight: bold; }
-.says { font-size: 12.5px; fill: #57606a; }
+.name { font-size: 19px; font-weight: bold; }
+.says { font-size: 14px; fill: #57606a; }
 .room { fill: #ffffff; stroke: #57606a; stroke-width: 1.2; }
 .ground { fill: #eaeef2; }
 .arrow { fill: none; stroke: #0969da; stroke-width: 1.6; }
@@ -164,7 +164,7 @@ def _svg(places: Mapping[str, Place], arrows: Iterable[tuple[str, str]], says: M
 def _room(corner: tuple[float, float], name: str, says: list[str], style: str) -> str:
     x, y = corner
     written = [
-        f'<text class="says" x="{x + 12:g}" y="{y + 46 + 16 * number:g}">{escape(line)}</text>'
+        f'<text class="says" x="{x + 12:g}" y="{y + 48 + 18 * number:g}">{escape(line)}</text>'
         for number, line in enumerate(says)
     ]
     return "".join(
