@@ -14,6 +14,8 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,10 +31,15 @@ from personsearch.training.recipes import RECIPES
 ROOT = Path(__file__).parents[2]
 PACKAGE = Path(personsearch.__file__).parent
 SAMPLE = PACKAGE / "sample" / "images"
-RUN = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("search", "train", "data", "papers"))]
-"""Pages whose commands are run, one after the other in one folder."""
-PARSED = [ROOT / "docs" / "results" / "README.md", ROOT / "docs" / "house.md"]
-PAGES = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")})
+DOCS = ROOT / "docs"
+LANES = (
+    (ROOT / "README.md", DOCS / "search.md", DOCS / "train.md"),
+    (DOCS / "data.md", DOCS / "papers.md"),
+)
+"""Pages whose commands are run, all in one folder: those of a lane one after the other, the lanes side by side."""
+RUN = [page for lane in LANES for page in lane]
+PARSED = [DOCS / "results" / "README.md", DOCS / "house.md"]
+PAGES = sorted({*ROOT.glob("*.md"), *DOCS.rglob("*.md")})
 SENTENCES = 3
 WIDE = 100
 
@@ -47,6 +54,8 @@ SMALLER = {
     "--identities 1000 --scenes 2300": "--identities 6 --scenes 12 --width 300 --height 200",
     "cuhk-sysu:CUHK-SYSU": "cuhk-sysu:sysu",
     "--nproc-per-node 2": "--nproc-per-node 2 --master-port 29611",
+    "evaluate binet-rendered": "evaluate binet-rendered --size 300 500",
+    "evaluate runs/binet": "evaluate runs/binet --size 300 500",
     "--out runs/warm": "--out runs/warm --backbone random --set optimizer.steps=1 --set patches.identities=3",
     "--out runs/binet-sysu": f"--out runs/binet-sysu --backbone random {TINY_SCENES} --set network.test_size.short=96",
     "--out runs/binet": f"--out runs/binet {TINY_SCENES}",
@@ -130,12 +139,10 @@ def _run(words: list[str], place: Path) -> None:
     assert run.returncode == 0, f"{shlex.join(words)}\n{run.stdout[-2000:]}\n{run.stderr[-2000:]}"
 
 
-@pytest.mark.docs
-def test_every_command_and_example_runs(place: Path) -> None:
-    """In the order of RUN, but that data.md makes the CUHK-SYSU that papers.md trains on. What is no program of
-    ours is looked at by other tests: `pip`, and scripts of hours."""
+def _run_pages(pages: Sequence[Path], place: Path) -> int:
+    """Runs commands and examples of our own programs, in the order of the pages. Returns how many there were."""
     count = 0
-    for page in RUN:
+    for page in pages:
         for words in _commands(page):
             if words[0] in ("personsearch", "torchrun"):
                 _run(_smaller(words), place)
@@ -144,7 +151,15 @@ def test_every_command_and_example_runs(place: Path) -> None:
             run = subprocess.run([sys.executable, "-c", block], cwd=place, capture_output=True, text=True, check=False)
             assert run.returncode == 0, f"{page.name}: {run.stderr[-2000:]}"
             count += 1
-    assert count >= 30, "the documentation lost its commands"
+    return count
+
+
+@pytest.mark.docs
+def test_every_command_and_example_runs(place: Path) -> None:
+    """What is left out here is looked at by other tests: `pip`, and scripts of hours."""
+    with ThreadPoolExecutor(len(LANES)) as pool:
+        counts = list(pool.map(lambda pages: _run_pages(pages, place), LANES))
+    assert sum(counts) >= 30, "the documentation lost its commands"
     assert (place / "answer" / "sheet.jpg").exists()
     assert (place / "queries.json").exists()
 
@@ -278,7 +293,7 @@ def test_links_and_pictures_exist() -> None:
 
 
 def test_the_rooms_in_the_documentation_are_the_package() -> None:
-    (tree,) = (block for block in _blocks(ROOT / "docs" / "house.md", "") if block.startswith("src/personsearch"))
+    (tree,) = (block for block in _blocks(DOCS / "house.md", "") if block.startswith("src/personsearch"))
     named = set(re.findall(r"\w+\.py", tree)) | set(re.findall(r"(\w+)/", tree))
     files = {p.name for p in PACKAGE.rglob("*.py") if not p.name.startswith("__")}
     folders = {p.parent.name for p in PACKAGE.rglob("__init__.py")}
@@ -304,7 +319,7 @@ def _tool(name: str) -> ModuleType:
 
 def test_the_picture_of_the_house_is_the_package() -> None:
     drawn = _tool("draw_house").draw()
-    assert drawn == _text(ROOT / "docs" / "images" / "house.svg"), "draw it again: python tools/draw_house.py"
+    assert drawn == _text(DOCS / "images" / "house.svg"), "draw it again: python tools/draw_house.py"
 
 
 def test_rooms_stand_above_what_they_import() -> None:
