@@ -66,7 +66,7 @@ SMALLER = {
     "--out runs/pcb-sysu": f"--out runs/pcb-sysu --backbone random {TINY_PATCHES}",
     "--out runs/pcb": f"--out runs/pcb {TINY_PATCHES}",
 }
-"""What a page does at full size, small enough to be run here; of several that fit, the first."""
+"""What a page does at full size, small enough to be run here; where one begins with another, the longer one first."""
 
 
 def _text(page: Path) -> str:
