@@ -1,9 +1,9 @@
 """Folders of cropped people: names that are none, and files that only look like pictures."""
 
 import pytest
-from personsearch.data.crops import load_crops
 from PIL import Image
 
+from personsearch.data.layouts.crops import load_crops
 from personsearch.errors import DataError, ImageError
 
 
