@@ -144,7 +144,7 @@ def _number(random: Random, data: bytearray, at: int) -> None:
 
 def _code(random: Random, data: bytearray, at: int) -> None:
     """The next small number of two bytes becomes another: types, counts and turns are such."""
-    found = re.compile(rb"\0[\x01-\x0f]|[\x01-\x0f]\0").search(data, at)
+    found = _SMALL.search(data, at)
     if found:
         place = found.start() + (data[found.start()] == 0)
         data[place] = random.randrange(16)
@@ -165,12 +165,13 @@ def _copy(random: Random, data: bytearray, at: int) -> None:
 
 def _letter(random: Random, data: bytearray, at: int) -> None:
     """A letter of the next text becomes another, or one of Latin-1: names of codecs, titles, keys."""
-    texts = [*re.finditer(rb"[A-Za-z_]{4,}", data[at : at + 4096])] or [*re.finditer(rb"[A-Za-z_]{4,}", data[:4096])]
-    if texts:
-        place = random.randrange(*texts[0].span()) + (at if texts[0].end() + at <= len(data) else 0)
-        data[min(place, len(data) - 1)] = random.choice((0xE9, random.randrange(97, 123)))
+    text = _TEXT.search(data, at) or _TEXT.search(data)
+    if text:
+        data[random.randrange(*text.span())] = random.choice((0xE9, random.randrange(97, 123)))
 
 
+_SMALL = re.compile(rb"\0[\x01-\x0f]|[\x01-\x0f]\0")
+_TEXT = re.compile(rb"[A-Za-z_]{4,}")
 _CHANGES: tuple[Callable[[Random, bytearray, int], None], ...] = (
     *(_flip, _any_byte, _number, _code, _remove, _insert, _copy, _letter),
 )
