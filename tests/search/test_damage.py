@@ -249,3 +249,39 @@ def test_a_damaged_gallery_can_be_indexed_again_into_the_same_folder(folder: Pat
     with Gallery.create(folder, model="fake", fingerprint="f1", dim=DIM, force=True) as gallery:
         gallery.add([scene(1)])
     assert use(folder) == 1
+
+
+LISTS = """
+import sys
+from pathlib import Path
+from test_damage import use
+from personsearch.errors import GalleryError
+
+folder = Path(sys.argv[1])
+(path,) = (folder / "scenes.lance" / "_deletions").glob("*.arrow")
+whole = path.read_bytes()
+refused = 0
+for place in range(0, len(whole), 5):
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xA5]) + whole[place + 1 :])
+    try:
+        use(folder)
+    except GalleryError as error:
+        assert len(str(error).splitlines()) == 1, error
+        refused += 1
+print(refused)
+"""
+
+
+def test_a_damaged_list_of_dropped_rows_does_not_end_the_process(tmp_path: Path) -> None:
+    """Lance takes as much memory as such a list asks for, and aborts when there is not so much."""
+    with Gallery.create(tmp_path / "g", model="fake", fingerprint="f1", dim=DIM) as gallery:
+        gallery.add([scene(number) for number in range(5)])
+        gallery.forget("/there/1.jpg")
+    assert use(tmp_path / "g") == 4
+    paths = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
+    done = subprocess.run(
+        [sys.executable, "-c", LISTS, str(tmp_path / "g")],
+        env={**os.environ, "PYTHONPATH": paths}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout) > 20

@@ -31,6 +31,7 @@ def reading(folder: Path, dim: int) -> Iterator[None]:
     """Turns what LanceDB reports while reading a table of `dim`-d embeddings into one line, which says what is left."""
     try:
         with quiet_panics():
+            check_deletions(folder)
             yield
     except PersonSearchError:
         raise
@@ -48,6 +49,7 @@ def writing(folder: Path) -> Iterator[None]:
     """Turns what the disk or LanceDB reports while writing into one line."""
     try:
         with quiet_panics():
+            check_deletions(folder)
             yield
     except PersonSearchError:
         raise
@@ -58,6 +60,18 @@ def writing(folder: Path) -> Iterator[None]:
         if "No space left" in why:
             why = "the disk is full; free some space and run it again"
         raise GalleryError(f"{folder}: cannot be written ({why}); everything indexed before is kept") from error
+
+
+def check_deletions(folder: Path) -> None:
+    """Raises an error of Arrow's for a damaged list of dropped rows.
+
+    Lance takes the memory that such a list asks for; where a wrong byte makes that terabytes, it ends the process.
+    """
+    import pyarrow as pa
+
+    for path in (folder / "scenes.lance" / "_deletions").glob("*.arrow"):
+        with suppress(FileNotFoundError):  # another process has just tidied up
+            pa.ipc.open_file(pa.BufferReader(path.read_bytes())).read_all().validate(full=True)
 
 
 def is_fault(error: BaseException) -> bool:
@@ -120,6 +134,7 @@ def _count_scenes(folder: Path, dim: int) -> int:
 
     try:
         with quiet_panics():
+            check_deletions(folder)
             table = lancedb.connect(str(folder)).open_table("scenes")
             rows = table.search().limit(None).to_arrow()
         check_schema(table, dim)
