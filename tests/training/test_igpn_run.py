@@ -78,7 +78,7 @@ def test_a_search_network_warms_igpn_up(tmp_path: Path) -> None:
     warm = experiment.train(
         "oim_rendered", "coco:x", tmp_path / "warm", settings=settings, backbone="random", workers=0
     )
-    out = train(tmp_path / "run", "optimizer.rate=0", backbone=warm)
+    out = train(tmp_path / "run", "optimizer.rate=1e-30", backbone=warm)
     old, new = load_file(warm / "model.safetensors"), load_file(out / "model.safetensors")
     assert torch.equal(old["stem.layer3.5.conv3.weight"], new["stem.layer3.5.conv3.weight"])
     assert torch.equal(old["head.backbone.layer4.2.conv1.weight"], new["head.layer4.2.conv1.weight"])
