@@ -23,6 +23,7 @@ from torch import Tensor
 
 from personsearch.data.records import Scene
 from personsearch.errors import GalleryError
+from personsearch.files import write_whole
 from personsearch.geometry.detections import Detections
 from personsearch.search.faults import writing
 from personsearch.search.hits import GalleryHit, picture_of
@@ -38,7 +39,7 @@ FORMAT = 2
 _ABOUT, _LOCK = "gallery.json", "lock"
 CODES = "codes"
 """Where the codes of a proposer lie (scene_codes.py)."""
-_OURS = {f"{NAME}.lance", _ABOUT, f"{_ABOUT}.part", _LOCK, CODES}
+_OURS = {f"{NAME}.lance", _ABOUT, f"{_ABOUT}.part", f".{_ABOUT}.part", _LOCK, CODES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,9 +309,7 @@ class Gallery:
 
 
 def _write_about(folder: Path, about: About) -> None:
-    part = folder / f"{_ABOUT}.part"
-    part.write_text(json.dumps(asdict(about), indent=2) + "\n", encoding="utf-8")
-    part.replace(folder / _ABOUT)
+    write_whole(folder / _ABOUT, json.dumps(asdict(about), indent=2) + "\n")
 
 
 def _read_about(folder: Path) -> About:

@@ -23,6 +23,7 @@ from personsearch.data.pictures import ImageFile
 from personsearch.data.queries import derive_queries, resize_gallery, scenes_holding
 from personsearch.data.records import UNLABELED, Benchmark, Person, Query, Scene
 from personsearch.errors import DataError, SettingError
+from personsearch.files import write_whole
 
 ANNOTATIONS = "annotations.json"
 IMAGES = "images"
@@ -320,10 +321,7 @@ def save_coco(benchmark: Benchmark, folder: Path, *, force: bool = False) -> Non
     files = [_save_picture(scene, folder / IMAGES) for scene in (*benchmark.train, *benchmark.test)]
     if len(set(files)) < len(files):
         raise DataError(f"{benchmark.name} has two scenes of one name: rename one")
-    document = _document(benchmark, files)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(_document(benchmark, files)))
 
 
 def _save_picture(scene: Scene, folder: Path) -> str:
