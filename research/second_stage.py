@@ -32,7 +32,7 @@ from personsearch.data.sources import load_benchmark
 from personsearch.evaluation.evaluate import evaluate_weights
 from personsearch.losses.criteria import IGPNCriterion
 from personsearch.losses.detection import related_losses
-from personsearch.models.igpn import IGPN, IGPNOutput, IGPNSettings, QueryCode, build_igpn
+from personsearch.models.igpn import IGPN, IGPNOutput, QueryCode, build_igpn
 from personsearch.models.search_network import Targets
 from personsearch.models.weights import MODEL_FILE, load_proposer, read_config, read_settings, save_weights
 from personsearch.runtime import keep_memory, mixed_precision
@@ -116,7 +116,7 @@ def run_once(
     recipe = get_recipe(name)
     assert isinstance(recipe, IGPNRecipe)
     folder, config = read_config(igpn, IGPN)
-    settings = read_settings(IGPNSettings, config, folder)
+    settings = read_settings(config, folder)
     torch.manual_seed(seed)
     features = given.features or settings.features
     network = build_igpn(replace(settings, features=features, local_relation=recipe.network.local_relation))

@@ -16,7 +16,7 @@ from personsearch.errors import DataError
 MUTATIONS = """
 import random, struct, sys, zlib
 from pathlib import Path
-from personsearch.data.matlab import read_variable
+from personsearch.data.layouts.matlab import read_variable
 from personsearch.errors import DataError
 
 folder, chance, lines = Path(sys.argv[1]), random.Random(1), []

@@ -50,8 +50,9 @@ def test_any_odd_value_in_a_config_is_one_line(folder: Path) -> None:
         (folder / "config.json").write_text(json.dumps(document))
         try:
             describe_weights(str(folder))
-            settings = weights.read_settings(weights.NetworkSettings, document, folder)
-            weights._with_embedding(document, weights.outline(weights.build_search_network, settings, folder), folder)
+            settings = weights.read_settings(document, folder)
+            weights.outline(settings, folder)
+            weights._with_embedding(document, settings, folder)
         except WeightsError as error:
             lines.append(str(error))
     assert len(lines) > 0.8 * len(changed)

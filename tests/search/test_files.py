@@ -109,15 +109,15 @@ def test_a_bad_source_is_refused_before_anything_is_made(tmp_path: Path) -> None
 def test_what_is_passed_over_is_counted_by_suffix(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     save_pictures(folder, 1)
-    for name in ["a.psd", "b.PSD", "c.flv", "notes.txt", "README", ".DS_Store", "Thumbs.db", "p000.xmp", ".secret.txt"]:
+    for name in ["a.psd", "b.PSD", "c.y4m", "notes.txt", "README", ".DS_Store", "Thumbs.db", "p000.xmp", ".secret.txt"]:
         (folder / name).touch()
     (folder / "@eaDir").mkdir()
     (folder / "@eaDir" / "thumb.psd").touch()
     new(folder / "g").close()
     found = find_files([folder])
-    assert found.passed_over == {".psd": 2, ".flv": 1, ".txt": 1, "without a suffix": 1}
+    assert found.passed_over == {".psd": 2, ".y4m": 1, ".txt": 1, "without a suffix": 1}
     assert describe_passed_over(found.passed_over) == (
-        "2 .psd (pictures that cannot be read), 1 .flv (a film that cannot be read), 1 .txt, 1 without a suffix"
+        "2 .psd (pictures that cannot be read), 1 .y4m (a film that cannot be read), 1 .txt, 1 without a suffix"
     )
     (folder / "p000.png").unlink()
     with pytest.raises(InputError, match=r"no picture or video in this folder \(2 \.psd \(pictures"):

@@ -54,7 +54,7 @@ def data(tmp_path: Path) -> Path:
 
 RANKS = """
 import sys, torch
-from personsearch.losses.gather import gather_rows
+from personsearch.runtime import gather_rows
 from personsearch.losses.oim import OIMMemory, OIMSettings
 from personsearch.losses.oim import OIMMemory, OIMSettings
 from personsearch.training.processes import all_agree, average_gradients, is_first, joined

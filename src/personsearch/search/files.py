@@ -15,16 +15,10 @@ from personsearch.errors import InputError
 
 _OTHER_PICTURES = frozenset(
     {
-        ".heic", ".heif", ".avif", ".gif", ".jp2", ".j2k", ".jxl", ".jfif", ".jpe", ".psd", ".svg", ".dng",
-        ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw",
+        ".j2k", ".jxl", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".pef", ".srw",
     }
 )  # fmt: skip
-_OTHER_FILMS = frozenset(
-    {
-        ".3gp", ".3g2", ".mts", ".m2ts", ".m2v", ".flv", ".f4v", ".ogv", ".vob", ".asf", ".mxf", ".rm",
-        ".rmvb", ".divx", ".dv", ".h264", ".264", ".h265", ".265", ".hevc", ".y4m",
-    }
-)  # fmt: skip
+_OTHER_FILMS = frozenset({".264", ".265", ".y4m"})
 _LITTER = frozenset({"thumbs.db", "desktop.ini", ".xmp", ".aae", ".thm", ".lrv"})
 _LITTER_FOLDERS = frozenset({"@eadir", "__macosx", "$recycle.bin", "system volume information"})
 _LINKED = "linked folders"
