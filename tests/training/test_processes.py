@@ -54,10 +54,8 @@ def data(tmp_path: Path) -> Path:
 
 RANKS = """
 import sys, torch
-from personsearch.runtime import gather_rows
 from personsearch.losses.oim import OIMMemory, OIMSettings
-from personsearch.losses.oim import OIMMemory, OIMSettings
-from personsearch.training.processes import all_agree, average_gradients, is_first, joined
+from personsearch.runtime import all_agree, average_gradients, gather_rows, is_first, joined
 
 with joined("cpu") as (rank, processes):
     assert (processes, is_first()) == (2, rank == 0)
