@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -100,6 +100,24 @@ class SearchResult:
         return {name: getattr(self, name) for name in names}
 
 
+@dataclass(frozen=True)
+class Searched:
+    """All M people of a query's gallery, for what ranks them otherwise than by the cosine."""
+
+    cosines: Tensor
+    """[M] float64 to the query; -inf where one of the embeddings is not finite"""
+    embeddings: Tensor
+    """[M, D] float64"""
+    scores: Tensor
+    """[M] float64, of the detections"""
+    scene_of: Tensor
+    """[M] int64, numbers of their scenes"""
+
+
+Rank = Callable[[Tensor, Searched], Tensor]
+"""From a query's embedding [D] and the people of its gallery to what they are ranked by [M]."""
+
+
 def labeled_boxes(scene: Scene) -> Tensor:
     """[N, 4] float32, the annotated boxes of a scene in its order, as if a detector had found them."""
     return torch.tensor([person.box for person in scene.persons], dtype=torch.float32).reshape(-1, 4)
@@ -111,6 +129,7 @@ def evaluate_search(
     query_embeddings: Tensor,
     *,
     rules: Rules = Rules(),
+    rank: Rank | None = None,
 ) -> SearchResult:
     """Ranks all detections of each query's gallery by similarity and judges the ranking.
 
@@ -118,7 +137,7 @@ def evaluate_search(
     `benchmark.queries`. Each scene of a gallery that holds the identity is something to find. Of its detections
     the most similar one among those that overlap the person enough is right; all others of the gallery are
     wrong. A scene listed twice in a gallery is searched once. A similarity that is not a number ranks last and is
-    never right.
+    never right. With `rank` people are ranked by what it makes of the cosines, and the same rule judges that.
 
     Raises DataError when there are no queries, when a query's gallery does not hold its identity or names an
     unknown scene, and when the detections of a test scene are missing; ValueError when there is not one
@@ -130,7 +149,7 @@ def evaluate_search(
     if len(query_embeddings) != len(queries):
         raise ValueError(f"{len(query_embeddings)} embeddings for {len(queries)} queries")
     detection = evaluate_detection(benchmark, detections, rules=rules)
-    table = _Table(benchmark, detections, rules)
+    table = _Table(benchmark, detections, rules, rank)
     judged = [
         _judge(table, query, embedding, similarities, benchmark.name)
         for query, embedding, similarities in zip(
@@ -248,8 +267,11 @@ def evaluate_detection(
 class _Table:
     """The detections of all test scenes in one table, scene after scene, and who is where."""
 
-    def __init__(self, benchmark: Benchmark, detections: Mapping[str, Detections], rules: Rules) -> None:
+    def __init__(
+        self, benchmark: Benchmark, detections: Mapping[str, Detections], rules: Rules, rank: Rank | None = None
+    ) -> None:
         self.rules = rules
+        self.rank = rank
         self.index = {scene.name: index for index, scene in enumerate(benchmark.test)}
         kept = [_kept(detections, name, rules.score_threshold) for name in self.index]
         counts = [len(boxes) for boxes, _, _ in kept]
@@ -326,6 +348,8 @@ def _ranked(table: _Table, query: Query, embedding: Tensor, similarities: Floats
     searched = listed > 0
     if table.rules.cbgm is not None:
         similarities = _reranked(table, query, embedding, similarities, searched, table.rules.cbgm)
+    if table.rank is not None:
+        similarities = _ranked_by(table.rank, table, embedding, similarities, searched)
     # a set: two boxes of the person may have one detection
     right = {row for scene, box in present if (row := _hit(table, scene, box, similarities)) is not None}
     relevant = sum(listed[scene] for scene, _ in present) if table.rules.count_repeats else len(present)
@@ -361,6 +385,22 @@ def _reranked(
     context = table.embeddings[rows][torch.from_numpy(~near)][torch.from_numpy(order)]
     scenes = [table.rows(int(scene)) for scene in np.flatnonzero(searched)]
     return rerank(similarities, embedding.double(), context, table.embeddings, scenes, settings)
+
+
+def _ranked_by(
+    rank: Rank, table: _Table, embedding: Tensor, similarities: Floats, searched: NDArray[np.bool_]
+) -> Floats:
+    """What `rank` makes of the people of one gallery; -inf for all others."""
+    rows = np.flatnonzero(searched[table.scene_of])
+    people = Searched(
+        torch.from_numpy(similarities[rows]),
+        table.embeddings[rows],
+        torch.from_numpy(table.scores[rows]),
+        torch.from_numpy(table.scene_of[rows]),
+    )
+    ranked = np.full_like(similarities, -np.inf)
+    ranked[rows] = rank(embedding.double(), people).numpy().round(_DECIMALS)
+    return ranked
 
 
 def _hit(table: _Table, scene: int, box: Box, similarities: Floats) -> int | None:
