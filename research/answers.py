@@ -11,12 +11,15 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from kept_features import Kept, People, read_scenes
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,12 +29,13 @@ from personsearch.evaluation.protocols import Rank, Searched, SearchResult, eval
 from personsearch.geometry.detections import Detections
 from personsearch.models.projections import Projections, load_projections
 from personsearch.models.readings import join
+from personsearch.models.runtime import best_device
 from personsearch.models.search_network import SearchNetwork
-from personsearch.models.weights import find_weights, load_weights
+from personsearch.models.weights import LoadedModel, find_weights, load_weights
 from personsearch.search.centring import Centres
-from personsearch.search.once_a_scene import once_a_scene
+from personsearch.search.once_a_scene import LEAD, SURENESS, once_a_scene
 from personsearch.search.strangers import Strangers, find_strangers
-from personsearch.search.widening import WIDEN, first_answers, widened
+from personsearch.search.widening import WIDEN, clear, first_answers, widened
 
 Read = Callable[[People], Tensor]
 
@@ -46,7 +50,8 @@ class Levers:
     centred: bool = False
     once: bool = False
     widen: int = 0
-    gated: bool = True
+    lead: float = LEAD
+    sureness: float = SURENESS
 
 
 def main() -> None:
@@ -54,33 +59,40 @@ def main() -> None:
     options.add_argument("model")
     options.add_argument("data", nargs="+")
     options.add_argument("--keep", type=Path, default=Path("cache/answers-readings"))
-    options.add_argument("--gallery-sizes", type=int, nargs="+", default=[])
+    options.add_argument("--gallery-sizes", type=int, nargs="+", default=[100, 250])
     given = options.parse_args()
-    loaded = load_weights(given.model)
-    projections = load_projections(find_weights(given.model), loaded.fingerprint)
-    if projections is None:
-        raise SystemExit(f"{given.model}: no projections; fit them: python tools/fit_projections.py")
     print("| ranking | data | gallery | mAP | top-1 | ms a query |\n|---|---|---|---|---|---|")
     for spec in given.data:
-        layout, folder = split_spec(spec)
-        first = load_benchmark(spec)
-        kept = read_queries_and_scenes(loaded.model, first, given.keep / f"{layout}-{folder.name}", layout == "crops")
-        sizes = given.gallery_sizes if layout == "coco" else [None]
-        for size in sizes:
-            benchmark = first if size is None else load_benchmark(spec, gallery_size=size)
-            for row in rows(loaded.model, projections, cropped=layout == "crops"):
+        drawn, cropped = spec.startswith("coco:"), spec.startswith("crops:")
+        whole, kept, loaded, projections = prepare(given.model, spec, given.keep)
+        for size in given.gallery_sizes if drawn else [None]:
+            benchmark = whole if size is None else load_benchmark(spec, gallery_size=size)
+            for row in rows(loaded.model, projections, cropped):
                 began = time.perf_counter()
                 result = judge(benchmark, kept, row)
                 spent = 1000 * (time.perf_counter() - began) / len(benchmark.queries)
                 figures = f"{result.mAP:.3f} | {result.top1:.3f} | {spent:.1f}"
                 print(f"| {row.name} | {spec} | {size or 'all'} | {figures} |", flush=True)
         find, patches = kept.seconds
-        print(f"| seconds a scene: found {find:.2f}, patches {patches:.2f} | {spec} | | | | |", flush=True)
+        print(f"{spec}: {find:.2f} s a scene to find and read people, {patches:.2f} s to read their patches")
 
 
-def read_queries_and_scenes(network: SearchNetwork, benchmark: Benchmark, folder: Path, cropped: bool) -> Kept:
-    """Everybody in the test scenes, and all queries in the order of their scenes."""
-    return read_scenes(network, benchmark.test, boxes_of_queries(benchmark), folder, cropped=cropped)
+def prepare(model: str, spec: str, keep: Path) -> tuple[Benchmark, Kept, LoadedModel[SearchNetwork], Projections]:
+    """A benchmark, all that a model sees in it, and the model. Reads what is not kept yet."""
+    loaded = load_weights(model, best_device())
+    projections = load_projections(find_weights(model), loaded.fingerprint)
+    if projections is None:
+        raise SystemExit(f"{model}: no projections; fit them: python tools/fit_projections.py")
+    layout, folder = split_spec(spec)
+    benchmark = load_benchmark(spec)
+    wanted, place = boxes_of_queries(benchmark), keep / f"{layout}-{folder.name}-{loaded.fingerprint}"
+    kept = read_scenes(loaded.model, benchmark.test, wanted, place, cropped=layout == "crops", progress=shown)
+    loaded.model.to("cpu")
+    return benchmark, kept, loaded, projections
+
+
+def shown(items: Iterable[Any], text: str, total: int) -> Iterable[Any]:
+    return track(items, text, total, console=Console(stderr=True))
 
 
 def boxes_of_queries(benchmark: Benchmark) -> dict[str, Tensor]:
@@ -131,7 +143,7 @@ def judge(benchmark: Benchmark, kept: Kept, levers: Levers) -> SearchResult:
     if levers.centred:
         found, asked = centred(benchmark, kept, found, asked)
     detections = in_scenes(benchmark, kept.found, found)
-    strangers = find_strangers(found, kept.found.scene_of) if levers.widen and levers.gated else None
+    strangers = find_strangers(found, kept.found.scene_of) if levers.widen else None
     return evaluate_search(benchmark, detections, in_order(benchmark, asked), rank=ranking(levers, strangers))
 
 
@@ -170,15 +182,14 @@ def ranking(levers: Levers, strangers: Strangers | None) -> Rank | None:
         return None
 
     def likeness(cosines: Tensor, people: Searched) -> Tensor:
-        return once_a_scene(cosines, people.scene_of, people.scores) if levers.once else cosines
+        if not levers.once:
+            return cosines
+        return once_a_scene(cosines, people.scene_of, people.scores, lead=levers.lead, sureness=levers.sureness)
 
     def rank(query: Tensor, people: Searched) -> Tensor:
         first = likeness(people.cosines, people)
         best = first_answers(first, people.scene_of, levers.widen)
-        if not len(best):
-            return first
-        reach = None if strangers is None else strangers.reach(len(first))
-        if levers.gated and (reach is None or float(people.cosines[best[0]]) <= reach):
+        if strangers is None or not clear(people.cosines[best], strangers, len(first)):
             return first
         again = widened(query, people.embeddings[best], people.cosines[best])
         return likeness(people.embeddings @ again, people)

@@ -1,10 +1,12 @@
 """The widened query, and whom it is widened by."""
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from personsearch.search.widening import first_answers, widened
+from personsearch.search.strangers import Strangers
+from personsearch.search.widening import clear, first_answers, widened
 
 
 def test_answers_count_by_their_likeness() -> None:
@@ -12,6 +14,15 @@ def test_answers_count_by_their_likeness() -> None:
     wide = widened(query, answers, torch.tensor([0.5, 0.25, -1.0]))  # who is unlike does not count at all
     torch.testing.assert_close(wide, F.normalize(torch.tensor([1.0, 0.5, 0.25]), dim=0))
     assert torch.equal(widened(query, answers[:0], torch.zeros(0)), query)
+
+
+def test_an_answer_is_clear_above_what_strangers_reach() -> None:
+    known = Strangers(np.arange(1000, dtype=np.float32) / 1024)
+    assert clear(torch.tensor([0.95, 0.1]), known, people=2)  # 50 of 1,000 are more alike than 0.93
+    assert not clear(torch.tensor([0.90]), known, people=2)
+    assert not clear(torch.tensor([0.95]), known, people=200)
+    assert not clear(torch.tensor([]), known, people=2)
+    assert not clear(torch.tensor([0.95]), Strangers(np.zeros(0, dtype=np.float32)), people=2)
 
 
 def _slow(likenesses: list[float], scenes: list[int], count: int) -> list[int]:

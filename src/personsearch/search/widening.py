@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from personsearch.search.strangers import Strangers
+
 WIDEN = 2
 """Answers that a query is widened by."""
 
@@ -20,6 +22,16 @@ def widened(query: Tensor, answers: Tensor, cosines: Tensor) -> Tensor:
     if not len(answers):
         return query
     return F.normalize(query + cosines.clamp(min=0) @ answers, dim=0)
+
+
+def clear(cosines: Tensor, strangers: Strangers, people: int) -> bool:
+    """Whether the first of some answers, with `cosines` [K], is more alike than one of `people` strangers would be.
+
+    Without answers, and in a gallery without strangers to compare with, it is not: whoever is absent must not be
+    searched for by the looks of somebody else.
+    """
+    reach = strangers.reach(people)
+    return bool(len(cosines)) and reach is not None and float(cosines[0]) > reach
 
 
 def first_answers(likenesses: Tensor, scene_of: Tensor, count: int) -> Tensor:
