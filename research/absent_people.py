@@ -8,20 +8,21 @@ Reads what research/answers.py kept. A query is absent where the scenes that hol
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from answers import centred, in_order, prepare, rows
+from answers import InMemory, centred, in_order, prepare, rows
 from kept_features import Kept
 from torch import Tensor
 
 from personsearch.data.galleries import scenes_holding
 from personsearch.data.records import Benchmark
 from personsearch.evaluation.metrics import box_ious
-from personsearch.search.once_a_scene import once_a_scene
+from personsearch.search.answering import rank_people
 from personsearch.search.strangers import Strangers, find_strangers
-from personsearch.search.widening import WIDEN, clear, first_answers, widened
+from personsearch.search.widening import WIDEN, first_answers
 
 _RATES = (0.1, 0.01, 0.001, 0.0001)
 
@@ -63,15 +64,12 @@ def ask(
     for query, reading in zip(benchmark.queries, asked, strict=True):
         names = set(query.gallery) - {query.scene} - (holding[query.identity] if absent else set())
         inside = torch.isin(kept.found.scene_of, torch.tensor([numbers[name] for name in names]))
-        people, scene_of, scores = found[inside], kept.found.scene_of[inside], kept.found.scores[inside]
-        cosines = people @ reading
-        first = once_a_scene(cosines, scene_of, scores)
-        best = first_answers(first, scene_of, WIDEN)
-        again = None
-        if clear(cosines[best], strangers, len(people)):
-            wide = people @ widened(reading, people[best], cosines[best])
-            again = int(once_a_scene(wide, scene_of, scores).argmax())
-        told.append((int(first.argmax()), again))
+        people = InMemory(found[inside], kept.found.scene_of[inside], kept.found.scores[inside])
+        choose = partial(first_answers, scene_of=people.scene_of, count=WIDEN)
+        first = rank_people(reading, people)
+        again = rank_people(reading, people, strangers=strangers, choose=choose)
+        second = int(again.likenesses.argmax()) if len(again.added) else None
+        told.append((int(first.likenesses.argmax()), second))
     return told
 
 

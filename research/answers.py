@@ -13,6 +13,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,11 @@ from personsearch.models.readings import join
 from personsearch.models.runtime import best_device
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import LoadedModel, find_weights, load_weights
+from personsearch.search.answering import rank_people
 from personsearch.search.centring import Centres
-from personsearch.search.once_a_scene import LEAD, SURENESS, once_a_scene
+from personsearch.search.once_a_scene import LEAD, SURENESS
 from personsearch.search.strangers import Strangers, find_strangers
-from personsearch.search.widening import WIDEN, clear, first_answers, widened
+from personsearch.search.widening import WIDEN, first_answers
 
 Read = Callable[[People], Tensor]
 
@@ -176,23 +178,37 @@ def in_order(benchmark: Benchmark, asked: Tensor) -> Tensor:
     return asked[torch.tensor(read).argsort()]
 
 
+@dataclass(frozen=True)
+class InMemory:
+    """People to be ranked."""
+
+    vectors: Tensor
+    """[N, D]"""
+    scene_of: Tensor
+    scores: Tensor
+
+    def cosines(self, query: Tensor) -> Tensor:
+        return self.vectors @ query
+
+    def readings(self, people: Tensor) -> Tensor:
+        return self.vectors[people]
+
+
 def ranking(levers: Levers, strangers: Strangers | None) -> Rank | None:
     """What ranks the people of a gallery for a query; None for the cosine."""
     if not levers.once and not levers.widen:
         return None
 
-    def likeness(cosines: Tensor, people: Searched) -> Tensor:
-        if not levers.once:
-            return cosines
-        return once_a_scene(cosines, people.scene_of, people.scores, lead=levers.lead, sureness=levers.sureness)
-
     def rank(query: Tensor, people: Searched) -> Tensor:
-        first = likeness(people.cosines, people)
-        best = first_answers(first, people.scene_of, levers.widen)
-        if strangers is None or not clear(people.cosines[best], strangers, len(first)):
-            return first
-        again = widened(query, people.embeddings[best], people.cosines[best])
-        return likeness(people.embeddings @ again, people)
+        return rank_people(
+            query,
+            InMemory(people.embeddings, people.scene_of, people.scores),
+            once=levers.once,
+            lead=levers.lead,
+            sureness=levers.sureness,
+            strangers=strangers,
+            choose=partial(first_answers, scene_of=people.scene_of, count=levers.widen),
+        ).likenesses
 
     return rank
 

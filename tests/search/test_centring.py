@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from personsearch.search.centring import ELSEWHERE, FEWEST, Centres
+from personsearch.search.centring import ELSEWHERE, FEWEST, CentredPeople, Centres
 
 
 def _people(*counts: int) -> tuple[Tensor, Tensor]:
@@ -46,3 +46,25 @@ def test_stored_halves_are_summed_in_full() -> None:
     readings, source_of = torch.full((5000, 2), 0.7071).half(), torch.zeros(5000, dtype=torch.int64)
     means = Centres.of(readings, source_of, 1).means
     torch.testing.assert_close(means, torch.full((2, 2), float(readings[0, 0])), atol=1e-4, rtol=0)
+
+
+def test_stored_people_answer_as_if_they_were_centred_one_by_one() -> None:
+    readings, source_of = _people(1300, 7, 900)
+    stored = readings.half()
+    people = CentredPeople.of(stored, source_of, 3)
+    centred = people.centres.take_off(stored, source_of)
+    query = people.centres.take_off(readings[5:6], torch.tensor([ELSEWHERE]))[0]
+    torch.testing.assert_close(people.cosines(query), centred @ query, atol=1e-5, rtol=1e-5)
+    chosen = torch.tensor([1305, 2, 2000])
+    torch.testing.assert_close(people.readings(chosen), centred[chosen])
+    nobody = CentredPeople.of(stored[:0], source_of[:0], 0)
+    assert nobody.cosines(query).shape == (0,)
+
+
+def test_additions_and_removals_are_as_if_the_gallery_had_been_so_from_the_start() -> None:
+    readings, source_of = _people(60, 70)
+    kept = torch.arange(130) % 3 > 0
+    part = CentredPeople.of(readings[kept].half(), source_of[kept], 2)
+    own = readings[kept].half().float()
+    expected = F.normalize(own - own.mean(dim=0))  # each source has fewer than 50 people left
+    torch.testing.assert_close(part.readings(torch.arange(int(kept.sum()))), expected, atol=1e-5, rtol=1e-5)
