@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 FEWEST = 50
 """People whose mean is that of their source and not their own."""
-_ROWS = 1024
+_ROWS = 512
 """People converted to float32 at a time: they stay in the cache."""
 ELSEWHERE = -1
 """The source of a query that is of none of the gallery's."""
@@ -71,9 +71,10 @@ class CentredPeople:
     def cosines(self, query: Tensor) -> Tensor:
         """[N] to a query [D] float32 that is centred itself; 0 for who is the mean of a source."""
         products = torch.empty(len(self.stored))
+        whole = torch.empty(_ROWS, len(query))  # one for all: to make it anew costs more than the products
         for start in range(0, len(self.stored), _ROWS):
-            part = slice(start, start + _ROWS)
-            torch.mv(self.stored[part].float(), query, out=products[part])
+            rows = self.stored[start : start + _ROWS]
+            torch.mv(whole[: len(rows)].copy_(rows), query, out=products[start : start + _ROWS])
         shifts = self.centres.means @ query
         return (products - shifts[self.source_of]) / self.lengths.clamp(min=1e-6)
 
