@@ -17,7 +17,7 @@ from answers import InMemory, centred, in_order, prepare, rows
 from kept_features import Kept
 from torch import Tensor
 
-from personsearch.data.galleries import scenes_holding
+from personsearch.data.queries import scenes_holding
 from personsearch.data.records import Benchmark
 from personsearch.evaluation.metrics import box_ious
 from personsearch.search.answering import rank_people

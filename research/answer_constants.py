@@ -18,12 +18,12 @@ from kept_features import People, read_scenes
 from torch import Tensor
 from torch.nn import functional as F
 
-from personsearch.data.galleries import derive_queries
+from personsearch.data.queries import derive_queries
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark, split_spec
 from personsearch.models.projections import Projections, load_projections
-from personsearch.models.runtime import best_device
 from personsearch.models.weights import find_weights, load_weights
+from personsearch.runtime import best_device
 
 
 def main() -> None:

@@ -30,9 +30,9 @@ from personsearch.evaluation.protocols import Rank, Searched, SearchResult, eval
 from personsearch.geometry.detections import Detections
 from personsearch.models.projections import Projections, load_projections
 from personsearch.models.readings import join
-from personsearch.models.runtime import best_device
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import LoadedModel, find_weights, load_weights
+from personsearch.runtime import best_device
 from personsearch.search.answering import rank_people
 from personsearch.search.centring import Centres
 from personsearch.search.once_a_scene import LEAD, SURENESS

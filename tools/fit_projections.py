@@ -14,8 +14,8 @@ from rich.progress import track
 from personsearch.data.sources import load_benchmark
 from personsearch.models.projections import save_projections
 from personsearch.models.readings import fit_projections
-from personsearch.models.runtime import best_device
 from personsearch.models.weights import find_weights, load_weights
+from personsearch.runtime import best_device
 
 
 def main() -> None:

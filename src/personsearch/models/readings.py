@@ -24,9 +24,9 @@ from personsearch.errors import DataError
 from personsearch.geometry.detections import Detections
 from personsearch.models.projections import DIM, Projections, fit_projection
 from personsearch.models.resnet import HEAD_CHANNELS, STEM_CHANNELS
-from personsearch.models.runtime import mixed_precision
 from personsearch.models.search_network import SearchNetwork
 from personsearch.progress import Progress, quiet
+from personsearch.runtime import mixed_precision
 
 ROWS = 7
 """Of the patch's conv4 map: two lines each of fourteen."""
