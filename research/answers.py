@@ -33,7 +33,7 @@ from personsearch.models.readings import join
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import LoadedModel, find_weights, load_weights
 from personsearch.runtime import best_device
-from personsearch.search.answering import rank_people
+from personsearch.search.answering import PeopleInMemory, rank_people
 from personsearch.search.centring import Centres
 from personsearch.search.once_a_scene import LEAD, SURENESS
 from personsearch.search.strangers import Strangers, find_strangers
@@ -178,22 +178,6 @@ def in_order(benchmark: Benchmark, asked: Tensor) -> Tensor:
     return asked[torch.tensor(read).argsort()]
 
 
-@dataclass(frozen=True)
-class InMemory:
-    """People to be ranked."""
-
-    vectors: Tensor
-    """[N, D]"""
-    scene_of: Tensor
-    scores: Tensor
-
-    def cosines(self, query: Tensor) -> Tensor:
-        return self.vectors @ query
-
-    def readings(self, people: Tensor) -> Tensor:
-        return self.vectors[people]
-
-
 def ranking(levers: Levers, strangers: Strangers | None) -> Rank | None:
     """What ranks the people of a gallery for a query; None for the cosine."""
     if not levers.once and not levers.widen:
@@ -202,7 +186,7 @@ def ranking(levers: Levers, strangers: Strangers | None) -> Rank | None:
     def rank(query: Tensor, people: Searched) -> Tensor:
         return rank_people(
             query,
-            InMemory(people.embeddings, people.scene_of, people.scores),
+            PeopleInMemory(people.embeddings, people.scene_of, people.scores),
             once=levers.once,
             lead=levers.lead,
             sureness=levers.sureness,

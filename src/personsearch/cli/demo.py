@@ -53,6 +53,7 @@ def run_demo(
         fingerprint=searcher.fingerprint,
         dim=searcher.dim,
         min_score=searcher.score_threshold,
+        read=searcher.read,
         force=True,
     )
     with gallery:

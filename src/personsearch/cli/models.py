@@ -116,6 +116,7 @@ def evaluate(
     candidates: Compared = None,
     gallery_size: GallerySize = None,
     subset: Annotated[str | None, typer.Option(help="Of CUHK-SYSU: occlusion, or resolution.")] = None,
+    answers: Annotated[bool, typer.Option("--answers", help="Read and rank as `search` does.")] = False,
     cross_camera: Annotated[bool, typer.Option("--cross-camera", help="Of PRW: other cameras only.")] = False,
     save: Annotated[Path | None, typer.Option(help="Write each query's result to this JSON file.")] = None,
     worst: Annotated[Path | None, typer.Option(help="Draw the ten worst queries into this folder.")] = None,
@@ -134,11 +135,11 @@ def evaluate(
     from personsearch.evaluation.protocols import rules_of
     from personsearch.evaluation.report import draw_worst, per_query
 
-    _check_places(model, save, worst, force)
+    _check_places(model, save, worst, force, answers)
     rules = rules_of(profile, min_score, cbgm)
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
     benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
-    how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates)
+    how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, answers)
     with bar("evaluating") as progress:
         result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=progress)
     figures = result.as_dict()
@@ -151,7 +152,7 @@ def evaluate(
         draw_worst(evaluation, WORST, worst)
 
 
-def _check_places(model: str, save: Path | None, worst: Path | None, force: bool) -> None:
+def _check_places(model: str, save: Path | None, worst: Path | None, force: bool, answers: bool) -> None:
     """Raises SettingError, before any work, for what cannot be written afterwards."""
     from personsearch.evaluation.evaluate import is_proposer
 
@@ -160,6 +161,8 @@ def _check_places(model: str, save: Path | None, worst: Path | None, force: bool
         return
     check_folder(worst)
     refuse_overwriting([] if force else [worst], force)
+    if answers:
+        raise SettingError("--worst draws answers in the papers' order: leave --answers out")
     if is_proposer(model):
         raise SettingError(f"{model} answers each query anew and keeps nothing to draw: leave --worst out")
 

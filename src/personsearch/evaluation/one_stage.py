@@ -43,6 +43,18 @@ def evaluate_model(
 ) -> Evaluation:
     """Reads every test scene once with a model, searches for every query, and judges the answers by `rules`.
 
+    Takes what `read_people` takes.
+    """
+    gallery, embeddings = read_people(model, benchmark, boxes=boxes, query=query, rules=rules, progress=progress)
+    result = evaluate_search(benchmark, gallery, embeddings, rules=rules)
+    return Evaluation(benchmark, result, gallery, embeddings, rules)
+
+
+def read_people(
+    model: Reader, benchmark: Benchmark, *, boxes: str, query: str, rules: Rules, progress: Progress = quiet
+) -> tuple[dict[str, Detections], Tensor]:
+    """The people of each test scene by its name, and the embeddings [Q, D] of the queries in their order.
+
     `boxes` says what is searched: "detected" people, or the "labeled" boxes (which leaves detection out of it).
     `query` says what a query's embedding is taken from: its annotated "box", or the "detection" that overlaps it
     best (AlignPS and PSTR; the box where none does).
@@ -62,9 +74,7 @@ def evaluate_model(
         if scene.name in wanted:
             places = torch.tensor([benchmark.queries[i].box for i in wanted[scene.name]])
             asked |= zip(wanted[scene.name], ask[query](model, image, places, gallery[scene.name]), strict=True)
-    embeddings = torch.stack([asked[i] for i in range(len(asked))]) if asked else torch.zeros(0, EMBEDDING_DIM)
-    result = evaluate_search(benchmark, gallery, embeddings, rules=rules)
-    return Evaluation(benchmark, result, gallery, embeddings, rules)
+    return gallery, torch.stack([asked[i] for i in range(len(asked))]) if asked else torch.zeros(0, EMBEDDING_DIM)
 
 
 def _detected(model: Reader, image: Image.Image, _boxes: Tensor, least: float) -> Detections:

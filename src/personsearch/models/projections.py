@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from personsearch.errors import DataError, WeightsError
+from personsearch.files import written_whole
 
 PROJECTIONS_FILE = "projections.safetensors"
 DIM = 256
@@ -93,9 +94,8 @@ def save_projections(folder: Path, projections: Projections, fingerprint: str) -
         for part in fields(Projection)
     }
     path = folder / PROJECTIONS_FILE
-    part_file = folder / (PROJECTIONS_FILE + ".part")
-    save_file(tensors, part_file, metadata={"format": "pt", "weights": fingerprint})
-    part_file.replace(path)
+    with written_whole(path) as part:
+        save_file(tensors, part, metadata={"format": "pt", "weights": fingerprint})
     return path
 
 

@@ -12,7 +12,6 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -20,6 +19,7 @@ from torch.nn import functional as F
 
 from personsearch.data.patches import crop_patches
 from personsearch.data.records import Scene
+from personsearch.data.transforms import to_tensor
 from personsearch.errors import DataError
 from personsearch.geometry.detections import Detections
 from personsearch.models.projections import DIM, Projections, fit_projection
@@ -55,7 +55,7 @@ class PatchFeatures:
 def read_patches(network: SearchNetwork, image: Image.Image, boxes: Tensor) -> PatchFeatures:
     """What a network sees on the patches of an RGB picture at boxes [N, 4] xyxy, in the picture's own pixels."""
     device = network.stem.mean.device
-    pixels = torch.from_numpy(np.array(image, dtype=np.uint8)).permute(2, 0, 1)
+    pixels = to_tensor(image)
     read = PatchFeatures.empty(len(boxes))  # filled in place: small tensors kept between big ones hold memory back
     for start in range(0, len(boxes), _TOGETHER):
         part = slice(start, start + _TOGETHER)
@@ -76,11 +76,15 @@ def join(scene: Tensor, patch: Tensor, rows: Tensor) -> Tensor:
 
 
 class PeopleReader:
-    """Finds people in scenes by the search branch, and reads them."""
+    """Finds people in scenes by the search branch, and reads them.
 
-    def __init__(self, network: SearchNetwork, projections: Projections) -> None:
+    Who is found with a score below `least` is not read, but has zeros: evaluation of detection alone asks for them.
+    """
+
+    def __init__(self, network: SearchNetwork, projections: Projections, least: float = 0.0) -> None:
         self._network = network
         self._projections = projections
+        self._least = least
 
     @property
     def dim(self) -> int:
@@ -90,7 +94,10 @@ class PeopleReader:
     def detect(self, image: Image.Image, score_threshold: float = 0.5) -> Detections:
         """Everybody in a picture, by falling score, with readings [N, 3 d] as embeddings."""
         boxes, scores, features = self._network.find(self._network.read(image), score_threshold)
-        return Detections(boxes.cpu(), scores.cpu(), self._readings(image, boxes.cpu(), features.cpu()))
+        boxes, scores, sure = boxes.cpu(), scores.cpu(), (scores >= self._least).cpu()
+        readings = torch.zeros(len(boxes), self.dim)
+        readings[sure] = self._readings(image, boxes[sure], features.cpu()[sure])
+        return Detections(boxes, scores, readings)
 
     def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
         """Readings [N, 3 d] of the people in boxes [N, 4] xyxy, in the picture's own pixels."""

@@ -37,6 +37,22 @@ class Crowd(Protocol):
 
 
 @dataclass(frozen=True)
+class PeopleInMemory:
+    """A crowd of N people as they are."""
+
+    vectors: Tensor
+    """[N, D] of unit length"""
+    scene_of: Tensor
+    scores: Tensor
+
+    def cosines(self, query: Tensor) -> Tensor:
+        return self.vectors @ query
+
+    def readings(self, people: Tensor) -> Tensor:
+        return self.vectors[people]
+
+
+@dataclass(frozen=True)
 class Ranked:
     """What one query makes of N people."""
 

@@ -78,6 +78,10 @@ class CentredPeople:
         shifts = self.centres.means @ query
         return (products - shifts[self.source_of]) / self.lengths.clamp(min=1e-6)
 
+    def centred(self, query: Tensor, source: int = ELSEWHERE) -> Tensor:
+        """A query [D] of a source, or of none of them, without that source's mean, of unit length."""
+        return self.centres.take_off(query[None], torch.tensor([source]))[0]
+
     def readings(self, people: Tensor) -> Tensor:
         """[K, D] float32 of the people with these numbers [K], centred."""
         return self.centres.take_off(self.stored[people], self.source_of[people])
