@@ -13,14 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from answers import InMemory, centred, in_order, prepare, rows
+from answers import centred, in_order, prepare, rows
 from kept_features import Kept
 from torch import Tensor
 
 from personsearch.data.queries import scenes_holding
 from personsearch.data.records import Benchmark
 from personsearch.evaluation.metrics import box_ious
-from personsearch.search.answering import rank_people
+from personsearch.search.answering import PeopleInMemory, rank_people
 from personsearch.search.strangers import Strangers, find_strangers
 from personsearch.search.widening import WIDEN, first_answers
 
@@ -64,7 +64,7 @@ def ask(
     for query, reading in zip(benchmark.queries, asked, strict=True):
         names = set(query.gallery) - {query.scene} - (holding[query.identity] if absent else set())
         inside = torch.isin(kept.found.scene_of, torch.tensor([numbers[name] for name in names]))
-        people = InMemory(found[inside], kept.found.scene_of[inside], kept.found.scores[inside])
+        people = PeopleInMemory(found[inside], kept.found.scene_of[inside], kept.found.scores[inside])
         choose = partial(first_answers, scene_of=people.scene_of, count=WIDEN)
         first = rank_people(reading, people)
         again = rank_people(reading, people, strangers=strangers, choose=choose)

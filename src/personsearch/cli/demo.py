@@ -23,7 +23,7 @@ from personsearch.search.hits import GalleryHit
 from personsearch.search.indexing import index_sources
 from personsearch.search.searchers import SceneEncoder
 
-SAMPLE = Path(__file__).parent / "sample"
+SAMPLE = Path(__file__).parent.parent / "sample"
 _MARK = ".personsearch-demo"
 """A file that says a folder is a demo's, so that the next demo may refresh it."""
 

@@ -101,8 +101,15 @@ def _answers(
     projections = load_projections(find_weights(model), loaded.fingerprint)
     if projections is None:
         raise SettingError(f"{model} has no {PROJECTIONS_FILE} to read people by: leave --answers out")
-    how = {"boxes": settings.boxes, "query": settings.query, "rules": rules, "progress": progress}
-    return evaluate_answers(loaded.model, projections, benchmark, **how)
+    return evaluate_answers(
+        loaded.model,
+        projections,
+        benchmark,
+        boxes=settings.boxes,
+        query=settings.query,
+        rules=rules,
+        progress=progress,
+    )
 
 
 def _guided(
