@@ -49,7 +49,7 @@ class NetworkSettings:
     train_proposals: ProposalSettings = ProposalSettings(12000, 2000)
     test_proposals: ProposalSettings = ProposalSettings(6000, 300)
     box_fit: bool = False
-    """Whether the head also says how well a box fits, so that suppression keeps the better one of two."""
+    """Whether the head also predicts how well a box fits, so that suppression keeps the better one of two."""
     nms_iou: Part = 0.4
     test_size: SizeSettings = SizeSettings(600, 1000)
 
@@ -104,7 +104,7 @@ class SearchOutput:
     logits: Tensor
     """[R] person or not"""
     fits: Tensor
-    """[R, 1] logit of the overlap that the region's box will have, or [R, 0] where nothing says so"""
+    """[R, 1] logit of the overlap that the region's final box will have, or [R, 0] if the head does not predict it"""
     deltas: Tensor
     """[R, 4]"""
     search: Branch
@@ -124,7 +124,7 @@ class SceneMap:
 
 
 class NoFit(nn.Module):
-    """Says nothing of how well boxes fit: the papers' head, whose boxes are ranked by the person score alone."""
+    """Predicts no fit of boxes: the papers' head, whose boxes are ranked by the person score alone."""
 
     def forward(self, features: Tensor) -> Tensor:
         return features.new_zeros(len(features), 0)
@@ -166,8 +166,8 @@ class RoIHead(nn.Module):
 
 def box_scores(logits: Tensor, fits: Tensor) -> Tensor:
     """What boxes are ranked by, [R] in [0, 1]: the geometric mean of person score and, where there is one, fit."""
-    said = torch.cat([logits[:, None], fits], dim=1)
-    return said.sigmoid().log().mean(dim=1).exp()
+    both = torch.cat([logits[:, None], fits], dim=1)
+    return both.sigmoid().log().mean(dim=1).exp()
 
 
 class SearchNetwork(PacedModule):
