@@ -1,4 +1,4 @@
-"""Evaluates any weights by what they are: a search network, a proposer that is asked, or a re-id network."""
+"""Evaluates weights of any kind: a search network, a proposer that is asked with each query, or a re-id network."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class JudgeSettings:
     size: tuple[int, int] | None = None
     """Short and long side that scenes are resized to; the weights' own when None."""
     reid: str | None = None
-    """Weights of a re-id network that tells apart whom the first ones found."""
+    """Weights of a re-id network that embeds the people found by the first ones."""
     keep: int | None = None
     """How many proposals of a query's gallery are judged, or go on to the re-id network; all when None. Of IGPN."""
     proposals: int | None = None
@@ -51,7 +51,7 @@ class JudgeSettings:
 
 
 def is_proposer(model: str) -> bool:
-    """Whether weights answer each query anew, so that nothing of a scene can be shown without one."""
+    """Whether these are weights of IGPN, whose detections depend on the query and cannot be shown without one."""
     return bool(read_config(model)[1]["class"] == IGPN.__name__)
 
 
@@ -119,7 +119,7 @@ def _guided(
     if rules.cbgm is not None:
         raise SettingError("cbgm needs scenes that do not depend on the query: leave it out")
     if rules.score_threshold != Rules().score_threshold:
-        raise SettingError("a proposer's similarities are all that there is to its boxes: leave --min-score out")
+        raise SettingError("a proposer's boxes have no score beside their similarity: leave --min-score out")
     if settings.keep is not None and settings.keep < 1:
         raise SettingError(f"keep {settings.keep}: give 1 proposal or more")
 
@@ -175,7 +175,7 @@ def _refuse(settings: JudgeSettings, what: str, names: tuple[str, ...]) -> None:
 
 
 def resized(settings: S, size: tuple[int, int] | None) -> S:
-    """A network's settings with which it resizes scenes to a short and at most a long side; its own when None.
+    """A network's settings with another short side, and longest long side, of resized scenes; unchanged when None.
 
     Raises SettingError for an impossible size.
     """

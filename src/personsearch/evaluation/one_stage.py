@@ -66,15 +66,17 @@ def read_people(
     wanted = queries_by_scene(benchmark.queries)
     # detection AP looks at faint detections, too; below 0.05 there are far too many
     least = min(0.05, rules.score_threshold)
-    asked: dict[int, Tensor] = {}
+    by_query: dict[int, Tensor] = {}
     gallery: dict[str, Detections] = {}
     for scene in progress(benchmark.test, "embedding scenes", len(benchmark.test)):
         image = scene.read()
         gallery[scene.name] = encode[boxes](model, image, labeled_boxes(scene), least)
         if scene.name in wanted:
-            places = torch.tensor([benchmark.queries[i].box for i in wanted[scene.name]])
-            asked |= zip(wanted[scene.name], ask[query](model, image, places, gallery[scene.name]), strict=True)
-    return gallery, torch.stack([asked[i] for i in range(len(asked))]) if asked else torch.zeros(0, EMBEDDING_DIM)
+            indices = wanted[scene.name]
+            query_boxes = torch.tensor([benchmark.queries[i].box for i in indices])
+            by_query |= zip(indices, ask[query](model, image, query_boxes, gallery[scene.name]), strict=True)
+    embeddings = [by_query[i] for i in range(len(by_query))]
+    return gallery, torch.stack(embeddings) if embeddings else torch.zeros(0, EMBEDDING_DIM)
 
 
 def _detected(model: Reader, image: Image.Image, _boxes: Tensor, least: float) -> Detections:

@@ -1,4 +1,4 @@
-"""The common rule of the field, as one function. What it takes for granted stands in `Rules`."""
+"""The field's common rule of evaluation, as one function. Its numbers and choices are in `Rules`."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Rules:
     score_threshold: float = 0.5
     """Detections below are not searched."""
     iou: float = 0.5
-    """What a hit must overlap the true box at least, unless that box is small:"""
+    """Least overlap (IoU) of a hit with the true box, unless that box is small:"""
     iou_margin: float = 10.0
-    """a true box of w x h pixels asks for w h / ((w + margin) (h + margin)) at most."""
+    """a true box of w x h pixels never asks for more than w h / ((w + margin) (h + margin))."""
     detection_threshold: float = 0.01
     """Detections below do not count for detection AP and recall."""
     detection_iou: float = 0.5
-    """What a detection must overlap the true box at least."""
+    """Least overlap (IoU) of a detection with the true box."""
     own_scene: bool = False
     """Whether the query's own scene is searched where its gallery lists it, as two of CUHK-SYSU's do."""
     count_repeats: bool = False
@@ -52,7 +52,7 @@ perfect answers to CUHK-SYSU's galleries of 100 are then worth 0.999555."""
 
 @dataclass(frozen=True)
 class DetectionResult:
-    """How well the people of the test scenes were detected, who they are left aside."""
+    """How well the people of the test scenes were detected, whoever they are."""
 
     ap: float
     """Average precision over all annotated people, in [0, 1]; 0 when nobody is annotated."""
@@ -182,16 +182,16 @@ def best_answers(
     rules: Rules = Rules(),
     top: int = 10,
 ) -> list[list[Answer]]:
-    """The `top` answers to some queries, best first, ranked and judged as by `evaluate_search`.
+    """The `top` answers to each chosen query, best first, ranked and judged as by `evaluate_search`.
 
-    `chosen` are places in `benchmark.queries`. A query that the rules leave out has no answers.
+    `chosen` are indices into `benchmark.queries`. A query that the rules leave out has no answers.
     """
     table = _Table(benchmark, detections, rules)
     names = [scene.name for scene in benchmark.test]
     answers = []
-    for place, similarities in zip(chosen, table.similarities(query_embeddings[list(chosen)]), strict=True):
-        query = benchmark.queries[place]
-        ranking = _ranked(table, query, query_embeddings[place].detach().cpu(), similarities, benchmark.name)
+    for index, similarities in zip(chosen, table.similarities(query_embeddings[list(chosen)]), strict=True):
+        query = benchmark.queries[index]
+        ranking = _ranked(table, query, query_embeddings[index].detach().cpu(), similarities, benchmark.name)
         answers.append([] if ranking is None else _best(table, names, ranking, top))
     return answers
 
@@ -214,10 +214,10 @@ def evaluate_guided(
     *,
     rules: Rules = Rules(),
 ) -> SearchResult:
-    """Judges a model that is asked with each query: by the same rule, on answers that are the query's own.
+    """Judges, by the same rule, a model whose detections depend on the query.
 
-    `answers` holds for each query the boxes [N, 4] and similarities [N] of each scene of its gallery; a scene that
-    is missing has none. They are judged one after the other, and not held. There is no detection to judge, so its
+    `answers` gives for each query the boxes [N, 4] and similarities [N] of each scene of its gallery; a scene that
+    is missing has none. They are judged one after the other, and not kept. There is no detection to judge, so its
     figures are None. Raises DataError like `evaluate_search`, and ValueError when there is not one mapping a query.
     """
     if not benchmark.queries:
@@ -265,7 +265,7 @@ def evaluate_detection(
 
 
 class _Table:
-    """The detections of all test scenes in one table, scene after scene, and who is where."""
+    """The detections of all test scenes in one table, scene after scene, and the scenes of each identity."""
 
     def __init__(
         self, benchmark: Benchmark, detections: Mapping[str, Detections], rules: Rules, rank: Rank | None = None
@@ -365,7 +365,7 @@ def _listed(table: _Table, gallery: Sequence[str], name: str) -> NDArray[np.int6
 
 
 def _present(table: _Table, query: Query, listed: NDArray[np.int64]) -> list[tuple[int, Box]]:
-    """What there is to find: scene and box. In the query's own scene another box of the person, if there is one."""
+    """What there is to find: scene and box. The query's own box only if its scene has no other box of the person."""
     present = [(scene, box) for scene, box in table.persons.get(query.identity, ()) if listed[scene]]
     own = table.index.get(query.scene)
     others = [(scene, box) for scene, box in present if scene != own or box != query.box]
