@@ -23,7 +23,7 @@ class Layout:
     load: Callable[..., Benchmark]
     """Takes a folder and options of its own."""
     files: Callable[[Path], Iterable[Path]]
-    """All files that a folder should hold; raises DataError where it cannot be told any further."""
+    """All files that a folder should hold; raises DataError where a missing file would list the rest."""
     options: Callable[[Path], Iterable[dict[str, Any]]] = _one_way
     """Options with which a folder can be loaded: one for each set of queries that it brings."""
 

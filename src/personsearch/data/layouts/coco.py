@@ -128,7 +128,7 @@ def _value(record: dict[str, Any], key: str, kinds: type | tuple[type, ...], whe
 
 
 def _whole(record: dict[str, Any], key: str, where: str) -> int:
-    """A number that counts something; many a writer gives it as 7.0."""
+    """A whole number; some programs write it as 7.0."""
     number = whole(_value(record, key, (int, float), where))
     if number is None:
         raise _impossible(record, key, where)
@@ -358,7 +358,9 @@ def _document(benchmark: Benchmark, files: Sequence[str]) -> dict[str, Any]:
     for query in benchmark.queries:
         number = numbers.get((query.scene, query.identity, query.box))
         if number is None:
-            raise DataError(f"the query for {query.identity} in {query.scene} is of no annotated person")
+            raise DataError(
+                f"the query for {query.identity} in {query.scene} is of no annotated person: give it the box of one"
+            )
         queries.append({"annotation_id": number, "gallery": [image_ids[name] for name in query.gallery]})
     return {
         "info": {"description": benchmark.name},
