@@ -15,7 +15,7 @@ def check_box(box: Sequence[float], width: float, height: float) -> tuple[float,
     """The xyxy box cut to a picture of `width` x `height` pixels.
 
     Raises BoxError when it is not four finite numbers, has no area, lies wholly outside the picture, or is less
-    than a pixel wide or high there: then it shows nobody, and mostly is in other units.
+    than a pixel wide or high there: then it shows nobody, and is probably in other units.
 
     >>> check_box((-10, 0, 50, 60), width=100, height=40)
     (0.0, 0.0, 50.0, 40.0)
