@@ -59,8 +59,8 @@ def train(
     each step, and the first one writes. A re-id network also sees boxes that `detector` finds: detected.jsonl.
 
     `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
-    the embedding from, "random", or `Whole` weights to train further. `on_step` hears the steps done and the
-    total. Raises SettingError, DataError or WeightsError before anything is written.
+    the embedding from, "random", or `Whole` weights to train further. `on_step` is called with the steps done and
+    the total. Raises SettingError, DataError or WeightsError before anything is written.
     """
     chosen = change_settings(get_recipe(recipe), settings)
     _refuse_early(chosen, out, resume, detector)
@@ -88,7 +88,7 @@ def train(
 
 
 def _refuse_early(recipe: AnyRecipe, out: Path, resume: bool, detector: str | None) -> None:
-    """Raises SettingError or PersonSearchError for what can be seen before anything is read."""
+    """Raises SettingError or PersonSearchError for what is wrong before any data is read."""
     check_method(recipe)
     check_drawing()
     if detector is not None and recipe.method != "reid":
@@ -101,7 +101,7 @@ def _refuse_early(recipe: AnyRecipe, out: Path, resume: bool, detector: str | No
 def _finder(
     detector: str | None, benchmark: Benchmark, device: str, cache: Path, progress: Progress
 ) -> tuple[Callable[[], dict[str, Tensor]], str | None]:
-    """What finds people in the training scenes when it is called, and the fingerprint of who finds them."""
+    """A function that finds people in the training scenes, and the fingerprint of the detector."""
     if detector is None:
         return dict, None
     loaded = load_weights(detector, device)
@@ -117,8 +117,10 @@ def load_training(spec: str) -> Benchmark:
 
 
 def load_judged(recipe: AnyRecipe, spec: str | None) -> Benchmark | None:
-    """What checkpoints are evaluated on, if on anything. Raises SettingError for what cannot be, DataError without
-    queries."""
+    """The benchmark that checkpoints are evaluated on, if any.
+
+    Raises SettingError for a network that cannot be evaluated alone, DataError for a benchmark without queries.
+    """
     if spec is None:
         return None
     if kind_of(recipe.network).network is not SearchNetwork:
@@ -130,14 +132,14 @@ def load_judged(recipe: AnyRecipe, spec: str | None) -> Benchmark | None:
 
 
 def note_evaluation(path: Path, step: int, network: Network, benchmark: Benchmark | None) -> None:
-    """Adds a line with the figures of a search network in training, which stays as it is. Nothing without a benchmark.
+    """Evaluates a copy of a search network in training, and adds a line with its figures; nothing without a benchmark.
 
     Raises OSError when it cannot be written; the lines before stay.
     """
     if benchmark is None or not isinstance(network, SearchNetwork):
         return
     figures = evaluate_model(prepare_for_inference(copy.deepcopy(network)), benchmark).result.as_dict()
-    kept = lines_up_to(path, step - 1)  # a resumed run comes by here again
+    kept = lines_up_to(path, step - 1)  # a resumed run may evaluate this step again
     write_json_lines(path, [*kept, {"step": step, **figures}])
 
 
@@ -153,8 +155,8 @@ def compare_with_begun(
 ) -> dict[str, Any]:
     """Raises SettingError if a run would go on with other settings or data than those that it was begun with.
 
-    Returns what the run has to remember, beside what it is now: its earlier rates, and until which step each held. A
-    rate may be lowered where `changes`, those of the caller, name it: a run that diverged goes on so.
+    Returns what its weights and checkpoints should say besides: its earlier rates, each with its last step. The rate
+    may be lowered if `changes`, those of the caller, name it: so a run that diverged goes on.
     """
     if not (out / CHECKPOINT).exists():
         return {}
@@ -177,8 +179,9 @@ def refuse_other_settings(
 ) -> None:
     """Raises SettingError if a run would go on with other settings or data than the `stored` ones.
 
-    A run with drops of the rate may become longer; one along a cosine has its length in every step. A setting that
-    is younger than the run had its default then. Raises WeightsError for stored settings that are none.
+    A run with drops of the rate may become longer; one along a cosine may not, as its length is part of every rate.
+    A setting that the checkpoint does not know counts as its default. Raises WeightsError for settings that cannot be
+    read.
     """
     try:
         begun = settings_to_dict(settings_from_dict(type(recipe), stored.get("recipe", {"name": recipe.name})))
@@ -197,7 +200,7 @@ def refuse_other_settings(
 
 
 def describe_run(recipe: AnyRecipe, benchmark: Benchmark, detector: str | None = None) -> dict[str, Any]:
-    """What weights should say of themselves. `detector` is the fingerprint of the one whose boxes they saw, too."""
+    """The facts stored with weights. `detector` is the fingerprint of the detector whose boxes trained them, too."""
     length = kind_of(recipe.network).dim(recipe.network)
     return {
         "recipe": settings_to_dict(recipe),
