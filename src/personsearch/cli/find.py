@@ -321,7 +321,7 @@ def _write_answer(out: Path, query: _Query, answers: Answer, asked: str, results
 
 
 def _by_gallery(held: Gallery, model: str | None, how: _How, device: str | None) -> tuple[str, _Asker]:
-    """What is asked in a search of the gallery's people, and who answers."""
+    """A note on what is searched, and the function that answers from the gallery's people."""
     import torch
 
     from personsearch.search.ranking import camera_of
@@ -351,7 +351,7 @@ def _by_gallery(held: Gallery, model: str | None, how: _How, device: str | None)
 def _by_proposer(
     held: Gallery, proposer: str, reid: str | None, codes_gb: float, device: str | None, **counts: Any
 ) -> tuple[str, _Asker]:
-    """What is asked in a search in two stages, and who answers. `counts` are those of `load_two_stages`."""
+    """A note on what is searched, and the function that answers in two stages. `counts` go to `load_two_stages`."""
     from personsearch.search.gallery import CODES
     from personsearch.search.hits import Answer
     from personsearch.search.two_stage import load_two_stages
