@@ -225,7 +225,7 @@ class Gallery:
         self._changed()
 
     def relink(self, pairs: Sequence[tuple[Source, Source]]) -> None:
-        """Gives what is held of each first file to the second one: the same content, moved, renamed or only touched."""
+        """Gives the scenes of each first file to the second one: the same content, moved, renamed or only touched."""
         self._check_writable()
         if pairs:
             self._upgrade()
@@ -255,7 +255,7 @@ class Gallery:
             self._table.add_digests()
 
     def _changed(self, rows: Iterable[dict[str, Any]] | None = None) -> None:
-        """What is kept in memory follows the table: additions are noted, anything else is read anew."""
+        """Keeps what is in memory up to date with the table: added rows are noted, else all is read anew."""
         self._resident = self._strangers = None
         if rows is None:
             self._held = None

@@ -83,6 +83,6 @@ def file_and_frame(picture: Picture) -> tuple[Path, int | None]:
 
 
 def hit_of(scene: Scene, box: Box, similarity: float, score: float) -> GalleryHit:
-    """A place in a scene as an answer."""
+    """A box in a scene as an answer."""
     source, frame = file_and_frame(scene.picture)
     return GalleryHit(scene.name, box, similarity, score, source, frame, scene.time, scene.width, scene.height)

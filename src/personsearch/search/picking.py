@@ -1,4 +1,4 @@
-"""From ranked people to hits: which answers of a search are given, and how many."""
+"""From ranked people to hits, within the limits of a search."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Limits:
             raise SettingError(f"min_gap {self.min_gap:g} is impossible: give 0 seconds or more")
 
     def admits(self, hit: GalleryHit) -> bool:
-        """Whether its score and `allow` let a person be an answer, whoever else is one."""
+        """Whether a hit has the least score and `allow` does not refuse it, whatever other hits there are."""
         return hit.score >= self.min_score and (self.allow is None or self.allow(hit))
 
 
