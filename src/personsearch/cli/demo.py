@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torchvision.ops import box_iou
 
+import personsearch
 from personsearch.cli.console import say
 from personsearch.data.layouts.coco import load_coco
 from personsearch.data.pictures import ImageFile
@@ -23,7 +24,7 @@ from personsearch.search.hits import GalleryHit
 from personsearch.search.indexing import index_sources
 from personsearch.search.searchers import SceneEncoder
 
-SAMPLE = Path(__file__).parent.parent / "sample"
+SAMPLE = Path(personsearch.__file__).parent / "sample"
 _MARK = ".personsearch-demo"
 """A file that says a folder is a demo's, so that the next demo may refresh it."""
 
