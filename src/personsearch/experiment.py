@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from personsearch.errors import DataError, SettingError, WeightsError
 from personsearch.evaluation.one_stage import evaluate_model
 from personsearch.files import check_folder, write_json_lines
 from personsearch.models.networks import Network, kind_of
+from personsearch.models.projections import save_projections
+from personsearch.models.readings import fit_projections
 from personsearch.models.resnet import prepare_for_inference
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import load_weights, save_weights
@@ -34,6 +37,8 @@ from personsearch.training.recipes import AnyRecipe, get_recipe
 
 DETECTED = "detected.jsonl"
 EVALUATIONS = "evaluations.jsonl"
+FEWEST_PEOPLE = 1000
+"""Annotated in the training scenes, from which on projections are fitted after training."""
 
 
 def train(
@@ -84,7 +89,22 @@ def train(
         )
         if share[0] == 0:
             draw_losses(out / LOG, out / "losses.png")
+            fit_readings(out, made.network, benchmark, device, progress)
     return out
+
+
+def fit_readings(out: Path, network: Network, benchmark: Benchmark, device: str, progress: Progress) -> None:
+    """Lays projections beside the weights of a search network, by people whom it finds in its training scenes.
+
+    Without them, where the network finds too few people to fit them to, people are read by their embeddings.
+    """
+    annotated = sum(len(scene.persons) for scene in benchmark.train)
+    if not isinstance(network, SearchNetwork) or annotated < FEWEST_PEOPLE:
+        return
+    loaded = load_weights(out, device)
+    with suppress(DataError):
+        made = fit_projections(loaded.model, benchmark.train, progress=progress)
+        save_projections(out, made, loaded.fingerprint)
 
 
 def _refuse_early(recipe: AnyRecipe, out: Path, resume: bool, detector: str | None) -> None:

@@ -19,6 +19,8 @@ Floats = NDArray[np.float32]
 _PAIRS_OF_FRAMES = 20_000
 _PAIRS_OF_PEOPLE = 1_000_000
 """More are not looked at: a rate of one in a hundred thousand is then told from ten of them."""
+FEWEST_PAIRS = 100
+"""From which on a gallery says anything of strangers."""
 FEWEST = 10
 """Strangers above a likeness from which its rate can be told."""
 
@@ -51,9 +53,10 @@ class Strangers:
     def reach(self, people: int, chance: float = 0.1) -> float | None:
         """The likeness that somebody among so many strangers reaches with no more than this chance.
 
-        Where such a one is rarer than one in M pairs, the most alike pair stands for it. None without any pair.
+        Where such a one is rarer than one in M pairs, the most alike pair stands for it. None of fewer than 100 pairs,
+        of which the most alike one says little.
         """
-        if not len(self):
+        if len(self) < FEWEST_PAIRS:
             return None
         above = max(1, int(chance / max(people, 1) * len(self)))
         return float(self.likenesses[-min(above, len(self))])
