@@ -22,6 +22,7 @@ from personsearch.models.weights import load_proposer, load_reid
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import best_device
 from personsearch.search.hits import GalleryHit, hit_of
+from personsearch.search.once_a_scene import once_a_scene
 from personsearch.search.picking import Allow, Limits, pick
 from personsearch.search.proposals import (
     Answers,
@@ -58,6 +59,9 @@ class TwoStageSearcher:
     """How many proposals of the whole gallery, the most similar ones, go on to the re-id network, if there is one."""
     candidates: int | None = None
     """How many boxes of the proposer's first stage, the best of the gallery, its second one looks at; all when None."""
+
+    once: bool = True
+    """Whether proposals are ranked by the rule of `once_a_scene`, as a gallery's people are."""
 
     def __post_init__(self) -> None:
         if self.keep < 1:
@@ -116,7 +120,9 @@ class TwoStageSearcher:
             embeddings = [_embedding(query) for query in queries]
             last = embed_again(self.embedder, scenes, first, embeddings, complain=complain, progress=progress)
         # `allow` was applied to the proposals, before they were counted
-        return [_ranked(known, *stages, replace(limits, allow=None)) for stages in zip(first, last, strict=True)]
+        return [
+            _ranked(known, *stages, replace(limits, allow=None), self.once) for stages in zip(first, last, strict=True)
+        ]
 
 
 def check_candidates(count: int | None) -> None:
@@ -190,8 +196,10 @@ def embed_again(
     return again
 
 
-def _ranked(scenes: Mapping[str, Scene], first: Answers, last: Answers, limits: Limits) -> list[GalleryHit]:
+def _ranked(scenes: Mapping[str, Scene], first: Answers, last: Answers, limits: Limits, once: bool) -> list[GalleryHit]:
     """Hits by falling similarity of the last stage, equal ones in the order of scenes and proposals.
+
+    With `once` one person is once in a scene (`once_a_scene`); what hits show is the similarity all the same.
 
     Their scores are the similarities of the first stage, on the same boxes.
     """
@@ -206,4 +214,7 @@ def _ranked(scenes: Mapping[str, Scene], first: Answers, last: Answers, limits: 
         return hit_of(scenes[name], (x1, y1, x2, y2), similarity, score)
 
     similarities = torch.cat([found.similarities for found in last.values()] or [torch.zeros(0)])
+    if once:
+        scores = torch.cat([first[name].similarities for name in last] or [torch.zeros(0)])
+        similarities = once_a_scene(similarities, scene_of, scores)
     return pick(similarities, scene_of, hit_at, limits)
