@@ -87,12 +87,12 @@ def lacks_memory(error: Exception) -> str | None:
 
 
 @contextmanager
-def told_on_stop(line: str) -> Iterator[None]:
-    """Ends a command that Ctrl-C stops with `line`, which says what is kept and how to go on."""
+def told_on_stop(line: Callable[[], str]) -> Iterator[None]:
+    """Ends a command that Ctrl-C stops with a line, asked for then, which says what is kept and how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped; {line}") from None
+        raise KeyboardInterrupt(f"stopped; {line()}") from None
 
 
 def print_hits(hits: Sequence[GalleryHit]) -> None:

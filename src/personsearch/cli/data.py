@@ -49,7 +49,7 @@ def synthesize(
     if layout not in LAYOUTS:
         raise SettingError(f"--layout {layout}: choose one of {', '.join(LAYOUTS)}")
     folder = out if layout == "coco" else out / "coco"
-    with told_on_stop("what was rendered is kept, and the same command goes on from there"):
+    with told_on_stop(lambda: "what was rendered is kept, and the same command goes on from there"):
         render(
             folder,
             identities=identities,
@@ -100,4 +100,4 @@ def check(
         for line in report.problems:
             say(f"problem: {line}")
     if report.problems:
-        raise DataError(f"{spec} has {len(report.problems)} problems: copy the files that they name again")
+        raise DataError(f"{spec} has {len(report.problems)} problems: do what their lines say, and check it again")

@@ -93,11 +93,11 @@ def index(
     from personsearch.search.gallery import Gallery
     from personsearch.search.indexing import index_sources
 
+    check_folder(gallery)
     found = find_files(sources)
     made = force or not Gallery.exists(gallery)
     held, searcher = _open_for_index(gallery, model, min_score, read, force, device)
-    again = f"the same command{' without --force' if force else ''} goes on from there"
-    with told_on_stop(f"what was indexed is kept, and {again}"), held, bar("indexing") as progress:
+    with told_on_stop(lambda: _way_on(held, force=force)), held, bar("indexing") as progress:
         try:
             report = index_sources(
                 held, searcher, found, every=every, strict=strict, progress=progress, complain=complain
@@ -106,8 +106,10 @@ def index(
             totals = {"scenes": len(held), "people": held.people}
             if made and not totals["scenes"]:
                 held.remove()
-    nothing_made = made and not totals["scenes"]
-    _tell_what_was_indexed(gallery, report, totals, nothing_made=nothing_made, as_json=as_json)
+    nothing = ""
+    if made and not totals["scenes"]:
+        nothing = "the gallery stays as it was" if held.replaces else "no gallery was made"
+    _tell_what_was_indexed(gallery, report, totals, nothing=nothing, as_json=as_json)
     if report.failures:
         raise typer.Exit(1)
 
@@ -200,8 +202,15 @@ def detect(
         save_picture(draw_scene(picture, [box for box, _ in people], numbers), out)
 
 
+def _way_on(held: Gallery, *, force: bool) -> str:
+    """What an index that was stopped leaves behind."""
+    if held.replaces:
+        return "the gallery stays as it was, and the same command starts again"
+    return f"what was indexed is kept, and the same command{' without --force' if force else ''} goes on from there"
+
+
 def _tell_what_was_indexed(
-    gallery: Path, report: IndexReport, totals: dict[str, int], *, nothing_made: bool, as_json: bool
+    gallery: Path, report: IndexReport, totals: dict[str, int], *, nothing: str, as_json: bool
 ) -> None:
     from personsearch.search.files import describe_passed_over
 
@@ -218,8 +227,8 @@ def _tell_what_was_indexed(
     if report.gone:
         complain(f"{len(report.gone)} files of the gallery are gone, and still answer: {report.gone[0]}")
     if report.failures:
-        nothing = "; no gallery was made" if nothing_made else ""
-        say(f"error: {len(report.failures)} of {report.files} files could not be read in full{nothing}", err=True)
+        more = f"; {nothing}" if nothing else ""
+        say(f"error: {len(report.failures)} of {report.files} files could not be read in full{more}", err=True)
 
 
 def _open_for_index(

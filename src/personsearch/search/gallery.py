@@ -42,7 +42,9 @@ from personsearch.search.widening import WIDEN
 _LOCK = "lock"
 CODES = "codes"
 """Where the codes of a proposer lie (scene_codes.py)."""
-_OURS = {f"{NAME}.lance", ABOUT, f"{ABOUT}.part", f".{ABOUT}.part", _LOCK, CODES}
+_NEW = "new"
+"""Where a gallery begins that is to replace another one, until a scene is in."""
+_OURS = {f"{NAME}.lance", ABOUT, f"{ABOUT}.part", f".{ABOUT}.part", _LOCK, CODES, _NEW}
 _SCENES_OF_STRANGERS = 1000
 """Of a larger gallery, those whose pairs are looked at."""
 _USUAL = Limits()
@@ -76,6 +78,7 @@ class Gallery:
     ) -> Gallery:
         """A new, empty gallery, open for writing. `gallery.json` is written last: without it there is none.
 
+        With `force` it replaces the one that is there, which stays and answers until something is added to this one.
         Raises GalleryError if `folder` holds a gallery (unless `force`) or anything that is not a gallery's, and
         SettingError for a `min_score` that is not from 0 to 1.
         """
@@ -89,10 +92,11 @@ class Gallery:
         lock = _take_lock(folder)
         try:
             with writing(folder):
-                (folder / ABOUT).unlink(missing_ok=True)
-                shutil.rmtree(folder / f"{NAME}.lance", ignore_errors=True)
-                table = SceneTable.create(folder, dim)
-                write_about(folder, about)
+                shutil.rmtree(folder / _NEW, ignore_errors=True)
+                place = folder / _NEW if cls.exists(folder) else folder
+                shutil.rmtree(place / f"{NAME}.lance", ignore_errors=True)
+                table = SceneTable.create(place, dim)
+                write_about(place, about)
         except BaseException:
             lock.close()
             raise
@@ -127,14 +131,24 @@ class Gallery:
             self._lock.close()
             self._lock = None
 
+    @property
+    def replaces(self) -> bool:
+        """Whether there is another gallery still, whose place it takes as soon as something is added."""
+        return self._table.folder != self.folder
+
     def remove(self) -> None:
-        """Deletes the gallery, which must be open for writing; the folder, too, if nothing else is in it."""
+        """Deletes the gallery, which must be open for writing; the folder, too, if nothing else is in it.
+
+        One that has not replaced another one yet leaves that as it is.
+        """
         self._check_writable()
         with writing(self.folder):
-            (self.folder / ABOUT).unlink(missing_ok=True)  # first: without it there is no gallery
-            for part in (f"{NAME}.lance", CODES):
-                shutil.rmtree(self.folder / part, ignore_errors=True)
-            (self.folder / _LOCK).unlink(missing_ok=True)
+            shutil.rmtree(self.folder / _NEW, ignore_errors=True)
+            if not self.replaces:
+                (self.folder / ABOUT).unlink(missing_ok=True)  # first: without it there is no gallery
+                for part in (f"{NAME}.lance", CODES):
+                    shutil.rmtree(self.folder / part, ignore_errors=True)
+                (self.folder / _LOCK).unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -238,7 +252,19 @@ class Gallery:
             return
         self._upgrade()
         self._table.append(rows)
+        if self.replaces:
+            self._take_place()
         self._changed(rows)
+
+    def _take_place(self) -> None:
+        """What it replaces goes; `gallery.json` comes last."""
+        with writing(self.folder):
+            (self.folder / ABOUT).unlink()
+            shutil.rmtree(self.folder / f"{NAME}.lance", ignore_errors=True)
+            for part in (f"{NAME}.lance", ABOUT):
+                (self._table.folder / part).rename(self.folder / part)
+            self._table.folder.rmdir()
+        self._table = SceneTable.open(self.folder, self.about.dim)
 
     def _check_writable(self) -> None:
         if self._lock is None:
