@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,10 +92,12 @@ def check_data(spec: str, progress: Progress = quiet) -> Report:
             benchmark = load_benchmark(spec, **options)
         except PersonSearchError as error:
             stuck = stuck or str(error)
+            with suppress(PersonSearchError):  # boxes may be odd because they are for another picture
+                problems |= dict.fromkeys(_of_other_size(LAYOUTS[layout].scenes(folder), sizes))
         else:
             counts = counts or count(benchmark)
             remarks += [line + named for line in (*benchmark.notes, *_remarks(benchmark))]
-            problems |= dict.fromkeys(_of_other_size(benchmark, sizes))
+            problems |= dict.fromkeys(_of_other_size((*benchmark.train, *benchmark.test), sizes))
     # loaders stop at the first missing file, and those are all named above
     if stuck and not any(problem.endswith(_MISSING) for problem in problems):
         problems[stuck] = None
@@ -112,9 +115,9 @@ def _read(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _of_other_size(benchmark: Benchmark, sizes: Mapping[Path, tuple[int, int]]) -> Iterable[str]:
+def _of_other_size(scenes: Iterable[Scene], sizes: Mapping[Path, tuple[int, int]]) -> Iterable[str]:
     """One line for each picture of another size than its boxes are for."""
-    for scene in (*benchmark.train, *benchmark.test):
+    for scene in scenes:
         stated = scene.width, scene.height
         seen = sizes.get(scene.picture.path, stated) if isinstance(scene.picture, ImageFile) else stated
         if seen != stated:
