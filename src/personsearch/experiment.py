@@ -56,22 +56,25 @@ def train(
     detector: str | None = None,
     progress: Progress = quiet,
     on_step: Callable[[int, int], None] = lambda _step, _total: None,
+    complain: Callable[[str], None] = lambda _line: None,
 ) -> Path:
     """Trains a recipe on a benchmark in the run's folder `out`, which it returns.
 
-    The folder holds loadable weights from the first checkpoint on, log.jsonl, and at last losses.png; with a benchmark
-    `evaluate_on` also each checkpoint's figures: evaluations.jsonl. Started by torchrun, processes divide the scenes of
-    each step, and the first one writes. A re-id network also sees boxes that `detector` finds: detected.jsonl.
+        The folder holds loadable weights from the first checkpoint on, log.jsonl, and at last losses.png; with a benchmark
+        `evaluate_on` also each checkpoint's figures: evaluations.jsonl. Started by torchrun, processes divide the scenes of
+        each step, and the first one writes. A re-id network also sees boxes that `detector` finds: detected.jsonl.
 
-    `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
-    the embedding from, "random", or `Whole` weights to train further. `on_step` is called with the steps done and
-    the total. Raises SettingError, DataError or WeightsError before anything is written.
+        `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
+        the embedding from, "random", or `Whole` weights to train further. `on_step` is called with the steps done and
+    the total, `complain` with what of the benchmark was left out. Raises SettingError, DataError or WeightsError first.
     """
     chosen = change_settings(get_recipe(recipe), settings)
     _refuse_early(chosen, out, resume, detector)
     benchmark = load_training(data)
     judged = load_judged(chosen, evaluate_on)
     with joined(device := checked_device(device)) as share:
+        for note in benchmark.notes if share[0] == 0 else ():
+            complain(note)
         torch.manual_seed(chosen.seed)
         find, found_by = _finder(detector, benchmark, device, out / DETECTED, progress)
         made = prepare(chosen, benchmark, backbone, share, device, find)

@@ -239,7 +239,8 @@ def test_commands_hand_their_options_on(tmp_path: Path, monkeypatch: pytest.Monk
     figures = {"mAP": 0.5, "top1": 0.25}
     monkeypatch.setattr(synthesis, "synthesize", note)
     monkeypatch.setattr(experiment, "train", note)
-    monkeypatch.setattr(sources, "load_benchmark", note)
+    loaded = SimpleNamespace(notes=("7 boxes left out",))
+    monkeypatch.setattr(sources, "load_benchmark", lambda *a, **options: (note(*a, **options), loaded)[1])
     monkeypatch.setattr(judge, "evaluate_weights", note)
 
     assert run("synthesize", "r", "--identities", 9, "--scenes", 30, "--test-scenes", 7).exit_code == 0
@@ -267,7 +268,9 @@ def test_commands_hand_their_options_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert run("evaluate", "m", "--data", "coco:r", *refined).exit_code == 0
     how = judge.JudgeSettings(boxes="labeled", size=(60, 90), reid="r", keep=9, proposals=8, candidates=7)
     assert calls[-1][0][2] == how
-    assert "mAP                0.5000" in run("evaluate", "m", "--data", "coco:r").stdout
+    judged = run("evaluate", "m", "--data", "coco:r")
+    assert "mAP                0.5000" in judged.stdout
+    assert judged.stderr == "warning: 7 boxes left out\n"
 
 
 def test_every_command_helps_with_an_example() -> None:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from personsearch.cli.console import bar, line_of, print_json, refuse_overwriting, say
+from personsearch.cli.console import bar, complain, line_of, print_json, refuse_overwriting, say
 from personsearch.cli.options import Device, Force, Json, within
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, write_whole
@@ -86,6 +86,7 @@ def train(
             checkpoint_every=checkpoint_every,
             device=device,
             on_step=lambda step, total: progress.tell(step, total, f"step {step}"),
+            complain=complain,
         )
     say(f"{out}: trained; evaluate it: personsearch evaluate {out} --data LAYOUT:DIR, see --help")
 
@@ -144,6 +145,8 @@ def evaluate(
     rules = rules_of(profile, min_score, cbgm)
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
     benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
+    for note in benchmark.notes:
+        complain(note)
     how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, answers)
     with bar("evaluating") as progress:
         result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=progress)
