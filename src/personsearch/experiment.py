@@ -60,21 +60,19 @@ def train(
 ) -> Path:
     """Trains a recipe on a benchmark in the run's folder `out`, which it returns.
 
-        The folder holds loadable weights from the first checkpoint on, log.jsonl, and at last losses.png; with a benchmark
-        `evaluate_on` also each checkpoint's figures: evaluations.jsonl. Started by torchrun, processes divide the scenes of
-        each step, and the first one writes. A re-id network also sees boxes that `detector` finds: detected.jsonl.
+    The folder holds loadable weights from the first checkpoint on, log.jsonl, and at last losses.png; with a benchmark
+    `evaluate_on` also each checkpoint's figures: evaluations.jsonl. Started by torchrun, processes divide the scenes of
+    each step, and the first one writes. A re-id network also sees boxes that `detector` finds: detected.jsonl.
 
-        `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
-        the embedding from, "random", or `Whole` weights to train further. `on_step` is called with the steps done and
-    the total, `complain` with what of the benchmark was left out. Raises SettingError, DataError or WeightsError first.
+    `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
+    the embedding from, "random", or `Whole` weights to train further. `on_step` is called with the steps done and
+    the total, `complain` with what was left out. Raises SettingError, DataError or WeightsError before it writes.
     """
-    chosen = change_settings(get_recipe(recipe), settings)
-    _refuse_early(chosen, out, resume, detector)
+    _refuse_early(chosen := change_settings(get_recipe(recipe), settings), out, resume, detector)
     benchmark = load_training(data)
     judged = load_judged(chosen, evaluate_on)
     with joined(device := checked_device(device)) as share:
-        for note in benchmark.notes if share[0] == 0 else ():
-            complain(note)
+        _tell_once(benchmark.notes, complain, share)
         torch.manual_seed(chosen.seed)
         find, found_by = _finder(detector, benchmark, device, out / DETECTED, progress)
         made = prepare(chosen, benchmark, backbone, share, device, find)
@@ -91,16 +89,17 @@ def train(
             judge=lambda step: note_evaluation(out / EVALUATIONS, step, made.network, judged),
         )
         if share[0] == 0:
-            draw_losses(out / LOG, out / "losses.png")
-            fit_readings(out, made.network, benchmark, device, progress)
+            finish(out, made.network, benchmark, device, progress)
     return out
 
 
-def fit_readings(out: Path, network: Network, benchmark: Benchmark, device: str, progress: Progress) -> None:
-    """Lays projections beside the weights of a search network, by people whom it finds in its training scenes.
+def finish(out: Path, network: Network, benchmark: Benchmark, device: str, progress: Progress) -> None:
+    """Draws the losses, and lays projections beside the weights of a search network, by people whom it finds in its
+    training scenes.
 
     Without them, where the network finds too few people to fit them to, people are read by their embeddings.
     """
+    draw_losses(out / LOG, out / "losses.png")
     annotated = sum(len(scene.persons) for scene in benchmark.train)
     if not isinstance(network, SearchNetwork) or annotated < FEWEST_PEOPLE:
         return
@@ -108,6 +107,11 @@ def fit_readings(out: Path, network: Network, benchmark: Benchmark, device: str,
     with suppress(DataError):
         made = fit_projections(loaded.model, benchmark.train, progress=progress)
         save_projections(out, made, loaded.fingerprint)
+
+
+def _tell_once(notes: Sequence[str], complain: Callable[[str], None], share: tuple[int, int]) -> None:
+    for note in notes if share[0] == 0 else ():
+        complain(note)
 
 
 def _refuse_early(recipe: AnyRecipe, out: Path, resume: bool, detector: str | None) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ from personsearch.cli.options import Device, Force, Json, within
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, write_whole
 from personsearch.settings import flat
+
+if TYPE_CHECKING:
+    from personsearch.data.records import Benchmark
 
 WORST = 10
 """How many queries `evaluate --worst` draws."""
@@ -136,7 +139,6 @@ def evaluate(
 
     Example: personsearch evaluate binet-rendered --data coco:rendered --gallery-size 100 --json
     """
-    from personsearch.data.sources import load_benchmark
     from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights
     from personsearch.evaluation.protocols import rules_of
     from personsearch.evaluation.report import draw_worst, per_query
@@ -144,9 +146,7 @@ def evaluate(
     _check_outputs(model, save, worst, force, answers)
     rules = rules_of(profile, min_score, cbgm)
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
-    benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
-    for note in benchmark.notes:
-        complain(note)
+    benchmark = _load(data, wanted)
     how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, answers)
     with bar("evaluating") as progress:
         result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=progress)
@@ -158,6 +158,16 @@ def evaluate(
         write_whole(save, json.dumps({"figures": figures, "queries": queries}, indent=1) + "\n")
     if worst is not None and evaluation is not None:
         draw_worst(evaluation, WORST, worst)
+
+
+def _load(data: str, wanted: dict[str, Any]) -> Benchmark:
+    """The benchmark, with those options that are given; what of it was left out is told."""
+    from personsearch.data.sources import load_benchmark
+
+    benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
+    for note in benchmark.notes:
+        complain(note)
+    return benchmark
 
 
 def _check_outputs(model: str, save: Path | None, worst: Path | None, force: bool, answers: bool) -> None:
