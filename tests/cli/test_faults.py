@@ -38,8 +38,8 @@ BOX_OF_3 = ["--box", "10", "26", "30", "86"]
 
 @pytest.fixture(autouse=True)
 def fake_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(weights: str, device: str | None = None, score_threshold: float = 0.5) -> SceneSearcher:
-        return SceneSearcher(FakeModel(), "fake-1", weights, score_threshold, dim=12)
+    def load(weights: str, _device: str | None = None, least: float = 0.5, read: str | None = None) -> SceneSearcher:
+        return SceneSearcher(FakeModel(), "fake-1", weights, least, 12, read or "readings")
 
     monkeypatch.setattr(searchers, "load_searcher", load)
 

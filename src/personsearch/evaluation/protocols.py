@@ -399,7 +399,8 @@ def _ranked_by(
         torch.from_numpy(table.scene_of[rows]),
     )
     ranked = np.full_like(similarities, -np.inf)
-    ranked[rows] = rank(embedding.double(), people).numpy().round(_DECIMALS)
+    if len(rows):
+        ranked[rows] = rank(embedding.double(), people).numpy().round(_DECIMALS)
     return ranked
 
 
