@@ -286,8 +286,9 @@ def test_a_stopped_indexing_from_scratch_goes_on_without_force(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(indexing, "index_sources", stopped_after_some)
-    index = ("index", photos, "--gallery", gallery)
-    assert "the same command without --force goes on" in one_line(run(*index, "--force"), 130)
+    index = ("index", photos, "--gallery")
+    assert "the same command without --force goes on" in one_line(run(*index, gallery.parent / "other", "--force"), 130)
+    index = (*index, gallery)
     assert "and the same command goes on" in one_line(run(*index), 130)
 
 
@@ -405,20 +406,29 @@ def test_signals_are_left_as_they_were() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_indexing_anew_loses_nothing_before_something_is_in(
+def test_indexing_anew_loses_nothing_before_it_is_through(
     tmp_path: Path, photos: Path, gallery: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from personsearch.search import indexing
 
+    whole = indexing.index_sources
+
+    def stopped_after_some(held: Any, searcher: Any, found: Any, **options: Any) -> None:
+        found.files[2:] = []
+        whole(held, searcher, found, **options)
+        raise KeyboardInterrupt
+
     (tmp_path / "no.png").write_text("no picture")
     anew = run("index", tmp_path / "no.png", "--gallery", gallery, "--force")
     assert "the gallery stays as it was" in one_line(anew, 1)
-    monkeypatch.setattr(indexing, "index_sources", interrupted)
+    monkeypatch.setattr(indexing, "index_sources", stopped_after_some)
     stopped = one_line(run("index", photos, "--gallery", gallery, "--force"), 130)
     assert stopped.endswith("the gallery stays as it was, and the same command starts again")
     monkeypatch.undo()
     fake_weights.__wrapped__(monkeypatch)
     assert "in 4 scenes now" in run("index", photos, "--gallery", gallery).stdout
+    (photos / "p003.png").unlink()
+    assert "in 3 scenes now" in run("index", photos, "--gallery", gallery, "--force").stdout
 
 
 def test_a_gallery_where_nothing_may_be_written_is_refused_before_the_work(tmp_path: Path, photos: Path) -> None:

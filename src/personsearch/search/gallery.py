@@ -43,7 +43,7 @@ _LOCK = "lock"
 CODES = "codes"
 """Where the codes of a proposer lie (scene_codes.py)."""
 _NEW = "new"
-"""Where a gallery begins that is to replace another one, until a scene is in."""
+"""Where a gallery is made that is to replace another one, until it is closed."""
 _OURS = {f"{NAME}.lance", ABOUT, f"{ABOUT}.part", f".{ABOUT}.part", _LOCK, CODES, _NEW}
 _SCENES_OF_STRANGERS = 1000
 """Of a larger gallery, those whose pairs are looked at."""
@@ -78,7 +78,8 @@ class Gallery:
     ) -> Gallery:
         """A new, empty gallery, open for writing. `gallery.json` is written last: without it there is none.
 
-        With `force` it replaces the one that is there, which stays and answers until something is added to this one.
+        With `force` it replaces the one that is there as soon as it is closed with a scene in it. Until then, and if
+        an error ends the `with` block or the process is killed, that one stays and answers.
         Raises GalleryError if `folder` holds a gallery (unless `force`) or anything that is not a gallery's, and
         SettingError for a `min_score` that is not from 0 to 1.
         """
@@ -125,6 +126,8 @@ class Gallery:
         if self._lock is None:
             return
         try:
+            if self.replaces and len(self):
+                self._take_place()
             with suppress(GalleryError):  # a disk too full for merging has lost nothing
                 self._table.tidy()
         finally:
@@ -133,13 +136,13 @@ class Gallery:
 
     @property
     def replaces(self) -> bool:
-        """Whether there is another gallery still, whose place it takes as soon as something is added."""
+        """Whether there is another gallery still, whose place it takes when it is closed."""
         return self._table.folder != self.folder
 
     def remove(self) -> None:
         """Deletes the gallery, which must be open for writing; the folder, too, if nothing else is in it.
 
-        One that has not replaced another one yet leaves that as it is.
+        One that was to replace another one leaves that as it is.
         """
         self._check_writable()
         with writing(self.folder):
@@ -161,6 +164,8 @@ class Gallery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None and self.replaces and self._lock is not None:
+            self.remove()
         self.close()
 
     # ---------------------------------------------------------------- what it holds
@@ -252,8 +257,6 @@ class Gallery:
             return
         self._upgrade()
         self._table.append(rows)
-        if self.replaces:
-            self._take_place()
         self._changed(rows)
 
     def _take_place(self) -> None:
