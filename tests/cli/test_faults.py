@@ -421,6 +421,7 @@ def test_indexing_anew_loses_nothing_before_it_is_through(
     (tmp_path / "no.png").write_text("no picture")
     anew = run("index", tmp_path / "no.png", "--gallery", gallery, "--force")
     assert "the gallery stays as it was" in one_line(anew, 1)
+    assert anew.stdout == ""
     monkeypatch.setattr(indexing, "index_sources", stopped_after_some)
     stopped = one_line(run("index", photos, "--gallery", gallery, "--force"), 130)
     assert stopped.endswith("the gallery stays as it was, and the same command starts again")

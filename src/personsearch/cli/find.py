@@ -216,7 +216,7 @@ def _tell_what_was_indexed(
 
     if as_json:
         print_json({"gallery": str(gallery), "added": vars(report), "total": totals})
-    else:
+    elif not nothing:
         moved = f", {report.moved} were moved or touched" if report.moved else ""
         say(
             f"{gallery}: {report.scenes} scenes with {report.people} people added, {report.skipped} files were in "
