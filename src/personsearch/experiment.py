@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from personsearch.errors import DataError, SettingError, WeightsError
 from personsearch.evaluation.one_stage import evaluate_model
 from personsearch.files import check_folder, write_json_lines
 from personsearch.models.networks import Network, kind_of
+from personsearch.models.projections import save_projections
+from personsearch.models.readings import fit_projections
 from personsearch.models.resnet import prepare_for_inference
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import load_weights, save_weights
@@ -34,6 +37,8 @@ from personsearch.training.recipes import AnyRecipe, get_recipe
 
 DETECTED = "detected.jsonl"
 EVALUATIONS = "evaluations.jsonl"
+FEWEST_PEOPLE = 1000
+"""Annotated in the training scenes, from which on projections are fitted after training."""
 
 
 def train(
@@ -51,6 +56,7 @@ def train(
     detector: str | None = None,
     progress: Progress = quiet,
     on_step: Callable[[int, int], None] = lambda _step, _total: None,
+    complain: Callable[[str], None] = lambda _line: None,
 ) -> Path:
     """Trains a recipe on a benchmark in the run's folder `out`, which it returns.
 
@@ -59,14 +65,14 @@ def train(
     each step, and the first one writes. A re-id network also sees boxes that `detector` finds: detected.jsonl.
 
     `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
-    the embedding from, "random", or `Whole` weights to train further. `on_step` hears the steps done and the
-    total. Raises SettingError, DataError or WeightsError before anything is written.
+    the embedding from, "random", or `Whole` weights to train further. `on_step` is called with the steps done and
+    the total, `complain` with what was left out. Raises SettingError, DataError or WeightsError before it writes.
     """
-    chosen = change_settings(get_recipe(recipe), settings)
-    _refuse_early(chosen, out, resume, detector)
+    _refuse_early(chosen := change_settings(get_recipe(recipe), settings), out, resume, detector)
     benchmark = load_training(data)
     judged = load_judged(chosen, evaluate_on)
     with joined(device := checked_device(device)) as share:
+        _tell_once(benchmark.notes, complain, share)
         torch.manual_seed(chosen.seed)
         find, found_by = _finder(detector, benchmark, device, out / DETECTED, progress)
         made = prepare(chosen, benchmark, backbone, share, device, find)
@@ -83,12 +89,33 @@ def train(
             judge=lambda step: note_evaluation(out / EVALUATIONS, step, made.network, judged),
         )
         if share[0] == 0:
-            draw_losses(out / LOG, out / "losses.png")
+            finish(out, made.network, benchmark, device, progress)
     return out
 
 
+def finish(out: Path, network: Network, benchmark: Benchmark, device: str, progress: Progress) -> None:
+    """Draws the losses, and lays projections beside the weights of a search network, by people whom it finds in its
+    training scenes.
+
+    Without them, where the network finds too few people to fit them to, people are read by their embeddings.
+    """
+    draw_losses(out / LOG, out / "losses.png")
+    annotated = sum(len(scene.persons) for scene in benchmark.train)
+    if not isinstance(network, SearchNetwork) or annotated < FEWEST_PEOPLE:
+        return
+    loaded = load_weights(out, device)
+    with suppress(DataError):
+        made = fit_projections(loaded.model, benchmark.train, progress=progress)
+        save_projections(out, made, loaded.fingerprint)
+
+
+def _tell_once(notes: Sequence[str], complain: Callable[[str], None], share: tuple[int, int]) -> None:
+    for note in notes if share[0] == 0 else ():
+        complain(note)
+
+
 def _refuse_early(recipe: AnyRecipe, out: Path, resume: bool, detector: str | None) -> None:
-    """Raises SettingError or PersonSearchError for what can be seen before anything is read."""
+    """Raises SettingError or PersonSearchError for what is wrong before any data is read."""
     check_method(recipe)
     check_drawing()
     if detector is not None and recipe.method != "reid":
@@ -101,7 +128,7 @@ def _refuse_early(recipe: AnyRecipe, out: Path, resume: bool, detector: str | No
 def _finder(
     detector: str | None, benchmark: Benchmark, device: str, cache: Path, progress: Progress
 ) -> tuple[Callable[[], dict[str, Tensor]], str | None]:
-    """What finds people in the training scenes when it is called, and the fingerprint of who finds them."""
+    """A function that finds people in the training scenes, and the fingerprint of the detector."""
     if detector is None:
         return dict, None
     loaded = load_weights(detector, device)
@@ -117,8 +144,10 @@ def load_training(spec: str) -> Benchmark:
 
 
 def load_judged(recipe: AnyRecipe, spec: str | None) -> Benchmark | None:
-    """What checkpoints are evaluated on, if on anything. Raises SettingError for what cannot be, DataError without
-    queries."""
+    """The benchmark that checkpoints are evaluated on, if any.
+
+    Raises SettingError for a network that cannot be evaluated alone, DataError for a benchmark without queries.
+    """
     if spec is None:
         return None
     if kind_of(recipe.network).network is not SearchNetwork:
@@ -130,14 +159,14 @@ def load_judged(recipe: AnyRecipe, spec: str | None) -> Benchmark | None:
 
 
 def note_evaluation(path: Path, step: int, network: Network, benchmark: Benchmark | None) -> None:
-    """Adds a line with the figures of a search network in training, which stays as it is. Nothing without a benchmark.
+    """Evaluates a copy of a search network in training, and adds a line with its figures; nothing without a benchmark.
 
     Raises OSError when it cannot be written; the lines before stay.
     """
     if benchmark is None or not isinstance(network, SearchNetwork):
         return
     figures = evaluate_model(prepare_for_inference(copy.deepcopy(network)), benchmark).result.as_dict()
-    kept = lines_up_to(path, step - 1)  # a resumed run comes by here again
+    kept = lines_up_to(path, step - 1)  # a resumed run may evaluate this step again
     write_json_lines(path, [*kept, {"step": step, **figures}])
 
 
@@ -153,8 +182,8 @@ def compare_with_begun(
 ) -> dict[str, Any]:
     """Raises SettingError if a run would go on with other settings or data than those that it was begun with.
 
-    Returns what the run has to remember, beside what it is now: its earlier rates, and until which step each held. A
-    rate may be lowered where `changes`, those of the caller, name it: a run that diverged goes on so.
+    Returns what its weights and checkpoints should say besides: its earlier rates, each with its last step. The rate
+    may be lowered if `changes`, those of the caller, name it: so a run that diverged goes on.
     """
     if not (out / CHECKPOINT).exists():
         return {}
@@ -177,8 +206,9 @@ def refuse_other_settings(
 ) -> None:
     """Raises SettingError if a run would go on with other settings or data than the `stored` ones.
 
-    A run with drops of the rate may become longer; one along a cosine has its length in every step. A setting that
-    is younger than the run had its default then. Raises WeightsError for stored settings that are none.
+    A run with drops of the rate may become longer; one along a cosine may not, as its length is part of every rate.
+    A setting that the checkpoint does not know counts as its default. Raises WeightsError for settings that cannot be
+    read.
     """
     try:
         begun = settings_to_dict(settings_from_dict(type(recipe), stored.get("recipe", {"name": recipe.name})))
@@ -197,7 +227,7 @@ def refuse_other_settings(
 
 
 def describe_run(recipe: AnyRecipe, benchmark: Benchmark, detector: str | None = None) -> dict[str, Any]:
-    """What weights should say of themselves. `detector` is the fingerprint of the one whose boxes they saw, too."""
+    """The facts stored with weights. `detector` is the fingerprint of the detector whose boxes trained them, too."""
     length = kind_of(recipe.network).dim(recipe.network)
     return {
         "recipe": settings_to_dict(recipe),

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, what is left of those that a kill has cut, and where files may be made."""
+"""Files written whole or not at all, JSON lines that a kill may have cut, and checks of where files may be made."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ PICTURE_FORMATS = {
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A file to write instead of `path`: it takes that name when the block ends well, and is gone if it does not.
+    """A file to write instead of `path`: renamed to it when the block ends without an error, and removed otherwise.
 
-    What stood there before stays until then. A link is followed; a device is written as it is. Raises OSError, which
-    names `path`.
+    An older file stays until then. A link is followed; a device is written directly. Raises OSError, which names
+    `path`.
     """
     target = Path(os.path.realpath(path))
     whole = target.is_file() or not target.exists()
@@ -48,7 +48,7 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def _settle(part: Path) -> None:
-    """Waits until the disk has it: some disks say only then that they are full, and a new name must not outrun it."""
+    """Waits until the disk has the data, before the file is renamed: some disks say only then that they are full."""
     with part.open("rb+") as file:
         os.fsync(file.fileno())
 
@@ -69,7 +69,7 @@ def save_picture(image: Image, path: Path, **options: Any) -> None:
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """What a file with one JSON value a line holds, without lines that are cut or garbled. [] when it is missing."""
+    """The values of a file with one JSON value a line, without lines that are cut or garbled. [] when it is missing."""
     if not path.exists():
         return []
     values = []
@@ -105,19 +105,19 @@ def check_file(path: Path) -> None:
 
 def check_folder(folder: Path) -> None:
     """Raises SettingError where a folder neither is one that can be written to nor can be made; writes nothing."""
-    for place in (folder, *folder.absolute().parents):
-        is_folder = _stat_is_folder(place)
+    for path in (folder, *folder.absolute().parents):
+        is_folder = _stat_is_folder(path)
         if is_folder is None:
             continue
         if not is_folder:
-            raise SettingError(f"{place}: a file is there, not a folder; give another name")
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise SettingError(f"{place}: nothing may be written there; give another folder")
+            raise SettingError(f"{path}: a file is there, not a folder; give another name")
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise SettingError(f"{path}: nothing may be written there; give another folder")
         return
 
 
 def check_picture_name(path: Path) -> None:
-    """Raises SettingError for a suffix that says no format that pictures are written in."""
+    """Raises SettingError for a suffix that is not of a format in which pictures are written."""
     if path.suffix.lower() not in PICTURE_FORMATS:
         raise SettingError(f"{path}: the name says no format; let it end in {', '.join(PICTURE_FORMATS)}")
 

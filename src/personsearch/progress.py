@@ -1,4 +1,4 @@
-"""How long operations tell how far they are."""
+"""How operations that take long report their progress."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ Item = TypeVar("Item")
 
 
 class Progress:
-    """Told how far a long operation is; called, it wraps the items of a loop and tells how many are done."""
+    """Receives how far a long operation is. Called, it wraps the items of a loop and reports how many are done."""
 
     def __init__(self, tell: Callable[[float, int, str], None]) -> None:
         self.tell = tell
-        """Called with what is done, how much there is, and what is being done: for loops whose steps are no whole
-        items, such as the frames of a video that is one file of many"""
+        """Called with the amount done, the total, and a text: directly where steps are no whole items, such as the
+        frames of a video that is one file of many"""
 
     def __call__(self, items: Iterable[Item], text: str, total: int) -> Iterator[Item]:
-        """The items; before each one it is told how many came before it."""
+        """The items; before each one, the number of items before it is reported."""
         for number, item in enumerate(items):
             self.tell(number, total, text)
             yield item

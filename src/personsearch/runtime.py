@@ -1,4 +1,4 @@
-"""How arithmetic is run: precision by what the machine can do, and memory that stays with the process."""
+"""How arithmetic is run: the device, precision by what it can do, memory that is kept, and several processes."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ def checked_device(name: str | torch.device | None = None) -> str:
     if device is None or device.type not in ("cpu", "cuda"):
         raise SettingError(f"there is no device {name}: give cpu, or cuda where there is a GPU")
     if device.type == "cuda":
-        there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if there == 0:
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count == 0:
             raise SettingError(f"{name}: no GPU that torch can use is here: give cpu")
-        if (device.index or 0) >= there:
-            raise SettingError(f"there is no device {name}: give one from cuda:0 to cuda:{there - 1}, or cpu")
+        if (device.index or 0) >= count:
+            raise SettingError(f"there is no device {name}: give one from cuda:0 to cuda:{count - 1}, or cpu")
     return str(device)
 
 
@@ -110,13 +110,14 @@ def joined(device: str) -> Iterator[tuple[int, int]]:
     on_gpu, local = device.startswith("cuda"), int(os.environ.get("LOCAL_RANK", "0"))
     if on_gpu and local >= torch.cuda.device_count():
         raise SettingError(
-            f"process {local + 1} has no GPU of {torch.cuda.device_count()}: start fewer, or --device cpu"
+            f"process {local + 1} has no GPU, as there are {torch.cuda.device_count()}: start fewer processes, or give "
+            "--device cpu"
         )
     if on_gpu:
         torch.cuda.set_device(local)
     distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
     yield distributed.get_rank(), processes
-    # not after an error: the others would be waited for, who wait themselves
+    # not after an error: this process would wait for the others, and they for it
     distributed.barrier()
     distributed.destroy_process_group()
 
@@ -127,7 +128,7 @@ def is_first() -> bool:
 
 
 def all_agree(fine: bool, device: torch.device) -> bool:
-    """Whether it is fine for every process; so that all stop at one step if one must."""
+    """Whether `fine` is true in every process, so that all stop at the same step if one must."""
     if not _together():
         return fine
     flag = torch.tensor(int(fine), device=device)
@@ -136,7 +137,7 @@ def all_agree(fine: bool, device: torch.device) -> bool:
 
 
 def average_gradients(parameters: Sequence[nn.Parameter]) -> None:
-    """Gives every process the mean of all gradients. One without a gradient counts as zero. Nothing without others.
+    """Gives every process the mean of all gradients; a missing one counts as zero. Nothing with a single process.
 
     In one message: the search network's gradients are 100 MB, and a step takes far longer than sending them.
     """

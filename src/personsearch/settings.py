@@ -1,7 +1,7 @@
 """Settings are nested frozen dataclasses: read from JSON strictly, changed by `--set a.b=value`, never silently.
 
-What a number may be stands in its type, such as `Count`, and is checked wherever settings come from outside. A plain
-`int` or `float` may be anything from 0 on, and a list without `MayBeEmpty` has an entry.
+The range of a number is part of its type, such as `Count`, and is checked wherever settings come from outside. A plain
+`int` or `float` may be anything from 0 on, and a list needs an entry unless it is `MayBeEmpty`.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
 
 
 def _parted(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """A type, and what is said of it beside."""
+    """A type, and its annotations: none for a plain type."""
     return (get_args(hint)[0], hint.__metadata__) if get_origin(hint) is Annotated else (hint, ())
 
 

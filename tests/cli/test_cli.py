@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -34,9 +35,9 @@ BOX_OF_3 = ["--box", "10", "26", "30", "86"]
 def fake_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every model name loads the fake; a name ending in a number gives it that fingerprint."""
 
-    def load(weights: str, device: str | None = None, score_threshold: float = 0.5) -> SceneEncoder:
+    def load(weights: str, _device: str | None = None, least: float = 0.5, read: str | None = None) -> SceneEncoder:
         number = weights[-1] if weights[-1].isdigit() else "1"
-        return SceneEncoder(FakeModel(), f"fake-{number}", weights, score_threshold, dim=12)
+        return SceneEncoder(FakeModel(), f"fake-{number}", weights, least, 12, read or "readings")
 
     monkeypatch.setattr(searchers, "load_searcher", load)
 
@@ -194,14 +195,14 @@ def test_progress_is_told_in_lines_where_there_is_no_terminal(
 
 
 def test_a_stop_is_one_line(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stopped = searcher()
+    stopped = replace(searcher(), read="readings")
 
     def stop() -> None:
         if stopped.model.seen > 3:  # type: ignore[attr-defined]
             raise KeyboardInterrupt
 
     stopped.model.before = stop  # type: ignore[attr-defined]
-    monkeypatch.setattr(searchers, "load_searcher", lambda *_: stopped)
+    monkeypatch.setattr(searchers, "load_searcher", lambda *_, **__: stopped)
     assert "goes on" in refused(130, "index", photos, "--gallery", tmp_path / "g")
     stopped.model.before = lambda: None  # type: ignore[attr-defined]
     assert run_json("index", photos, "--gallery", tmp_path / "g")["added"]["scenes"] == 3  # type: ignore[index]
@@ -239,7 +240,8 @@ def test_commands_hand_their_options_on(tmp_path: Path, monkeypatch: pytest.Monk
     figures = {"mAP": 0.5, "top1": 0.25}
     monkeypatch.setattr(synthesis, "synthesize", note)
     monkeypatch.setattr(experiment, "train", note)
-    monkeypatch.setattr(sources, "load_benchmark", note)
+    loaded = SimpleNamespace(notes=("7 boxes left out",))
+    monkeypatch.setattr(sources, "load_benchmark", lambda *a, **options: (note(*a, **options), loaded)[1])
     monkeypatch.setattr(judge, "evaluate_weights", note)
 
     assert run("synthesize", "r", "--identities", 9, "--scenes", 30, "--test-scenes", 7).exit_code == 0
@@ -267,7 +269,9 @@ def test_commands_hand_their_options_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert run("evaluate", "m", "--data", "coco:r", *refined).exit_code == 0
     how = judge.JudgeSettings(boxes="labeled", size=(60, 90), reid="r", keep=9, proposals=8, candidates=7)
     assert calls[-1][0][2] == how
-    assert "mAP                0.5000" in run("evaluate", "m", "--data", "coco:r").stdout
+    judged = run("evaluate", "m", "--data", "coco:r")
+    assert "mAP                0.5000" in judged.stdout
+    assert judged.stderr == "warning: 7 boxes left out\n"
 
 
 def test_every_command_helps_with_an_example() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from search_fakes import box_at, picture, searcher
 
-from personsearch.cli.demo import print_demo, run_demo
+from personsearch.cli.demo import SAMPLE, _path, print_demo, run_demo
+from personsearch.data.layouts.coco import load_coco
 from personsearch.errors import DataError, SettingError
 
 
@@ -78,3 +79,9 @@ def test_demo_refreshes_its_own_folder_and_no_other(tmp_path: Path, sample: Path
     with pytest.raises(DataError):
         run_demo(tmp_path / "new", searcher(), sample=tmp_path / "no sample")
     assert not (tmp_path / "new").exists()
+
+
+def test_the_sample_that_ships_is_where_the_demo_looks() -> None:
+    benchmark = load_coco(SAMPLE)
+    assert len(benchmark.queries) > 10
+    assert all(_path(scene).is_file() for scene in benchmark.test)

@@ -38,8 +38,8 @@ BOX_OF_3 = ["--box", "10", "26", "30", "86"]
 
 @pytest.fixture(autouse=True)
 def fake_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(weights: str, device: str | None = None, score_threshold: float = 0.5) -> SceneSearcher:
-        return SceneSearcher(FakeModel(), "fake-1", weights, score_threshold, dim=12)
+    def load(weights: str, _device: str | None = None, least: float = 0.5, read: str | None = None) -> SceneSearcher:
+        return SceneSearcher(FakeModel(), "fake-1", weights, least, 12, read or "readings")
 
     monkeypatch.setattr(searchers, "load_searcher", load)
 
@@ -156,7 +156,7 @@ def full(*_: Any, **__: Any) -> None:
 
 def test_figures_are_printed_though_they_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = SimpleNamespace(as_dict=lambda: {"mAP": 0.5})
-    monkeypatch.setattr(sources, "load_benchmark", lambda *_, **__: None)
+    monkeypatch.setattr(sources, "load_benchmark", lambda *_, **__: SimpleNamespace(notes=()))
     monkeypatch.setattr(judge, "evaluate_weights", lambda *_, **__: (figures, object()))
     monkeypatch.setattr(judge, "is_proposer", lambda _: False)
     monkeypatch.setattr(report, "per_query", lambda *_: [])
@@ -279,9 +279,16 @@ def test_a_stopped_indexing_from_scratch_goes_on_without_force(
 ) -> None:
     from personsearch.search import indexing
 
-    monkeypatch.setattr(indexing, "index_sources", interrupted)
-    index = ("index", photos, "--gallery", gallery)
-    assert "the same command without --force goes on" in one_line(run(*index, "--force"), 130)
+    whole = indexing.index_sources
+
+    def stopped_after_some(*arguments: Any, **options: Any) -> None:
+        whole(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(indexing, "index_sources", stopped_after_some)
+    index = ("index", photos, "--gallery")
+    assert "the same command without --force goes on" in one_line(run(*index, gallery.parent / "other", "--force"), 130)
+    index = (*index, gallery)
     assert "and the same command goes on" in one_line(run(*index), 130)
 
 
@@ -397,3 +404,35 @@ def test_signals_are_left_as_they_were() -> None:
     with ignoring_stops():
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_indexing_anew_loses_nothing_before_it_is_through(
+    tmp_path: Path, photos: Path, gallery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from personsearch.search import indexing
+
+    whole = indexing.index_sources
+
+    def stopped_after_some(held: Any, searcher: Any, found: Any, **options: Any) -> None:
+        found.files[2:] = []
+        whole(held, searcher, found, **options)
+        raise KeyboardInterrupt
+
+    (tmp_path / "no.png").write_text("no picture")
+    anew = run("index", tmp_path / "no.png", "--gallery", gallery, "--force")
+    assert "the gallery stays as it was" in one_line(anew, 1)
+    assert anew.stdout == ""
+    monkeypatch.setattr(indexing, "index_sources", stopped_after_some)
+    stopped = one_line(run("index", photos, "--gallery", gallery, "--force"), 130)
+    assert stopped.endswith("the gallery stays as it was, and the same command starts again")
+    monkeypatch.undo()
+    fake_weights.__wrapped__(monkeypatch)
+    assert "in 4 scenes now" in run("index", photos, "--gallery", gallery).stdout
+    (photos / "p003.png").unlink()
+    assert "in 3 scenes now" in run("index", photos, "--gallery", gallery, "--force").stdout
+
+
+def test_a_gallery_where_nothing_may_be_written_is_refused_before_the_work(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "g"):
+        assert "a file is there" in one_line(run("index", photos, "--gallery", place), 2)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from personsearch.data.check import check_data
 from personsearch.data.layouts.coco import list_files as coco_files
 from personsearch.data.layouts.coco import load_coco, save_coco
 from personsearch.data.pictures import ImageFile
@@ -162,6 +163,22 @@ def test_a_picture_of_another_size_is_not_searched(tmp_path, document):
     assert right.read().size == (80, 60)
 
 
+def test_a_query_outside_its_picture_says_that_the_picture_is_another_one(tmp_path, document):
+    """Boxes of a picture that is stored lying and shown upright, under the size that is stored."""
+    document["queries"] = [{"annotation_id": 104, "gallery": [6, 4, 7]}]
+    document["annotations"][4]["bbox"] = [62, 5, 10, 50]
+    document["images"][2] |= {"width": 60, "height": 80}
+    folder = write(tmp_path, document)
+    with pytest.raises(
+        DataError, match=r"104, which has less than a pixel in its picture, part/3.png \(which is 80x60 "
+    ):
+        load_coco(folder)
+    problems = check_data(f"coco:{folder}").problems
+    assert len(problems) == 2
+    assert problems[0].startswith("part/3.png is 80x60 pixels, turned upright by its Exif, and its boxes are for one")
+    assert "not 60x80): repair it" in problems[1]
+
+
 def test_mutated_annotations_load_or_are_refused_in_one_line(tmp_path, document):
     """Any value anywhere is replaced by any other."""
     document["queries"] = [{"annotation_id": 104, "gallery": [6, 4, 7]}]
@@ -254,7 +271,8 @@ def _break(document, *path, value):
         (("queries",), [{"annotation_id": 104, "gallery": [{"id": 4}]}], r"queries\[0\] .* searches in {'id': 4}"),
         (("queries",), [{"annotation_id": 104, "gallery": {"4": 1}}], "impossible 'gallery'"),
         (("queries",), {"annotation_id": 104}, "no list of objects 'queries'"),
-        (("queries",), [{"annotation_id": 102, "gallery": [4]}], "no person in a test picture"),
+        (("queries",), [{"annotation_id": 102, "gallery": [4]}], "102, which is in .*, a picture to train on: repair"),
+        (("queries",), [{"annotation_id": 999, "gallery": [4]}], "annotation 999, which is not there: repair it"),
         (("queries",), [{"annotation_id": 104, "gallery": [1]}], "searches in 1, which is not the id of a test"),
         (("queries",), [{"annotation_id": 104, "gallery": [7]}], "no picture of its gallery holds"),
         (("queries",), [{"gallery": [7]}], r"queries\[0\] .* has no 'annotation_id'"),

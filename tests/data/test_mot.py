@@ -195,7 +195,7 @@ def test_a_film_of_another_rate_or_size_than_seqinfo_says(tmp_path):
     path = tmp_path / "seqinfo.ini"
     path.write_text(f"[Sequence]\nframeRate=30\nimWidth={header.width}\nimHeight={header.height}\n")
     (note,) = load_mot(tmp_path).notes
-    assert note == "seqinfo.ini says 30 frames a second, and the film, which is believed, 10"
+    assert note == "seqinfo.ini says 30 frames a second, the film says 10, which is used"
     path.write_text(f"[Sequence]\nimWidth={header.height}\nimHeight={header.width + 2}\n")
     with pytest.raises(DataError, match=r"frame 1 is .* and its boxes are for one of"):
         load_mot(tmp_path)

@@ -64,6 +64,41 @@ def _shift(random, boxes):
     return (np.array(boxes[random.integers(len(boxes))]) + random.integers(-6, 7, 4)).tolist()
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_another_ranking_is_judged_by_the_same_rule(seed):
+    benchmark, found, embeddings = random_case(seed)
+    rules = Rules(own_scene=seed % 2 == 0)
+    turned = embeddings.roll(1, dims=1)  # the ranking asks for somebody else
+    told = evaluate_search(
+        benchmark, found, embeddings, rules=rules, rank=lambda query, people: people.embeddings @ query.roll(1)
+    )
+    assert told == evaluate_search(benchmark, found, turned, rules=rules)
+    unchanged = evaluate_search(benchmark, found, embeddings, rules=rules, rank=lambda _query, people: people.cosines)
+    assert unchanged == evaluate_search(benchmark, found, embeddings, rules=rules)
+
+
+def test_a_ranking_sees_the_people_of_the_gallery_alone():
+    benchmark, found, embeddings = random_case(1)
+    seen = []
+
+    def rank(query, people):
+        seen.append((query, people))
+        return people.cosines
+
+    evaluate_search(benchmark, found, embeddings, rank=rank)
+    assert len(seen) == len(benchmark.queries)
+    names = [one.name for one in benchmark.test]
+    for asked, embedding, (query, people) in zip(benchmark.queries, embeddings, seen, strict=True):
+        sure = {name: found[name][found[name].scores >= 0.5] for name in names if name in asked.gallery}
+        sure.pop(asked.scene, None)
+        whole = Detections.cat(sure.values())
+        torch.testing.assert_close(people.embeddings, whole.embeddings.double())
+        torch.testing.assert_close(people.scores, whole.scores.double())
+        torch.testing.assert_close(people.cosines, whole.embeddings.double() @ embedding.double())
+        assert [names[scene] for scene in people.scene_of] == [name for name in sure for _ in range(len(sure[name]))]
+        torch.testing.assert_close(query, embedding.double())
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_search_is_the_slow_rule(seed):
     benchmark, found, embeddings = random_case(seed)

@@ -250,7 +250,7 @@ def test_options_that_are_named_exist() -> None:
 
 def _options(command: Any) -> list[str]:
     below = getattr(command, "commands", {}).values()
-    own = [name for parameter in command.params for name in parameter.opts]
+    own = [name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)]
     return [*own, *(name for other in below for name in _options(other))]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -271,8 +272,6 @@ def test_create_replaces_only_galleries_and_only_by_force(tmp_path: Path, scenes
     with pytest.raises(GalleryError, match="--force"):
         new(folder)
     assert len(Gallery.open(folder)) == len(scenes)
-    Gallery.create(folder, model="fake", fingerprint="f2", dim=4, force=True).close()
-    assert len(Gallery.open(folder)) == 0
     (folder / "gallery.json").unlink()  # as a kill would leave it before its last step
     new(folder).close()
 
@@ -282,6 +281,34 @@ def test_create_replaces_only_galleries_and_only_by_force(tmp_path: Path, scenes
     assert (folder / "letter.txt").read_text() == "mine"
     with pytest.raises(GalleryError, match="a file"):
         new(folder / "letter.txt")
+
+
+def test_what_is_replaced_answers_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "g"
+    with new(folder) as gallery:
+        gallery.add([scene("a", people(3))])
+    other = {"model": "fake", "fingerprint": "f2", "dim": 4, "force": True}
+    for end in (Gallery.close, Gallery.remove, lambda gallery: gallery._lock.close()):  # the last as a kill would
+        gallery = Gallery.create(folder, **other)
+        assert (len(gallery), gallery.replaces) == (0, True)
+        assert Gallery.open(folder).sources == ["/there/a"]
+        end(gallery)
+        assert (Gallery.open(folder).about.fingerprint, Gallery.open(folder).people) == ("f1", 3)
+    with Gallery.create(folder, **other) as gallery:
+        gallery.add([scene("b", people(2, 4))])
+        assert (gallery.sources, gallery.people, gallery.replaces) == (["/there/b"], 2, True)
+        gallery.add([scene("c", people(1, 4))])
+        assert Gallery.open(folder).sources == ["/there/a"]
+    held = Gallery.open(folder)
+    assert (held.about.fingerprint, held.sources, held.people) == ("f2", ["/there/b", "/there/c"], 3)
+    assert {entry.name for entry in folder.iterdir()} == {"gallery.json", "lock", "scenes.lance"}
+    with suppress(KeyboardInterrupt), Gallery.create(folder, **other) as gallery:
+        gallery.add([scene("d", people(1, 4))])
+        raise KeyboardInterrupt
+    with Gallery.open(folder, write=True) as held:
+        assert held.sources == ["/there/b", "/there/c"]
+        held.remove()
+    assert not folder.exists()
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -58,17 +59,34 @@ def scenes(tmp_path: Path) -> list[Scene]:
 
 
 def test_the_second_stage_ranks_what_the_first_leaves(proposer: IGPN, scenes: list[Scene]) -> None:
-    both = TwoStageSearcher(proposer, FakeModel(), keep=9)
+    both = TwoStageSearcher(proposer, FakeModel(), keep=9, once=False)
     query = both.encode_query(picture([(1, 10)]), box_at(10))
     (hits,) = both.search([query], scenes, 50, per_scene=None)
     assert len(hits) == 9
     assert [hit.similarity for hit in hits] == sorted((hit.similarity for hit in hits), reverse=True)
-    (alone,) = TwoStageSearcher(proposer).search([replace(query, embedding=None)], scenes, 9, per_scene=None)
+    alone = TwoStageSearcher(proposer, once=False)
+    (alone,) = alone.search([replace(query, embedding=None)], scenes, 9, per_scene=None)
     assert {(hit.scene, hit.box) for hit in alone} == {(hit.scene, hit.box) for hit in hits}
     for hit in hits:
         again = FakeModel().embed(hit.picture.read(), torch.tensor([hit.box]))[0]
         assert hit.similarity == pytest.approx(float(again @ query.embedding), abs=1e-5)
     assert [hit.score for hit in alone] == sorted((hit.score for hit in hits), reverse=True)
+
+
+def test_one_person_is_once_in_a_scene(proposer: IGPN, scenes: list[Scene]) -> None:
+    """The same hits as without the rule, and behind each scene's most alike its others have lost twice their lead."""
+    query = TwoStageSearcher(proposer, FakeModel()).encode_query(picture([(1, 10)]), box_at(10))
+    (plain,) = TwoStageSearcher(proposer, FakeModel(), keep=9, once=False).search([query], scenes, 50, per_scene=None)
+    (hits,) = TwoStageSearcher(proposer, FakeModel(), keep=9).search([query], scenes, 50, per_scene=None)
+    best: dict[str, float] = {}
+    for hit in plain:
+        best[hit.scene] = max(best.get(hit.scene, -2.0), hit.similarity)
+
+    def likeness(hit: GalleryHit) -> float:
+        return hit.similarity - 2 * (best[hit.scene] - hit.similarity) + 0.05 * math.log(max(hit.score, 1e-6))
+
+    assert [hit.box for hit in hits] == [hit.box for hit in sorted(plain, key=likeness, reverse=True)]
+    assert {(hit.box, hit.similarity) for hit in hits} == {(hit.box, hit.similarity) for hit in plain}
 
 
 def test_queries_together_get_what_they_get_alone(proposer: IGPN, scenes: list[Scene]) -> None:

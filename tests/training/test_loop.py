@@ -275,7 +275,7 @@ def test_a_broken_picture_is_one_line_also_from_another_process(
 def test_parts_are_whole_and_positive(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match=r"optimizer\.accumulate 0"):
         _train(tmp_path / "run", "optimizer.accumulate=0")
-    with pytest.raises(SettingError, match="in one process and one part"):
+    with pytest.raises(SettingError, match=r"in one process, with optimizer\.accumulate 1"):
         _train(tmp_path / "run", "optimizer.accumulate=2", recipe="patches_rendered")
 
 

@@ -204,7 +204,7 @@ def test_patches_are_mirrored_by_setting() -> None:
 
 def test_one_identity_teaches_nothing() -> None:
     alone = Scene("a", Striped(), 100, 50, (Person((10, 0, 20, 50), 0), Person((50, 0, 60, 50))))
-    with pytest.raises(DataError, match="nothing to tell apart"):
+    with pytest.raises(DataError, match=r"fewer than two identities .*: lower batches\.min_visible"):
         ReidBatches([alone], {}, ReidBatchSettings(), (50, 10), seed=0)
     with pytest.raises(SettingError, match="2 or more"):
         ReidBatches([scene()], {}, ReidBatchSettings(patches=1), (50, 10), seed=0)

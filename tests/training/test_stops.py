@@ -8,6 +8,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from personsearch.errors import PersonSearchError, WeightsError
+from personsearch import experiment
+from personsearch.errors import PersonSearchError, SettingError, WeightsError
 from personsearch.experiment import way_on
 from personsearch.models import weights
 from personsearch.training.batches.scenes import Batch
@@ -204,3 +206,17 @@ def test_a_damaged_checkpoint_is_one_line_and_deleting_it_helps(tmp_path: Path, 
     path.unlink()
     run(tmp_path, training())
     assert load_checkpoint(path, training()._modules(), training().optimizer)["step"] == 30
+
+
+def test_what_of_a_benchmark_was_left_out_is_told_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise SettingError("enough")
+
+    monkeypatch.setattr(experiment, "load_training", lambda _: SimpleNamespace(notes=("3 boxes: left out",)))
+    monkeypatch.setattr(experiment, "prepare", stop)
+    told: list[str] = []
+    with pytest.raises(SettingError, match="enough"):
+        experiment.train("binet_prw", "coco:x", tmp_path / "r", device="cpu", complain=told.append)
+    assert told == ["3 boxes: left out"]

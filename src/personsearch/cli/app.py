@@ -1,4 +1,4 @@
-"""The command line: a skin. Each command opens things, calls one function and prints what it answers.
+"""The command line, a thin layer: each command opens what it needs, calls one function and prints its result.
 
 Results go to stdout, as one JSON document with `--json`; progress and complaints go to stderr. torch and the
 like are imported inside the commands, so that `--help` is quick.
@@ -43,7 +43,7 @@ class _Group(TyperGroup):
             _fail(str(error), error.exit_code)
         except KeyboardInterrupt as stop:
             _fail(str(stop) or "stopped", 130)
-        except BrokenPipeError:  # the reader of a pipe has had enough
+        except BrokenPipeError:  # whoever reads the pipe has closed it
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except OSError as error:

@@ -64,7 +64,7 @@ def prepare_streams() -> None:
 
 
 def drop_unwritten() -> None:
-    """Gives up what stdout could not take, so that the end of the program does not fail at it once more."""
+    """Discards what could not be written to stdout, so that the program does not fail on it again at its end."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -87,12 +87,12 @@ def lacks_memory(error: Exception) -> str | None:
 
 
 @contextmanager
-def told_on_stop(line: str) -> Iterator[None]:
-    """What Ctrl-C leaves behind, for the last line of a command that ends so."""
+def told_on_stop(line: Callable[[], str]) -> Iterator[None]:
+    """Ends a command that Ctrl-C stops with a line, asked for then, which says what is kept and how to go on."""
     try:
         yield
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"stopped; {line}") from None
+        raise KeyboardInterrupt(f"stopped; {line()}") from None
 
 
 def print_hits(hits: Sequence[GalleryHit]) -> None:
@@ -140,7 +140,7 @@ def complain(line: str) -> None:
 
 @contextmanager
 def bar(text: str) -> Iterator[Progress]:
-    """Shows on stderr how far it is: a bar, or now and then a line where no one looks."""
+    """Shows progress on stderr: as a bar on a terminal, else as a line now and then."""
     from rich.console import Console
     from rich.markup import escape
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn

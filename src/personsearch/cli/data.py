@@ -26,10 +26,10 @@ def synthesize(
     seed: Annotated[int, typer.Option(callback=within(0, 2**31), help="Another seed, other people and places.")] = 0,
     layout: Annotated[str, typer.Option(help="coco, or cuhk-sysu or prw beside it.")] = "coco",
     test_identities: Annotated[
-        int | None, typer.Option(callback=within(0, 10**6), help="Of them for testing; one in five.")
+        int | None, typer.Option(callback=within(0, 10**6), help="How many people are for testing (one in five).")
     ] = None,
     test_scenes: Annotated[
-        int | None, typer.Option(callback=within(0, 10**6), help="Pictures for testing; one in five.")
+        int | None, typer.Option(callback=within(0, 10**6), help="How many pictures are for testing (one in five).")
     ] = None,
     width: Annotated[int, typer.Option(callback=within(96, 4096), help="Of a picture, in pixels.")] = 1000,
     height: Annotated[int, typer.Option(callback=within(64, 4096), help="Of a picture, in pixels.")] = 600,
@@ -49,7 +49,7 @@ def synthesize(
     if layout not in LAYOUTS:
         raise SettingError(f"--layout {layout}: choose one of {', '.join(LAYOUTS)}")
     folder = out if layout == "coco" else out / "coco"
-    with told_on_stop("what was rendered is kept, and the same command goes on from there"):
+    with told_on_stop(lambda: "what was rendered is kept, and the same command goes on from there"):
         render(
             folder,
             identities=identities,
@@ -100,4 +100,4 @@ def check(
         for line in report.problems:
             say(f"problem: {line}")
     if report.problems:
-        raise DataError(f"{spec} has {len(report.problems)} problems: copy the files that they name again")
+        raise DataError(f"{spec} has {len(report.problems)} problems: do what their lines say, and check it again")

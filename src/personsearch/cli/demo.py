@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torchvision.ops import box_iou
 
+import personsearch
 from personsearch.cli.console import say
 from personsearch.data.layouts.coco import load_coco
 from personsearch.data.pictures import ImageFile
@@ -23,7 +24,7 @@ from personsearch.search.hits import GalleryHit
 from personsearch.search.indexing import index_sources
 from personsearch.search.searchers import SceneEncoder
 
-SAMPLE = Path(__file__).parent.parent / "sample"
+SAMPLE = Path(personsearch.__file__).parent / "sample"
 _MARK = ".personsearch-demo"
 """A file that says a folder is a demo's, so that the next demo may refresh it."""
 
@@ -53,6 +54,7 @@ def run_demo(
         fingerprint=searcher.fingerprint,
         dim=searcher.dim,
         min_score=searcher.score_threshold,
+        read=searcher.read,
         force=True,
     )
     with gallery:
@@ -131,13 +133,13 @@ def _ask(
     image = scenes[asked_in].read()
     hits = _search(gallery, searcher.encode_query(image, query.box), {names[n] for n in query.gallery}, top)
     right = [is_right(hit, scenes[hit.source], query.identity) for hit in hits]
-    there = sum(any(p.identity == query.identity for p in scenes[names[n]].persons) for n in query.gallery)
+    positives = sum(any(p.identity == query.identity for p in scenes[names[n]].persons) for n in query.gallery)
     notes = [
         asked_in.name,
-        f"searched in {len(query.gallery)} other scenes; {there} of them show this person",
+        f"searched in {len(query.gallery)} other scenes; {positives} of them show this person",
         "green: this person, red: somebody else ranked before all were found",
     ]
-    marks = _marks(right, there)
+    marks = _marks(right, positives)
     save_picture(contact_sheet(image, query.box, hits, notes=notes, correct=marks), sheet, quality=90)
     return {
         "query": {"source": str(asked_in), "box": list(query.box), "identity": query.identity},
@@ -150,13 +152,13 @@ def _ask(
     }
 
 
-def _marks(right: Sequence[bool], there: int) -> list[bool | None]:
-    """What to frame: right hits, and wrong ones as long as one of the `there` right ones was still to come.
+def _marks(right: Sequence[bool], positives: int) -> list[bool | None]:
+    """What to frame: right hits, and wrong ones ranked before all `positives` were found; None leaves a hit unframed.
 
-    >>> _marks([True, False, True, False], there=2)
+    >>> _marks([True, False, True, False], positives=2)
     [True, False, True, None]
     """
-    return [hit or (None if sum(right[:rank]) >= there else False) for rank, hit in enumerate(right)]
+    return [hit or (None if sum(right[:rank]) >= positives else False) for rank, hit in enumerate(right)]
 
 
 def _search(gallery: Gallery, embedding: torch.Tensor, within: Collection[Path], top: int) -> list[GalleryHit]:

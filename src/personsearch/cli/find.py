@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from personsearch.data.records import Box
     from personsearch.search.gallery import Gallery
-    from personsearch.search.hits import GalleryHit
+    from personsearch.search.hits import Answer, GalleryHit
     from personsearch.search.indexing import IndexReport
+    from personsearch.search.picking import Limits
     from personsearch.search.searchers import SceneEncoder
 
 
@@ -41,6 +43,12 @@ LeastScore = Annotated[float, typer.Option(callback=Score, help="Least confidenc
 Gap = Annotated[float, typer.Option(callback=within(0), help="Least seconds between two answers of one video.")]
 Keep = Annotated[int | None, typer.Option(callback=within(1), help="How many proposals go on to --reid (100).")]
 Compared = Annotated[int | None, typer.Option(callback=within(1), help="Of --proposer: how many are compared (all).")]
+Read = Annotated[str | None, typer.Option(help="How people are read: readings, search, or instance.")]
+Widen = Annotated[int | None, typer.Option(callback=within(0), help="First answers added to the query (2, or 0).")]
+Reread = Annotated[
+    int | None, typer.Option(callback=within(0), help="Most alike whose patches are read anew (100, or 0).")
+]
+Once = Annotated[bool | None, typer.Option("--once/--plain", help="One person is once in a scene, or cosines alone.")]
 CodesGb = Annotated[float, typer.Option(callback=within(0, 10**6), help="Disk for scenes as --proposer reads them.")]
 
 
@@ -71,6 +79,7 @@ def index(
     model: Model = None,
     every: Every = 1.0,
     min_score: NewScore = None,
+    read: Read = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first broken file.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Make the gallery anew.")] = False,
     device: Device = None,
@@ -84,11 +93,11 @@ def index(
     from personsearch.search.gallery import Gallery
     from personsearch.search.indexing import index_sources
 
+    check_folder(gallery)
     found = find_files(sources)
     made = force or not Gallery.exists(gallery)
-    held, searcher = _open_for_index(gallery, model, min_score, force, device)
-    again = f"the same command{' without --force' if force else ''} goes on from there"
-    with told_on_stop(f"what was indexed is kept, and {again}"), held, bar("indexing") as progress:
+    held, searcher = _open_for_index(gallery, model, min_score, read, force, device)
+    with told_on_stop(lambda: _way_on(held, force=force)), held, bar("indexing") as progress:
         try:
             report = index_sources(
                 held, searcher, found, every=every, strict=strict, progress=progress, complain=complain
@@ -97,8 +106,10 @@ def index(
             totals = {"scenes": len(held), "people": held.people}
             if made and not totals["scenes"]:
                 held.remove()
-    nothing_made = made and not totals["scenes"]
-    _tell_what_was_indexed(gallery, report, totals, nothing_made=nothing_made, as_json=as_json)
+    nothing = ""
+    if made and not totals["scenes"]:
+        nothing = "the gallery stays as it was" if held.replaces else "no gallery was made"
+    _tell_what_was_indexed(gallery, report, totals, nothing=nothing, as_json=as_json)
     if report.failures:
         raise typer.Exit(1)
 
@@ -113,6 +124,10 @@ def search(
     min_gap: Gap = 0.0,
     include_own: Annotated[bool, typer.Option("--include-own", help="Answer from IMAGE itself, too.")] = False,
     model: Model = None,
+    read: Read = None,
+    once: Once = None,
+    widen: Widen = None,
+    reread: Reread = None,
     proposer: Annotated[str | None, typer.Option(help="IGPN weights: ask every scene for the person anew.")] = None,
     reid: Annotated[str | None, typer.Option(help="Re-id weights that rank what --proposer leaves.")] = None,
     keep: Keep = None,
@@ -129,29 +144,25 @@ def search(
     """
     from personsearch.geometry.boxes import check_box
     from personsearch.search.gallery import Gallery
+    from personsearch.search.picking import Limits
     from personsearch.search.searchers import read_scene
 
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
-    _refuse_odd_stages(model, proposer, reid, for_proposer=bool(codes_gb) or candidates is not None, keep=keep)
+    how = _How(read, once, widen, reread)
+    _refuse_odd_stages(model, proposer, reid, how, for_proposer=bool(codes_gb) or candidates is not None, keep=keep)
     held = Gallery.open(gallery)
     picture, moment = read_scene(image, at)
-    inside = check_box(box, picture.width, picture.height)
-    own = None if include_own else _own(image, moment, min_gap)
+    query = _Query(image, moment, picture, check_box(box, picture.width, picture.height))
     if proposer is None:
-        asked, answer = _by_embedding(held, model, device)
+        asked, answer = _by_gallery(held, model, how, device)
     else:
         asked, answer = _by_proposer(held, proposer, reid, codes_gb, device, keep=keep or 100, candidates=candidates)
-    hits = answer(picture, inside, top=top, min_score=min_score, min_gap=min_gap, allow=own)
-    asked_for = {"source": str(image), "time": moment, "box": list(inside)}
-    ranked = [{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(hits, 1)]
-    results = {"query": asked_for, "gallery": str(gallery), "hits": ranked}
-    if as_json:
-        print_json(results)
-    else:
-        print_hits(hits)
+    own = None if include_own else _own(image, moment, min_gap)
+    answers = answer(query, Limits(top, 1, min_score, min_gap, own))
+    results = _results(query, gallery, answers)
+    print_json(results) if as_json else print_hits(answers.hits)
     if out is not None:
-        notes = [_moment(image, moment), "box " + " ".join(f"{v:.0f}" for v in inside), f"asked: {asked}"]
-        _write_answer(out, picture, inside, hits, notes, results)
+        _write_answer(out, query, answers, f"asked: {asked}", results)
 
 
 def detect(
@@ -191,14 +202,21 @@ def detect(
         save_picture(draw_scene(picture, [box for box, _ in people], numbers), out)
 
 
+def _way_on(held: Gallery, *, force: bool) -> str:
+    """What an index that was stopped leaves behind."""
+    if held.replaces:
+        return "the gallery stays as it was, and the same command starts again"
+    return f"what was indexed is kept, and the same command{' without --force' if force else ''} goes on from there"
+
+
 def _tell_what_was_indexed(
-    gallery: Path, report: IndexReport, totals: dict[str, int], *, nothing_made: bool, as_json: bool
+    gallery: Path, report: IndexReport, totals: dict[str, int], *, nothing: str, as_json: bool
 ) -> None:
     from personsearch.search.files import describe_passed_over
 
     if as_json:
         print_json({"gallery": str(gallery), "added": vars(report), "total": totals})
-    else:
+    elif not nothing:
         moved = f", {report.moved} were moved or touched" if report.moved else ""
         say(
             f"{gallery}: {report.scenes} scenes with {report.people} people added, {report.skipped} files were in "
@@ -209,16 +227,16 @@ def _tell_what_was_indexed(
     if report.gone:
         complain(f"{len(report.gone)} files of the gallery are gone, and still answer: {report.gone[0]}")
     if report.failures:
-        nothing = "; no gallery was made" if nothing_made else ""
-        say(f"error: {len(report.failures)} of {report.files} files could not be read in full{nothing}", err=True)
+        more = f"; {nothing}" if nothing else ""
+        say(f"error: {len(report.failures)} of {report.files} files could not be read in full{more}", err=True)
 
 
 def _open_for_index(
-    folder: Path, model: str | None, min_score: float | None, force: bool, device: str | None
+    folder: Path, model: str | None, min_score: float | None, read: str | None, force: bool, device: str | None
 ) -> tuple[Gallery, SceneEncoder]:
     """The gallery, made if need be, and a searcher with its model. Nothing is made if the weights fail."""
     from personsearch.search.gallery import Gallery
-    from personsearch.search.searchers import load_searcher
+    from personsearch.search.searchers import READINGS, load_searcher
 
     if Gallery.exists(folder) and not force:
         held = Gallery.open(folder, write=True)
@@ -227,81 +245,138 @@ def _open_for_index(
             held.close()
             raise SettingError(f"{folder}: holds people of score {least:g} and more; leave --min-score out, or --force")
         try:
-            searcher = load_searcher(model or held.about.model, device, least)
-            held.require_model(searcher.fingerprint)
+            searcher = load_searcher(model or held.about.model, device, least, read or held.about.read)
+            held.require_model(searcher.fingerprint, searcher.read)
         except PersonSearchError:
             held.close()
             raise
         return held, searcher
-    searcher = load_searcher(model or DEFAULT_MODEL, device, 0.5 if min_score is None else min_score)
+    searcher = load_searcher(model or DEFAULT_MODEL, device, 0.5 if min_score is None else min_score, read)
+    if read is None and searcher.read != READINGS:
+        complain(f"{searcher.name} has no projections for readings: people are read as --read {searcher.read}")
     held = Gallery.create(
         folder,
         model=searcher.name,
         fingerprint=searcher.fingerprint,
         dim=searcher.dim,
         min_score=searcher.score_threshold,
+        read=searcher.read,
         force=force,
     )
     return held, searcher
 
 
+@dataclass(frozen=True)
+class _How:
+    """How a gallery is asked; None leaves it to what is best for the gallery."""
+
+    read: str | None
+    once: bool | None
+    widen: int | None
+    reread: int | None
+
+
+@dataclass(frozen=True)
+class _Query:
+    """The person searched for, and the picture that shows her."""
+
+    image: Path
+    moment: float | None
+    picture: Image
+    box: Box
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"source": str(self.image), "time": self.moment, "box": list(self.box)}
+
+
+_Asker = Callable[[_Query, "Limits"], "Answer"]
+
+
 def _refuse_odd_stages(
-    model: str | None, proposer: str | None, reid: str | None, *, for_proposer: bool, keep: int | None
+    model: str | None, proposer: str | None, reid: str | None, how: _How, *, for_proposer: bool, keep: int | None
 ) -> None:
     """Raises SettingError for options of `search` that do not go together."""
     if proposer is None and (reid is not None or for_proposer):
         raise SettingError("--reid, --candidates and --codes-gb are for a proposer: give --proposer, too")
     if proposer is not None and model is not None:
         raise SettingError("a proposer does not ask the gallery's embeddings: give --model or --proposer, not both")
+    if proposer is not None and how != _How(None, None, None, None):
+        raise SettingError("--read, --once, --widen and --reread are for the gallery's people: leave --proposer out")
     if keep is not None and reid is None:
         raise SettingError("--keep says how many proposals go on to a re-id network: give --reid, too")
 
 
-def _write_answer(
-    out: Path, picture: Image, box: Box, hits: list[GalleryHit], notes: list[str], results: dict[str, Any]
-) -> None:
+def _results(query: _Query, gallery: Path, answers: Answer) -> dict[str, Any]:
+    """What `search` says, as plain values."""
+    ranked = [{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(answers.hits, 1)]
+    added = [hit.as_dict() for hit in answers.added]
+    return {"query": query.as_dict(), "gallery": str(gallery), "added": added, "hits": ranked}
+
+
+def _write_answer(out: Path, query: _Query, answers: Answer, asked: str, results: dict[str, Any]) -> None:
     """The contact sheet and results.json of a search."""
     from personsearch.search.drawing import contact_sheet
 
+    notes = [_moment(query.image, query.moment), "box " + " ".join(f"{v:.0f}" for v in query.box), asked]
+    if answers.added:
+        known = [(hit.scene, hit.box) for hit in answers.hits]
+        ranks = [f"{known.index(one) + 1}" for hit in answers.added if (one := (hit.scene, hit.box)) in known]
+        notes.append(f"widened by {len(answers.added)} answers" + (f": {', '.join(ranks)}" if ranks else ""))
     out.mkdir(parents=True, exist_ok=True)
-    save_picture(contact_sheet(picture, box, hits[:MOST_ON_A_SHEET], notes=notes), out / "sheet.jpg", quality=90)
+    sheet = contact_sheet(query.picture, query.box, answers.hits[:MOST_ON_A_SHEET], notes=notes)
+    save_picture(sheet, out / "sheet.jpg", quality=90)
     write_whole(out / "results.json", json.dumps(results, indent=2) + "\n")
     say(f"written: {out / 'sheet.jpg'} {out / 'results.json'}", err=True)
 
 
-def _by_embedding(held: Gallery, model: str | None, device: str | None) -> tuple[str, Callable[..., list[GalleryHit]]]:
-    """What is asked in a search by embeddings, and who answers."""
-    from personsearch.search.searchers import load_searcher
+def _by_gallery(held: Gallery, model: str | None, how: _How, device: str | None) -> tuple[str, _Asker]:
+    """A note on what is searched, and the function that answers from the gallery's people."""
+    import torch
+
+    from personsearch.search.ranking import camera_of
+    from personsearch.search.rereading import REREAD, Sight, load_crop_reader, reread
+    from personsearch.search.searchers import SEARCH, load_searcher
 
     name = model or held.about.model
     asked = f"{held.people:,} people in {len(held):,} scenes by {Path(name).name}"
-    searcher = load_searcher(name, device)
-    held.require_model(searcher.fingerprint)
+    encoder = load_searcher(name, device, read=how.read or held.about.read)
+    held.require_model(encoder.fingerprint, encoder.read)
+    by_patches = held.about.read == SEARCH and how.read is None and how.reread != 0
+    reader = load_crop_reader(encoder, name) if by_patches else None
+    if how.reread and reader is None:
+        raise SettingError(f"--reread {how.reread}: patches can be read anew only for a gallery of --read search")
 
-    def answer(picture: Image, box: Box, **limits: Any) -> list[GalleryHit]:
-        return held.search(searcher.encode_query(picture, box), **limits)
+    def answer(query: _Query, limits: Limits) -> Answer:
+        embedding = encoder.encode_query(query.picture, query.box)
+        if reader is not None:
+            sight = Sight(embedding, reader.embed(query.picture, torch.tensor([query.box]))[0])
+            return reread(held, sight, reader, limits, how.reread or REREAD, complain)
+        camera = camera_of(query.image.resolve(), None if query.moment is None else 0)
+        return held.ask(embedding, limits, camera=camera, once=how.once, widen=how.widen)
 
     return asked, answer
 
 
 def _by_proposer(
     held: Gallery, proposer: str, reid: str | None, codes_gb: float, device: str | None, **counts: Any
-) -> tuple[str, Callable[..., list[GalleryHit]]]:
-    """What is asked in a search in two stages, and who answers. `counts` are those of `load_two_stages`."""
+) -> tuple[str, _Asker]:
+    """A note on what is searched, and the function that answers in two stages. `counts` go to `load_two_stages`."""
     from personsearch.search.gallery import CODES
+    from personsearch.search.hits import Answer
     from personsearch.search.two_stage import load_two_stages
 
     searcher, codes = load_two_stages(
         proposer, reid, held.folder / CODES, int(codes_gb * 1e9), device=device, complain=complain, **counts
     )
 
-    def answer(picture: Image, box: Box, **limits: Any) -> list[GalleryHit]:
-        query = searcher.encode_query(picture, box)
+    def answer(query: _Query, limits: Limits) -> Answer:
+        code = searcher.encode_query(query.picture, query.box)
+        asked_with = {name: getattr(limits, name) for name in ("top", "per_scene", "min_score", "min_gap", "allow")}
         with bar("asking") as progress:
             (hits,) = searcher.search(
-                [query], held.scenes(), code_of=codes, complain=complain, progress=progress, **limits
+                [code], held.scenes(), code_of=codes, complain=complain, progress=progress, **asked_with
             )
-        return hits
+        return Answer(hits, [])
 
     names = [Path(name).name for name in (proposer, reid) if name is not None]
     return f"{len(held):,} scenes by {' and '.join(names)}", answer

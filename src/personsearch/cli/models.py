@@ -7,15 +7,18 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from personsearch.cli.console import bar, line_of, print_json, refuse_overwriting, say
+from personsearch.cli.console import bar, complain, line_of, print_json, refuse_overwriting, say
 from personsearch.cli.options import Device, Force, Json, within
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, write_whole
 from personsearch.settings import flat
+
+if TYPE_CHECKING:
+    from personsearch.data.records import Benchmark
 
 WORST = 10
 """How many queries `evaluate --worst` draws."""
@@ -32,16 +35,21 @@ LeastScore = Annotated[
     float | None, typer.Option(callback=within(0, 1), help="Least confidence of what is searched (0.5).")
 ]
 Company = Annotated[
-    tuple[int, int] | None, typer.Option(callback=within(1), help="Re-rank by company: answers people.")
+    tuple[int, int] | None,
+    typer.Option(callback=within(1), help="Re-rank by the people around: ANSWERS PEOPLE, such as 10 3."),
 ]
 Size = Annotated[
     tuple[int, int] | None,
     typer.Option(callback=within(32, 20_000), help="SHORT LONG sides that scenes are resized to."),
 ]
-Reid = Annotated[str | None, typer.Option(help="Re-id weights that tell apart whom MODEL finds.")]
-Keep = Annotated[int | None, typer.Option(callback=within(1), help="Of IGPN: proposals of a gallery that count.")]
-Proposed = Annotated[int | None, typer.Option(callback=within(1), help="Of IGPN: proposals of a scene.")]
-Compared = Annotated[int | None, typer.Option(callback=within(1), help="Of IGPN: those of a gallery it compares.")]
+Reid = Annotated[str | None, typer.Option(help="Re-id weights that embed the people whom MODEL finds.")]
+Keep = Annotated[
+    int | None, typer.Option(callback=within(1), help="Of IGPN: how many proposals of a gallery count (all).")
+]
+Proposed = Annotated[int | None, typer.Option(callback=within(1), help="Of IGPN: how many proposals of a scene.")]
+Compared = Annotated[
+    int | None, typer.Option(callback=within(1), help="Of IGPN: how many proposals of a gallery are compared (all).")
+]
 GallerySize = Annotated[int | None, typer.Option(callback=within(1), help="Scenes in the gallery of a query.")]
 
 
@@ -54,7 +62,7 @@ def train(
     backbone: Annotated[str | None, typer.Option(help="ImageNet weights, a run, shipped weights, or 'random'.")] = None,
     start: Annotated[str | None, typer.Option(help="Weights to train further, by name or folder.")] = None,
     evaluate_on: Annotated[str | None, typer.Option(help="LAYOUT:DIR to evaluate each checkpoint on.")] = None,
-    detector: Annotated[str | None, typer.Option(help="Of a re-id network: weights whose boxes train it, too.")] = None,
+    detector: Annotated[str | None, typer.Option(help="For a re-id recipe: weights whose boxes train it, too.")] = None,
     checkpoint_every: Annotated[int, typer.Option(callback=within(1), help="Steps between checkpoints.")] = 200,
     device: Device = None,
 ) -> None:
@@ -67,7 +75,7 @@ def train(
 
     if start is not None and backbone is not None:
         raise SettingError("--start brings a backbone with it: leave --backbone out")
-    with _said_how_to_go_on(out), bar("training") as progress:
+    with _way_on_when_stopped(out), bar("training") as progress:
         run(
             recipe,
             data,
@@ -81,13 +89,14 @@ def train(
             checkpoint_every=checkpoint_every,
             device=device,
             on_step=lambda step, total: progress.tell(step, total, f"step {step}"),
+            complain=complain,
         )
     say(f"{out}: trained; evaluate it: personsearch evaluate {out} --data LAYOUT:DIR, see --help")
 
 
 @contextmanager
-def _said_how_to_go_on(out: Path) -> Iterator[None]:
-    """Adds to what stops a run how it goes on: after Ctrl-C, and where the disk is full."""
+def _way_on_when_stopped(out: Path) -> Iterator[None]:
+    """Adds how to go on to the last line of a run that Ctrl-C or a full disk ends."""
     from personsearch.experiment import way_on
 
     try:
@@ -116,6 +125,7 @@ def evaluate(
     candidates: Compared = None,
     gallery_size: GallerySize = None,
     subset: Annotated[str | None, typer.Option(help="Of CUHK-SYSU: occlusion, or resolution.")] = None,
+    answers: Annotated[bool, typer.Option("--answers", help="Read and rank as `search` does.")] = False,
     cross_camera: Annotated[bool, typer.Option("--cross-camera", help="Of PRW: other cameras only.")] = False,
     save: Annotated[Path | None, typer.Option(help="Write each query's result to this JSON file.")] = None,
     worst: Annotated[Path | None, typer.Option(help="Draw the ten worst queries into this folder.")] = None,
@@ -129,16 +139,15 @@ def evaluate(
 
     Example: personsearch evaluate binet-rendered --data coco:rendered --gallery-size 100 --json
     """
-    from personsearch.data.sources import load_benchmark
     from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights
     from personsearch.evaluation.protocols import rules_of
     from personsearch.evaluation.report import draw_worst, per_query
 
-    _check_places(model, save, worst, force)
+    _check_outputs(model, save, worst, force, answers)
     rules = rules_of(profile, min_score, cbgm)
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
-    benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
-    how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates)
+    benchmark = _load(data, wanted)
+    how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, answers)
     with bar("evaluating") as progress:
         result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=progress)
     figures = result.as_dict()
@@ -151,7 +160,17 @@ def evaluate(
         draw_worst(evaluation, WORST, worst)
 
 
-def _check_places(model: str, save: Path | None, worst: Path | None, force: bool) -> None:
+def _load(data: str, wanted: dict[str, Any]) -> Benchmark:
+    """The benchmark, with those options that are given; what of it was left out is told."""
+    from personsearch.data.sources import load_benchmark
+
+    benchmark = load_benchmark(data, **{name: value for name, value in wanted.items() if value is not None})
+    for note in benchmark.notes:
+        complain(note)
+    return benchmark
+
+
+def _check_outputs(model: str, save: Path | None, worst: Path | None, force: bool, answers: bool) -> None:
     """Raises SettingError, before any work, for what cannot be written afterwards."""
     from personsearch.evaluation.evaluate import is_proposer
 
@@ -160,8 +179,10 @@ def _check_places(model: str, save: Path | None, worst: Path | None, force: bool
         return
     check_folder(worst)
     refuse_overwriting([] if force else [worst], force)
+    if answers:
+        raise SettingError("--worst draws answers in the papers' order: leave --answers out")
     if is_proposer(model):
-        raise SettingError(f"{model} answers each query anew and keeps nothing to draw: leave --worst out")
+        raise SettingError(f"{model} is a proposer, of whose answers nothing is drawn: leave --worst out")
 
 
 def _print_figures(figures: dict[str, float | None], as_json: bool) -> None:

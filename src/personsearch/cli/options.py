@@ -1,4 +1,4 @@
-"""What numbers and names options may be, checked in one place and before any work."""
+"""Which values options may have, checked before any work."""
 
 from __future__ import annotations
 

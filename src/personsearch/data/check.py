@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class Report:
     problems: tuple[str, ...]
     """One line each; none means that the folder is complete and can be read."""
     remarks: tuple[str, ...]
-    """What is unusual and does no harm, and what the loader left out."""
+    """What is unusual but harmless, and what the loader left out."""
     counts: dict[str, int]
     """Empty when the folder cannot be loaded."""
     published: dict[str, int]
@@ -61,7 +62,7 @@ def check_data(spec: str, progress: Progress = quiet) -> Report:
     """Looks at every file that `spec` should hold: is it there, can it be read to its end, and is it of the size
     that the annotations are for?
 
-    Raises DataError only for a `spec` that is none.
+    Raises DataError only for a `spec` that is not of the form LAYOUT:FOLDER with a known layout.
     """
     layout, folder = split_spec(spec)
     if not folder.is_dir():
@@ -91,10 +92,12 @@ def check_data(spec: str, progress: Progress = quiet) -> Report:
             benchmark = load_benchmark(spec, **options)
         except PersonSearchError as error:
             stuck = stuck or str(error)
+            with suppress(PersonSearchError):  # boxes may be odd because they are for another picture
+                problems |= dict.fromkeys(_of_other_size(LAYOUTS[layout].scenes(folder), sizes))
         else:
             counts = counts or count(benchmark)
             remarks += [line + named for line in (*benchmark.notes, *_remarks(benchmark))]
-            problems |= dict.fromkeys(_of_other_size(benchmark, sizes))
+            problems |= dict.fromkeys(_of_other_size((*benchmark.train, *benchmark.test), sizes))
     # loaders stop at the first missing file, and those are all named above
     if stuck and not any(problem.endswith(_MISSING) for problem in problems):
         problems[stuck] = None
@@ -102,7 +105,7 @@ def check_data(spec: str, progress: Progress = quiet) -> Report:
 
 
 def _read(path: Path) -> tuple[int, int] | None:
-    """The size of a picture; None for another file. Raises what is wrong with it, in one line."""
+    """The size of a picture; None for another file. Raises PersonSearchError if it is missing or damaged."""
     if not is_file(path):
         raise DataError(f"{path}{_MISSING}")
     if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -112,9 +115,9 @@ def _read(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def _of_other_size(benchmark: Benchmark, sizes: Mapping[Path, tuple[int, int]]) -> Iterable[str]:
-    """Pictures whose pixels are not what their boxes are for."""
-    for scene in (*benchmark.train, *benchmark.test):
+def _of_other_size(scenes: Iterable[Scene], sizes: Mapping[Path, tuple[int, int]]) -> Iterable[str]:
+    """One line for each picture of another size than its boxes are for."""
+    for scene in scenes:
         stated = scene.width, scene.height
         seen = sizes.get(scene.picture.path, stated) if isinstance(scene.picture, ImageFile) else stated
         if seen != stated:
@@ -136,7 +139,7 @@ def count(benchmark: Benchmark) -> dict[str, int]:
 def _remarks(benchmark: Benchmark) -> Iterable[str]:
     once = _seen_once(benchmark.train)
     if once:
-        yield f"{once} training identities are seen once: they teach only what they are not"
+        yield f"{once} training identities are seen once: there is no second sight to match them with"
     for name, scenes in (("training", benchmark.train), ("test", benchmark.test)):
         nameless = sum(all(p.identity == UNLABELED for p in scene.persons) for scene in scenes if scene.persons)
         if nameless:

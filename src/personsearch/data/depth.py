@@ -11,7 +11,7 @@ from PIL import Image
 _DEPTHS = (8, 10, 12, 14, 16)
 """Bits of sensors and of what stores them."""
 _DARK = 16
-"""Of 255. Floats that end between 1 and this may be of either range, and would come out black in one."""
+"""Of 255. Floats with a maximum between 1 and this could be of either range, and would look black in one."""
 
 
 def keeps_upper_bits_only(image: Image.Image) -> bool:
@@ -20,7 +20,7 @@ def keeps_upper_bits_only(image: Image.Image) -> bool:
 
 
 def check_upper_bits(image: Image.Image) -> None:
-    """Raises ValueError when all that is in them is next to black: then the picture was in the lower ones."""
+    """Raises ValueError when the upper bits are next to black everywhere: then the picture is in the lower ones."""
     if 0 < np.asarray(image).max() < _DARK:
         raise ValueError("its 16-bit colours use the lower bits alone, so save it with 8 bits a colour")
 

@@ -1,4 +1,4 @@
-"""Picture files as RGB, upright, and never larger than what memory was meant for."""
+"""Picture files as RGB, upright, and of a limited size."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""Its values, and how the stored picture becomes upright."""
+"""The tag's values, and what turns the stored picture upright."""
 _LYING = (5, 6, 7, 8)  # those that swap width and height
 _HEIF_READERS = ("pi_heif", "pillow_heif")
 
@@ -46,7 +46,7 @@ class ImageFile:
     def read(self) -> Image.Image:
         """The picture in RGB, turned upright by its Exif orientation; transparent pixels lie on white.
 
-        Of several frames it is the first, and numbers of more than 8 bits are scaled as `to_grey` says. Damaged
+        Of a file with several frames it is the first; pixels of more than 8 bits are scaled as `to_grey` says. Damaged
         Exif counts as none. Raises ImageError when the file is missing, not a picture, damaged, or of more than
         64 megapixels: the last is seen in the header, before anything is decoded.
         """

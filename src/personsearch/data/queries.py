@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from personsearch.data.records import UNLABELED, Person, Query, Scene
 
 MIN_VISIBLE = 0.5
-"""What a sight must show of a person, at least, to make a query."""
+"""Least visible part of the person in a sight that becomes a query."""
 MIN_HEIGHT = 40.0
-"""And how high its box must be in pixels, at least."""
+"""Least height of its box, in pixels."""
 
 
 def derive_queries(scenes: Sequence[Scene], gallery_size: int) -> tuple[Query, ...]:
@@ -61,11 +61,11 @@ def draw_gallery(positives: set[str], pools: Iterable[Sequence[str]], size: int,
 
 
 def queries_by_scene(queries: Sequence[Query]) -> dict[str, list[int]]:
-    """The places in `queries` of those who are asked for in each scene, so that its picture is read once."""
-    places: dict[str, list[int]] = defaultdict(list)
-    for place, query in enumerate(queries):
-        places[query.scene].append(place)
-    return dict(places)
+    """Indices into `queries` by the scene that shows the query, so that its picture is read once."""
+    indices: dict[str, list[int]] = defaultdict(list)
+    for index, query in enumerate(queries):
+        indices[query.scene].append(index)
+    return dict(indices)
 
 
 def scenes_holding(scenes: Iterable[Scene]) -> Mapping[int, set[str]]:

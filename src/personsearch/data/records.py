@@ -61,7 +61,7 @@ class Scene:
 
 
 def other_size(seen: tuple[int, int], stated: tuple[int, int]) -> str:
-    """What is wrong with a picture, and what to do; the beginning of the sentence is the picture."""
+    """What is wrong with a picture, and what to do: a sentence that the caller begins with the picture's name."""
     turned = " turned upright by its Exif," if seen == stated[::-1] else ""
     return (
         f"is {seen[0]}x{seen[1]} pixels,{turned} and its boxes are for one of {stated[0]}x{stated[1]}: "

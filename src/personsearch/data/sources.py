@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from personsearch.data.layouts import coco, crops, cuhk_sysu, mot, prw
-from personsearch.data.records import Benchmark
+from personsearch.data.records import Benchmark, Scene
 from personsearch.errors import DataError, SettingError
 
 
 def _one_way(_folder: Path) -> list[dict[str, Any]]:
     return [{}]
+
+
+def _no_scenes(_folder: Path) -> list[Scene]:
+    return []
 
 
 @dataclass(frozen=True)
@@ -23,13 +27,15 @@ class Layout:
     load: Callable[..., Benchmark]
     """Takes a folder and options of its own."""
     files: Callable[[Path], Iterable[Path]]
-    """All files that a folder should hold; raises DataError where it cannot be told any further."""
+    """All files that a folder should hold; raises DataError where a missing file would list the rest."""
     options: Callable[[Path], Iterable[dict[str, Any]]] = _one_way
     """Options with which a folder can be loaded: one for each set of queries that it brings."""
+    scenes: Callable[[Path], Iterable[Scene]] = _no_scenes
+    """The scenes as they are listed, without their people, where sizes are stated; raises DataError."""
 
 
 LAYOUTS = {
-    "coco": Layout(coco.load_coco, coco.list_files),
+    "coco": Layout(coco.load_coco, coco.list_files, scenes=coco.list_scenes),
     "cuhk-sysu": Layout(cuhk_sysu.load_cuhk_sysu, cuhk_sysu.list_files, cuhk_sysu.list_options),
     "prw": Layout(prw.load_prw, prw.list_files),
     "mot": Layout(mot.load_mot, mot.list_files),

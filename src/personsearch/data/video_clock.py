@@ -14,8 +14,8 @@ class VideoClock:
     While stamps run on, the seconds are stamp - first stamp, exactly. A new segment begins where a stamp steps
     back by more than half a second, or ahead by more than `longest` seconds (and three times the step before: a
     slow camera's gaps are no leaps). Its first frame comes one `period` after the last one, and stamps count from
-    there. A smaller step back is jitter: the clock waits until the stamps have caught up. Where they have not
-    after half a second of film (short recordings joined, all stamps equal), what was waited through is added.
+    there. A smaller step back is jitter: the clock waits until the stamps have caught up. If they have not
+    after half a second of film (short recordings joined, all stamps equal), the time waited is added.
     """
 
     def __init__(self, period: Fraction, longest: Fraction) -> None:

@@ -1,4 +1,4 @@
-"""Does a video file end where it says that it does? What states nothing is believed: nothing is guessed."""
+"""Does a video file end where it says that it does? A file that does not say counts as complete."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _BEGINNINGS = {"matroska,webm": b"\x1a\x45\xdf\xa3", "flv": b"FLV\x01"}  # of fi
 _MEDIA_BOXES = (b"mdat", b"moof")
 
 
-def missing_end(path: Path, container: Any, stream: Any, shown: float, seconds: float, place: int) -> str | None:
-    """Where the file ends before it should: of how much, in words; else None.
+def missing_end(path: Path, container: Any, stream: Any, shown: float, seconds: float, end: int) -> str | None:
+    """For a file that ends before it should, words that say of how much, such as "of 12.0 s"; else None.
 
     The pictures last for `shown` seconds, and the last packet of all streams, sound too, ends at `seconds`: the
-    length that a header states is that of the longest stream. It was read up to byte `place`. Transport streams
-    and live recordings state no length, and are never cut short.
+    length that a header states is that of the longest stream. It was read up to byte `end`. Transport streams
+    and live recordings state no length, and always count as complete.
     """
     name, size = container.format.name, path.stat().st_size
-    if name.startswith("mov"):  # an edit list may hide frames, so times say nothing; places in the file do
+    if name.startswith("mov"):  # an edit list may hide frames, so times say nothing; byte offsets do
         beyond = any(entry.pos + entry.size > size for entry in stream.index_entries)
         return "before the end that its index gives" if beyond or _last_box_end(path) > size else None
     if name == "asf":
@@ -33,7 +33,7 @@ def missing_end(path: Path, container: Any, stream: Any, shown: float, seconds: 
         return f"at {size} of {stated} bytes" if stated > size else None
     if name == "avi" and stream.average_rate and stream.frames < _PLACEHOLDER:
         return _shorter(shown, float(stream.frames / stream.average_rate))
-    if name in _BEGINNINGS and _BEGINNINGS[name] in _part(path, place):
+    if name in _BEGINNINGS and _BEGINNINGS[name] in _part(path, end):
         return "where another recording is joined to it that cannot be read"
     length = _STATED_LENGTH.get(name)
     if length and (found := length.search(_part(path, 0))) and any(found["value"]):  # else the library guesses one

@@ -15,7 +15,7 @@ from personsearch.data.video_clock import VideoClock
 from personsearch.data.video_end import missing_end
 from personsearch.errors import VideoError
 
-_MOST_HOLES = 100  # places at which a container cannot be read before the rest is given up
+_MOST_HOLES = 100  # unreadable stretches of a container, after which the rest is given up
 _LEAP = Fraction(10)  # seconds, in formats whose clock may start anew
 _DAY = Fraction(86_400)
 _CODEC = re.compile(rb"vide.{,400}?stsd.{12}([ -~]{4})|vids([ -~]{4})|(V_[A-Z0-9/_]+)", re.DOTALL)
@@ -73,7 +73,7 @@ class VideoStream:
         self._clock = VideoClock(self._period, self._longest_gap())
         self._packets_read = 0
         self._end = 0.0  # seconds at which the last packet of any stream ends, by its stamp
-        self._place = 0  # in the file, behind the last packet
+        self._last_byte = 0  # where the last packet ends in the file
         self._lost = 0  # packets of the film that cannot be decoded, and holes in the container
         self._first_loss = Fraction(0)
         self._reason = "none is complete"
@@ -85,7 +85,7 @@ class VideoStream:
     def frames(self) -> Iterator[tuple[Fraction, Any]]:
         """(seconds since the first, frame of PyAV) of each frame that can be decoded.
 
-        Goes on behind damage. Raises VideoError at the end where something was left out, or lacks.
+        Goes on behind damage. Raises VideoError at the end if frames were left out or are missing.
         """
         count = 0
         with in_one_line(self.path):
@@ -139,12 +139,12 @@ class VideoStream:
         self._lost += 1
 
     def _note(self, packet: Any) -> None:
-        self._place = max(self._place, (packet.pos or 0) + packet.size)
+        self._last_byte = max(self._last_byte, (packet.pos or 0) + packet.size)
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is not None and packet.time_base:
             self._end = max(self._end, float((stamp + (packet.duration or 0)) * packet.time_base))
 
-    # --------------------------------------------------------------------------------------- what lacks
+    # --------------------------------------------------------------------------------------- what is missing
 
     def _require_all(self, count: int) -> None:
         """Raises VideoError unless the file was whole and every frame could be decoded."""
@@ -159,7 +159,7 @@ class VideoStream:
         shown = float(max(self._clock.time + self._period, self._packets_read * self._period))
         start = (self.container.start_time or 0) / 1_000_000
         seconds = max(shown, self._end + float(self._period), self._end + float(self._period) - start)
-        of_what = missing_end(self.path, self.container, self.stream, shown, seconds, self._place)
+        of_what = missing_end(self.path, self.container, self.stream, shown, seconds, self._last_byte)
         if of_what is not None:
             troubles.append(f"stops after {count} frames ({float(self._clock.time):.1f} s) {of_what}")
         if troubles:

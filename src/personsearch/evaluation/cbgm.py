@@ -31,7 +31,7 @@ def rerank(
     scenes: Sequence[slice],
     settings: CBGM,
 ) -> Floats:
-    """Similarities [M] of one query to all detections, changed where company speaks for a match.
+    """Similarities [M] of one query to all detections, changed where the people around support a match.
 
     `query` [D] and the other people of its scene, `context` [N, D] with the surest first, are matched one to one
     with the detections of each scene looked at, so that the matched cosines sum up to the most. The detection

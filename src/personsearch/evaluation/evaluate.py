@@ -1,4 +1,4 @@
-"""Evaluates any weights by what they are: a search network, a proposer that is asked, or a re-id network."""
+"""Evaluates weights of any kind: a search network, a proposer that is asked with each query, or a re-id network."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Any, TypeVar
 from personsearch.data.records import Benchmark
 from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError, WeightsError
+from personsearch.evaluation.answers import evaluate_answers
 from personsearch.evaluation.one_stage import Evaluation, evaluate_model
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult
 from personsearch.evaluation.two_stage import evaluate_two_stages
 from personsearch.models.igpn import IGPN, IGPNSettings
+from personsearch.models.projections import PROJECTIONS_FILE, load_projections
 from personsearch.models.readers import DetectThenEmbed, ReidReader, read_with
 from personsearch.models.reid import ReidNet
 from personsearch.models.search_network import SearchNetwork
-from personsearch.models.weights import load_proposer, load_reid, load_weights, read_config
+from personsearch.models.weights import find_weights, load_proposer, load_reid, load_weights, read_config
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import checked_device
 
@@ -37,17 +39,19 @@ class JudgeSettings:
     size: tuple[int, int] | None = None
     """Short and long side that scenes are resized to; the weights' own when None."""
     reid: str | None = None
-    """Weights of a re-id network that tells apart whom the first ones found."""
+    """Weights of a re-id network that embeds the people found by the first ones."""
     keep: int | None = None
     """How many proposals of a query's gallery are judged, or go on to the re-id network; all when None. Of IGPN."""
     proposals: int | None = None
     """How many proposals of a scene are related to the query; the weights' own when None. Of IGPN."""
     candidates: int | None = None
     """How many proposals of a query's gallery are related to it; all when None. Of IGPN."""
+    answers: bool = False
+    """Whether people are read and ranked as `search` does it, and not as in the papers. Of a search network."""
 
 
 def is_proposer(model: str) -> bool:
-    """Whether weights answer each query anew, so that nothing of a scene can be shown without one."""
+    """Whether these are weights of IGPN, whose detections depend on the query and cannot be shown without one."""
     return bool(read_config(model)[1]["class"] == IGPN.__name__)
 
 
@@ -74,6 +78,8 @@ def _search(
     model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
 ) -> tuple[SearchResult, Evaluation | None]:
     _refuse(settings, "a search network", ("keep", "proposals", "candidates"))
+    if settings.answers:
+        return _answers(model, benchmark, settings, rules, device, progress), None
     network = load_weights(model, device, partial(resized, size=settings.size)).model
     reader = read_with(network, settings.branch)
     if settings.reid is not None:
@@ -85,14 +91,35 @@ def _search(
     return judged.result, judged
 
 
+def _answers(
+    model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
+) -> SearchResult:
+    _refuse(settings, "an evaluation of answers", ("branch", "reid"))
+    if rules.cbgm is not None:
+        raise SettingError("--answers re-ranks in its own way: leave --cbgm out")
+    loaded = load_weights(model, device, partial(resized, size=settings.size))
+    projections = load_projections(find_weights(model), loaded.fingerprint)
+    if projections is None:
+        raise SettingError(f"{model} has no {PROJECTIONS_FILE} to read people by: leave --answers out")
+    return evaluate_answers(
+        loaded.model,
+        projections,
+        benchmark,
+        boxes=settings.boxes,
+        query=settings.query,
+        rules=rules,
+        progress=progress,
+    )
+
+
 def _guided(
     model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
 ) -> tuple[SearchResult, None]:
-    _refuse(settings, "a proposer that is asked with each query", ("boxes", "query", "branch"))
+    _refuse(settings, "a proposer that is asked with each query", ("boxes", "query", "branch", "answers"))
     if rules.cbgm is not None:
         raise SettingError("cbgm needs scenes that do not depend on the query: leave it out")
     if rules.score_threshold != Rules().score_threshold:
-        raise SettingError("a proposer's similarities are all that there is to its boxes: leave --min-score out")
+        raise SettingError("a proposer's boxes have no score beside their similarity: leave --min-score out")
     if settings.keep is not None and settings.keep < 1:
         raise SettingError(f"keep {settings.keep}: give 1 proposal or more")
 
@@ -122,7 +149,11 @@ def _reid(
     if settings.boxes != "labeled":
         raise SettingError(f"{model} is a re-id network and finds nobody: --boxes labeled, or evaluate a detector "
                            f"with --reid {model}")  # fmt: skip
-    _refuse(settings, "a re-id network alone", ("query", "branch", "size", "reid", "keep", "proposals", "candidates"))
+    _refuse(
+        settings,
+        "a re-id network alone",
+        ("query", "branch", "size", "reid", "keep", "proposals", "candidates", "answers"),
+    )
     network = load_reid(model, device).model
     judged = evaluate_model(ReidReader(network), benchmark, boxes="labeled", rules=rules, progress=progress)
     return judged.result, judged
@@ -144,7 +175,7 @@ def _refuse(settings: JudgeSettings, what: str, names: tuple[str, ...]) -> None:
 
 
 def resized(settings: S, size: tuple[int, int] | None) -> S:
-    """A network's settings with which it resizes scenes to a short and at most a long side; its own when None.
+    """A network's settings with another short side, and longest long side, of resized scenes; unchanged when None.
 
     Raises SettingError for an impossible size.
     """

@@ -16,7 +16,7 @@ def average_precision(scores: Floats, hits: Floats, relevant: int) -> float:
 
     `scores` [N] are those of all answers, in any order; `hits` [H] are the scores of the right ones among them,
     and `relevant` >= H counts what there was to find. Each hit adds the precision of all answers that score as
-    much or more, so answers with one score come together and their order is nothing. This is scikit-learn's
+    much or more, so the order of answers with equal scores does not matter. This is scikit-learn's
     `average_precision_score` times the recall. In [0, 1]; 0 without a hit or without anything to find.
 
     >>> average_precision(np.array([0.9, 0.8, 0.7]), np.array([0.9, 0.7]), relevant=2)
@@ -35,9 +35,9 @@ def average_precision(scores: Floats, hits: Floats, relevant: int) -> float:
 
 
 def first_hit_rank(scores: Floats, hits: Floats) -> int | None:
-    """Place of the best hit in the ranking, counted from 1; None without a hit.
+    """Rank of the best hit, counted from 1; None without a hit.
 
-    Wrong answers with the same score come before it: who scores everything alike has found nothing.
+    Wrong answers with the same score rank before it: a model that scores everything alike has found nothing.
 
     >>> first_hit_rank(np.array([0.9, 0.8, 0.7]), np.array([0.8, 0.7]))
     2

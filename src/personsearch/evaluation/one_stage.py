@@ -43,6 +43,18 @@ def evaluate_model(
 ) -> Evaluation:
     """Reads every test scene once with a model, searches for every query, and judges the answers by `rules`.
 
+    Takes what `read_people` takes.
+    """
+    gallery, embeddings = read_people(model, benchmark, boxes=boxes, query=query, rules=rules, progress=progress)
+    result = evaluate_search(benchmark, gallery, embeddings, rules=rules)
+    return Evaluation(benchmark, result, gallery, embeddings, rules)
+
+
+def read_people(
+    model: Reader, benchmark: Benchmark, *, boxes: str, query: str, rules: Rules, progress: Progress = quiet
+) -> tuple[dict[str, Detections], Tensor]:
+    """The people of each test scene by its name, and the embeddings [Q, D] of the queries in their order.
+
     `boxes` says what is searched: "detected" people, or the "labeled" boxes (which leaves detection out of it).
     `query` says what a query's embedding is taken from: its annotated "box", or the "detection" that overlaps it
     best (AlignPS and PSTR; the box where none does).
@@ -54,17 +66,17 @@ def evaluate_model(
     wanted = queries_by_scene(benchmark.queries)
     # detection AP looks at faint detections, too; below 0.05 there are far too many
     least = min(0.05, rules.score_threshold)
-    asked: dict[int, Tensor] = {}
+    by_query: dict[int, Tensor] = {}
     gallery: dict[str, Detections] = {}
     for scene in progress(benchmark.test, "embedding scenes", len(benchmark.test)):
         image = scene.read()
         gallery[scene.name] = encode[boxes](model, image, labeled_boxes(scene), least)
         if scene.name in wanted:
-            places = torch.tensor([benchmark.queries[i].box for i in wanted[scene.name]])
-            asked |= zip(wanted[scene.name], ask[query](model, image, places, gallery[scene.name]), strict=True)
-    embeddings = torch.stack([asked[i] for i in range(len(asked))]) if asked else torch.zeros(0, EMBEDDING_DIM)
-    result = evaluate_search(benchmark, gallery, embeddings, rules=rules)
-    return Evaluation(benchmark, result, gallery, embeddings, rules)
+            indices = wanted[scene.name]
+            query_boxes = torch.tensor([benchmark.queries[i].box for i in indices])
+            by_query |= zip(indices, ask[query](model, image, query_boxes, gallery[scene.name]), strict=True)
+    embeddings = [by_query[i] for i in range(len(by_query))]
+    return gallery, torch.stack(embeddings) if embeddings else torch.zeros(0, EMBEDDING_DIM)
 
 
 def _detected(model: Reader, image: Image.Image, _boxes: Tensor, least: float) -> Detections:

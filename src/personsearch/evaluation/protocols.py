@@ -1,9 +1,9 @@
-"""The common rule of the field, as one function. What it takes for granted stands in `Rules`."""
+"""The field's common rule of evaluation, as one function. Its numbers and choices are in `Rules`."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -30,13 +30,13 @@ class Rules:
     score_threshold: float = 0.5
     """Detections below are not searched."""
     iou: float = 0.5
-    """What a hit must overlap the true box at least, unless that box is small:"""
+    """Least overlap (IoU) of a hit with the true box, unless that box is small:"""
     iou_margin: float = 10.0
-    """a true box of w x h pixels asks for w h / ((w + margin) (h + margin)) at most."""
+    """a true box of w x h pixels never asks for more than w h / ((w + margin) (h + margin))."""
     detection_threshold: float = 0.01
     """Detections below do not count for detection AP and recall."""
     detection_iou: float = 0.5
-    """What a detection must overlap the true box at least."""
+    """Least overlap (IoU) of a detection with the true box."""
     own_scene: bool = False
     """Whether the query's own scene is searched where its gallery lists it, as two of CUHK-SYSU's do."""
     count_repeats: bool = False
@@ -52,7 +52,7 @@ perfect answers to CUHK-SYSU's galleries of 100 are then worth 0.999555."""
 
 @dataclass(frozen=True)
 class DetectionResult:
-    """How well the people of the test scenes were detected, who they are left aside."""
+    """How well the people of the test scenes were detected, whoever they are."""
 
     ap: float
     """Average precision over all annotated people, in [0, 1]; 0 when nobody is annotated."""
@@ -100,6 +100,24 @@ class SearchResult:
         return {name: getattr(self, name) for name in names}
 
 
+@dataclass(frozen=True)
+class Searched:
+    """All M people of a query's gallery, for what ranks them otherwise than by the cosine."""
+
+    cosines: Tensor
+    """[M] float64 to the query; -inf where one of the embeddings is not finite"""
+    embeddings: Tensor
+    """[M, D] float64"""
+    scores: Tensor
+    """[M] float64, of the detections"""
+    scene_of: Tensor
+    """[M] int64, numbers of their scenes"""
+
+
+Rank = Callable[[Tensor, Searched], Tensor]
+"""From a query's embedding [D] and the people of its gallery to what they are ranked by [M]."""
+
+
 def labeled_boxes(scene: Scene) -> Tensor:
     """[N, 4] float32, the annotated boxes of a scene in its order, as if a detector had found them."""
     return torch.tensor([person.box for person in scene.persons], dtype=torch.float32).reshape(-1, 4)
@@ -111,6 +129,7 @@ def evaluate_search(
     query_embeddings: Tensor,
     *,
     rules: Rules = Rules(),
+    rank: Rank | None = None,
 ) -> SearchResult:
     """Ranks all detections of each query's gallery by similarity and judges the ranking.
 
@@ -118,7 +137,7 @@ def evaluate_search(
     `benchmark.queries`. Each scene of a gallery that holds the identity is something to find. Of its detections
     the most similar one among those that overlap the person enough is right; all others of the gallery are
     wrong. A scene listed twice in a gallery is searched once. A similarity that is not a number ranks last and is
-    never right.
+    never right. With `rank` people are ranked by what it makes of the cosines, and the same rule judges that.
 
     Raises DataError when there are no queries, when a query's gallery does not hold its identity or names an
     unknown scene, and when the detections of a test scene are missing; ValueError when there is not one
@@ -130,7 +149,7 @@ def evaluate_search(
     if len(query_embeddings) != len(queries):
         raise ValueError(f"{len(query_embeddings)} embeddings for {len(queries)} queries")
     detection = evaluate_detection(benchmark, detections, rules=rules)
-    table = _Table(benchmark, detections, rules)
+    table = _Table(benchmark, detections, rules, rank)
     judged = [
         _judge(table, query, embedding, similarities, benchmark.name)
         for query, embedding, similarities in zip(
@@ -163,16 +182,16 @@ def best_answers(
     rules: Rules = Rules(),
     top: int = 10,
 ) -> list[list[Answer]]:
-    """The `top` answers to some queries, best first, ranked and judged as by `evaluate_search`.
+    """The `top` answers to each chosen query, best first, ranked and judged as by `evaluate_search`.
 
-    `chosen` are places in `benchmark.queries`. A query that the rules leave out has no answers.
+    `chosen` are indices into `benchmark.queries`. A query that the rules leave out has no answers.
     """
     table = _Table(benchmark, detections, rules)
     names = [scene.name for scene in benchmark.test]
     answers = []
-    for place, similarities in zip(chosen, table.similarities(query_embeddings[list(chosen)]), strict=True):
-        query = benchmark.queries[place]
-        ranking = _ranked(table, query, query_embeddings[place].detach().cpu(), similarities, benchmark.name)
+    for index, similarities in zip(chosen, table.similarities(query_embeddings[list(chosen)]), strict=True):
+        query = benchmark.queries[index]
+        ranking = _ranked(table, query, query_embeddings[index].detach().cpu(), similarities, benchmark.name)
         answers.append([] if ranking is None else _best(table, names, ranking, top))
     return answers
 
@@ -195,10 +214,10 @@ def evaluate_guided(
     *,
     rules: Rules = Rules(),
 ) -> SearchResult:
-    """Judges a model that is asked with each query: by the same rule, on answers that are the query's own.
+    """Judges, by the same rule, a model whose detections depend on the query.
 
-    `answers` holds for each query the boxes [N, 4] and similarities [N] of each scene of its gallery; a scene that
-    is missing has none. They are judged one after the other, and not held. There is no detection to judge, so its
+    `answers` gives for each query the boxes [N, 4] and similarities [N] of each scene of its gallery; a scene that
+    is missing has none. They are judged one after the other, and not kept. There is no detection to judge, so its
     figures are None. Raises DataError like `evaluate_search`, and ValueError when there is not one mapping a query.
     """
     if not benchmark.queries:
@@ -246,10 +265,13 @@ def evaluate_detection(
 
 
 class _Table:
-    """The detections of all test scenes in one table, scene after scene, and who is where."""
+    """The detections of all test scenes in one table, scene after scene, and the scenes of each identity."""
 
-    def __init__(self, benchmark: Benchmark, detections: Mapping[str, Detections], rules: Rules) -> None:
+    def __init__(
+        self, benchmark: Benchmark, detections: Mapping[str, Detections], rules: Rules, rank: Rank | None = None
+    ) -> None:
         self.rules = rules
+        self.rank = rank
         self.index = {scene.name: index for index, scene in enumerate(benchmark.test)}
         kept = [_kept(detections, name, rules.score_threshold) for name in self.index]
         counts = [len(boxes) for boxes, _, _ in kept]
@@ -326,6 +348,8 @@ def _ranked(table: _Table, query: Query, embedding: Tensor, similarities: Floats
     searched = listed > 0
     if table.rules.cbgm is not None:
         similarities = _reranked(table, query, embedding, similarities, searched, table.rules.cbgm)
+    if table.rank is not None:
+        similarities = _ranked_by(table.rank, table, embedding, similarities, searched)
     # a set: two boxes of the person may have one detection
     right = {row for scene, box in present if (row := _hit(table, scene, box, similarities)) is not None}
     relevant = sum(listed[scene] for scene, _ in present) if table.rules.count_repeats else len(present)
@@ -341,7 +365,7 @@ def _listed(table: _Table, gallery: Sequence[str], name: str) -> NDArray[np.int6
 
 
 def _present(table: _Table, query: Query, listed: NDArray[np.int64]) -> list[tuple[int, Box]]:
-    """What there is to find: scene and box. In the query's own scene another box of the person, if there is one."""
+    """What there is to find: scene and box. The query's own box only if its scene has no other box of the person."""
     present = [(scene, box) for scene, box in table.persons.get(query.identity, ()) if listed[scene]]
     own = table.index.get(query.scene)
     others = [(scene, box) for scene, box in present if scene != own or box != query.box]
@@ -361,6 +385,23 @@ def _reranked(
     context = table.embeddings[rows][torch.from_numpy(~near)][torch.from_numpy(order)]
     scenes = [table.rows(int(scene)) for scene in np.flatnonzero(searched)]
     return rerank(similarities, embedding.double(), context, table.embeddings, scenes, settings)
+
+
+def _ranked_by(
+    rank: Rank, table: _Table, embedding: Tensor, similarities: Floats, searched: NDArray[np.bool_]
+) -> Floats:
+    """What `rank` makes of the people of one gallery; -inf for all others."""
+    rows = np.flatnonzero(searched[table.scene_of])
+    people = Searched(
+        torch.from_numpy(similarities[rows]),
+        table.embeddings[rows],
+        torch.from_numpy(table.scores[rows]),
+        torch.from_numpy(table.scene_of[rows]),
+    )
+    ranked = np.full_like(similarities, -np.inf)
+    if len(rows):
+        ranked[rows] = rank(embedding.double(), people).numpy().round(_DECIMALS)
+    return ranked
 
 
 def _hit(table: _Table, scene: int, box: Box, similarities: Floats) -> int | None:

@@ -1,4 +1,4 @@
-"""What an evaluation says of each query: a table to keep, and pictures of the worst answers."""
+"""An evaluation query by query: a table to keep, and pictures of the worst answers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def draw_worst(evaluation: Evaluation, count: int, folder: Path) -> list[Path]:
         top=_SHOWN,
     )
     files = []
-    for place, ((precision, index), answers) in enumerate(zip(worst, ranked, strict=True), start=1):
+    for number, ((precision, index), answers) in enumerate(zip(worst, ranked, strict=True), start=1):
         query = evaluation.benchmark.queries[index]
         sheet = contact_sheet(
             scenes[query.scene].read(),
@@ -51,6 +51,6 @@ def draw_worst(evaluation: Evaluation, count: int, folder: Path) -> list[Path]:
             notes=[f"identity {query.identity}", f"average precision {precision:.3f}", f"from {query.scene}"],
             correct=[answer.right for answer in answers],
         )
-        files.append(folder / f"worst{place:02}.jpg")
+        files.append(folder / f"worst{number:02}.jpg")
         save_picture(sheet, files[-1], quality=90)
     return files

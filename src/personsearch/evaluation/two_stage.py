@@ -17,7 +17,7 @@ from personsearch.search.proposals import Answers, ProposalSearch
 from personsearch.search.two_stage import check_candidates, embed_again
 
 _AT_ONCE = 2**20
-"""Most scenes' answers, of all queries, that are held at once: about 1.5 GB."""
+"""Most answers, of one scene to one query each, that are in memory at once: about 1.5 GB."""
 
 
 def evaluate_two_stages(
@@ -30,10 +30,10 @@ def evaluate_two_stages(
     rules: Rules = PROFILES["strict"],
     progress: Progress = quiet,
 ) -> SearchResult:
-    """Judges a proposer by its own similarities, or those of an embedder on what it leaves.
+    """Judges a proposer by its own similarities, or by those of an embedder for the proposals that it keeps.
 
-    `keep` proposals of a query's whole gallery, the most alike ones, are judged or go on; all when None. Of what the
-    proposer's first stage finds there, the second one looks at the best `candidates`; at all when None.
+    `keep` is how many proposals of a query's whole gallery, the most similar ones, are judged or embedded; all when
+    None. `candidates` is how many that the first stage finds there are related to the query; all when None.
     """
     check_candidates(candidates)
     codes, embeddings = read_queries(proposer, embedder, benchmark, progress)
@@ -52,21 +52,21 @@ def evaluate_two_stages(
 
     shares = _shares(benchmark, _AT_ONCE)
     found = chain.from_iterable(answers(*share) for share in shares)
-    plain = ({name: (some.boxes, some.similarities) for name, some in one.items()} for one in found)
+    plain = ({name: (each.boxes, each.similarities) for name, each in by_scene.items()} for by_scene in found)
     return evaluate_guided(benchmark, plain, rules=rules)
 
 
 def _shares(benchmark: Benchmark, most: int) -> list[tuple[int, int]]:
-    """Ranges of queries whose galleries have together at most `most` scenes, or which are a single query's.
+    """Ranges [start, end) of queries whose galleries list at most `most` scenes together, or of one larger gallery.
 
-    Scenes are encoded once for each.
+    Scenes are encoded once for each range.
     """
-    starts, held = [0], 0
-    for place, query in enumerate(benchmark.queries):
-        held += len(query.gallery)
-        if held > most and place > starts[-1]:
-            starts.append(place)
-            held = len(query.gallery)
+    starts, count = [0], 0
+    for index, query in enumerate(benchmark.queries):
+        count += len(query.gallery)
+        if count > most and index > starts[-1]:
+            starts.append(index)
+            count = len(query.gallery)
     return list(pairwise([*starts, len(benchmark.queries)]))
 
 
@@ -75,13 +75,13 @@ def read_queries(
 ) -> tuple[list[QueryCode], list[Tensor]]:
     """Codes and, with an embedder, embeddings [D] of all queries, in their order. Each scene is read once."""
     scenes = {scene.name: scene for scene in benchmark.test}
-    asked = queries_by_scene(benchmark.queries)
+    by_scene = queries_by_scene(benchmark.queries)
     codes: dict[int, QueryCode] = {}
     embeddings: dict[int, Tensor] = {}
-    for name, places in progress(asked.items(), "reading queries", len(asked)):
+    for name, indices in progress(by_scene.items(), "reading queries", len(by_scene)):
         image = scenes[name].read()
-        boxes = [benchmark.queries[place].box for place in places]
-        codes |= {place: proposer.encode_query(image, [box]) for place, box in zip(places, boxes, strict=True)}
+        boxes = [benchmark.queries[index].box for index in indices]
+        codes |= {index: proposer.encode_query(image, [box]) for index, box in zip(indices, boxes, strict=True)}
         if embedder is not None:
-            embeddings |= zip(places, embedder.embed(image, torch.tensor(boxes)), strict=True)
-    return [codes[place] for place in sorted(codes)], [embeddings[place] for place in sorted(embeddings)]
+            embeddings |= zip(indices, embedder.embed(image, torch.tensor(boxes)), strict=True)
+    return [codes[index] for index in sorted(codes)], [embeddings[index] for index in sorted(embeddings)]

@@ -1,4 +1,4 @@
-"""Which candidate box answers which person: match by overlap, then sample a few of each kind."""
+"""Which candidate box belongs to which person: match by overlap, then sample positives and negatives."""
 
 from __future__ import annotations
 

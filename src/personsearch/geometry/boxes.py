@@ -1,4 +1,4 @@
-"""Boxes at the doors: what torchvision.ops lacks. Inside the package every box is xyxy in original pixels."""
+"""Checks boxes that come from outside. Inside the package every box is xyxy in original pixels."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from personsearch.errors import BoxError
 
 _LEAST = 0.99
-"""Sides of a box in its picture: one pixel, less what rounding takes away."""
+"""Least side of a box within its picture: one pixel, less what rounding takes away."""
 
 
 def check_box(box: Sequence[float], width: float, height: float) -> tuple[float, float, float, float]:
     """The xyxy box cut to a picture of `width` x `height` pixels.
 
     Raises BoxError when it is not four finite numbers, has no area, lies wholly outside the picture, or is less
-    than a pixel wide or high there: then it holds nothing to recognise, and is in other units, as a rule.
+    than a pixel wide or high there: then it shows nobody, and is probably in other units.
 
     >>> check_box((-10, 0, 50, 60), width=100, height=40)
     (0.0, 0.0, 50.0, 40.0)

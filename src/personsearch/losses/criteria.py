@@ -1,7 +1,7 @@
 """The named sums of losses that training minimises, and the memory that only training needs.
 
 A criterion maps a network's output to a dictionary of weighted losses; the loop adds them up. After the backward
-pass `remember` moves the memory on, once a step, by the outputs of all parts of the step.
+pass `remember` updates the memory, once a step, with the outputs of all parts of the step.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class LossSettings:
     temperature: Positive = 0.3
     """T of Eq. 4: 0.3 for CUHK-SYSU, 1.0 for PRW."""
     softening: str = "similarities"
-    """What Eq. 4 softens: "similarities", or "probabilities" as it reads to the letter."""
+    """What Eq. 4 softens: "similarities", or "probabilities", which is the equation to the letter."""
     direction: str = "both"
     """Which branch the interaction teaches: "both", "search" (BINet-1) or "instance" (BINet-2)."""
     feature_weight: float = 1.0
@@ -43,7 +43,7 @@ class LossSettings:
     oim_weight: float = 0.5
     """Of each branch."""
     rpn_positive_iou: Part = 0.7
-    """What an anchor must overlap a person to count as one."""
+    """Overlap (IoU) with a person from which on an anchor is positive."""
     patch_temperature: Positive = 0.1
     """Of the contrastive loss of the warm-up on patches."""
 
@@ -52,11 +52,11 @@ class Criterion(PacedModule):
     """A named sum of losses: `forward` maps a network's output to weighted losses by name."""
 
     def remember(self, outputs: Sequence[Any]) -> None:
-        """Moves the memory on by the outputs of all parts of a step, after its backward pass; most have no memory."""
+        """Updates the memory with the outputs of all parts of a step, after its backward pass; most have no memory."""
 
 
 def detection_losses(output: SearchOutput, settings: LossSettings) -> dict[str, Tensor]:
-    """L_det: the four losses of Faster R-CNN, and that of a head which says how well boxes fit."""
+    """L_det: the four losses of Faster R-CNN, and that of a head that predicts how well boxes fit."""
     rpn_score, rpn_box = rpn_losses(output.rpn, output.targets, AnchorRule(settings.rpn_positive_iou))
     roi_score, roi_box = roi_losses(output)
     detection = {"rpn_score": rpn_score, "rpn_box": rpn_box, "roi_score": roi_score, "roi_box": roi_box}
@@ -202,8 +202,8 @@ class IGPNCriterion(Criterion):
     def forward(self, output: IGPNOutput) -> dict[str, Tensor]:
         first_similarity, first_box = rpn_losses(output.rpn, output.targets, self.settings.anchors)
         second_similarity, second_box = related_losses(output)
-        held = [int(len(target.boxes) > 0) for target in output.targets]
-        truth = torch.tensor(held, device=output.related.search.device)
+        present = [int(len(target.boxes) > 0) for target in output.targets]
+        truth = torch.tensor(present, device=output.related.search.device)
         return {
             "similarity1": first_similarity,
             "box1": first_box,
@@ -229,7 +229,7 @@ class ReidCriterion(Criterion):
 
     def forward(self, output: ReidOutput) -> dict[str, Tensor]:
         losses = [
-            F.cross_entropy(classifier(output.stripes[:, place]), output.identities)
-            for place, classifier in enumerate(self.classifiers)
+            F.cross_entropy(classifier(output.stripes[:, stripe]), output.identities)
+            for stripe, classifier in enumerate(self.classifiers)
         ]
         return {"identity": torch.stack(losses).sum()}

@@ -23,19 +23,19 @@ class AnchorRule:
     """Which anchors of a picture train a proposal network, and how. The defaults are Faster R-CNN's."""
 
     positive_iou: Part = 0.7
-    """What an anchor must overlap a person to count as one."""
+    """Overlap (IoU) with a person from which on an anchor is positive."""
     negative_iou: Part = 0.3
-    """Under it an anchor counts as background; between the two it does not count."""
+    """Below it an anchor is background; between the two it does not train."""
     best_is_positive: bool = True
-    """Whether the anchors that overlap a person most count as one, however little that is."""
+    """Whether the anchors that overlap a person most are positive, however little that is."""
     count: Count = 256
-    """Anchors that train, of each picture."""
+    """Anchors of each picture that train."""
     positive_fraction: Part = 0.5
-    """At most, of them."""
+    """Largest part of them that is positive."""
 
 
 def rpn_losses(rpn: RPNOutput, targets: Sequence[Targets], rule: AnchorRule = AnchorRule()) -> tuple[Tensor, Tensor]:
-    """Score and box loss of a proposal network, means over pictures, of which each has its targets.
+    """Score and box loss of a proposal network: means over pictures, with one `Targets` a picture.
 
     A picture without people trains the score alone.
     """
@@ -64,15 +64,15 @@ def roi_losses(output: SearchOutput) -> tuple[Tensor, Tensor]:
 
 
 def fit_loss(output: SearchOutput) -> Tensor:
-    """Cross-entropy of what is said of a positive region's fit against its final box's overlap with the person.
+    """Cross-entropy of each positive region's predicted fit against its final box's overlap with the person.
 
-    Zero where nothing is said.
+    Zero for a head that predicts no fit.
     """
     positive = output.regions.positive
-    said = output.fits[positive]
+    fits = output.fits[positive]
     boxes = decode_boxes(output.deltas[positive].detach(), torch.cat(output.regions.positive_boxes()), ROI_STD)
-    overlap = box_iou(boxes, output.regions.matched_boxes).diagonal()[:, None].expand_as(said)
-    return F.binary_cross_entropy_with_logits(said, overlap, reduction="sum") / max(len(said), 1)
+    overlap = box_iou(boxes, output.regions.matched_boxes).diagonal()[:, None].expand_as(fits)
+    return F.binary_cross_entropy_with_logits(fits, overlap, reduction="sum") / max(len(fits), 1)
 
 
 def _box_loss(predicted: Tensor, aims: Tensor, beta: float, count: int) -> Tensor:
@@ -87,9 +87,9 @@ def related_losses(output: IGPNOutput) -> tuple[Tensor, Tensor]:
     logits = related.logits[related.present]
     if not len(logits):
         return related.logits.sum() * 0, related.deltas.sum() * 0
-    pairs, places = torch.nonzero(related.present & (matches >= 0), as_tuple=True)
-    persons = [output.targets[pair].boxes[matches[pair, place]] for pair, place in zip(pairs, places, strict=True)]
+    pairs, indices = torch.nonzero(related.present & (matches >= 0), as_tuple=True)
+    persons = [output.targets[pair].boxes[matches[pair, index]] for pair, index in zip(pairs, indices, strict=True)]
     aimed = torch.stack(persons) if persons else related.boxes.new_zeros((0, 4))
-    aims = encode_boxes(aimed, related.boxes[pairs, places], ROI_STD)
-    box_loss = _box_loss(related.deltas[pairs, places], aims, beta=1.0, count=len(logits))
+    aims = encode_boxes(aimed, related.boxes[pairs, indices], ROI_STD)
+    box_loss = _box_loss(related.deltas[pairs, indices], aims, beta=1.0, count=len(logits))
     return F.cross_entropy(logits, truth.long()), box_loss

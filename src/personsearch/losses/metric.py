@@ -10,8 +10,8 @@ from torch.nn import functional as F
 def supervised_contrastive(embeddings: Tensor, identities: Tensor, temperature: float) -> Tensor:
     """Each sight should be nearer to the other sights of its identity than to anybody else (Khosla et al., 2020).
 
-    Embeddings [N, D] are unit length. The mean, over pairs of one identity, of the cross-entropy of finding the
-    one among all others of the batch by scaled cosine. Zero, on the graph, without such a pair.
+    Embeddings [N, D] are unit length. For each pair of one identity: the cross-entropy of finding the second among
+    all others of the batch by scaled cosine; the mean over pairs. Without a pair zero, still attached to the graph.
     """
     itself = torch.eye(len(embeddings), dtype=torch.bool, device=embeddings.device)
     pairs = (identities[:, None] == identities[None]) & ~itself

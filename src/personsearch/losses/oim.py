@@ -46,7 +46,7 @@ class OIMMemory(nn.Module):
     def logits(self, embeddings: Tensor) -> Tensor:
         """Scaled similarities [N, identities + queue] of unit embeddings [N, D] to the memory as it is now.
 
-        Rows that nobody has filled yet are EMPTY: they look like no one.
+        Logits of rows that are not filled yet are EMPTY.
         """
         memory = torch.cat([self.lookup_table, self.queue])  # cat copies: a later update leaves the graph alone
         logits = self.settings.scalar * embeddings @ memory.T
@@ -56,7 +56,7 @@ class OIMMemory(nn.Module):
         """The identities [N] that the look-up table knows by now; UNLABELED for all others.
 
         A first sight has nothing to match. Asked to match its empty row, it would be pushed away from everybody,
-        and in a short run that is most of what the network hears (docs/decisions.md).
+        and in a short run that is most of what the network is taught (docs/decisions.md).
         """
         known = self.lookup_table.any(dim=1)[identities.clamp(min=0)]
         return torch.where(known, identities, UNLABELED)
@@ -65,7 +65,7 @@ class OIMMemory(nn.Module):
     def update(self, embeddings: Tensor, identities: Tensor) -> None:
         """Remembers unit embeddings [N, D] with their identities [N], one after the other, as OIM does.
 
-        With several processes, what all of them give, in the order of their ranks: each ends with the same memory.
+        Each of several processes remembers what all of them give, in the order of their ranks, so all memories agree.
         """
         embeddings, identities = gather_rows(embeddings.detach().float()), gather_rows(identities)
         for embedding, identity in zip(embeddings, identities.tolist(), strict=True):

@@ -44,7 +44,7 @@ def encode_patches(network: SearchNetwork, patches: Tensor) -> Branch:
 
 def resized_patches(network: SearchNetwork, images: Tensor, boxes: Sequence[Tensor]) -> Branch:
     """Every region resized to 224x96: BINet, and "-R" of Table 6."""
-    patches = torch.cat([crop_patches(image, some) for image, some in zip(images, boxes, strict=True)])
+    patches = torch.cat([crop_patches(image, regions) for image, regions in zip(images, boxes, strict=True)])
     return encode_patches(network, patches)
 
 
@@ -56,8 +56,8 @@ give numbers that are not finite."""
 def original_patches(network: SearchNetwork, images: Tensor, boxes: Sequence[Tensor]) -> Branch:
     """Every region in its own size, and RoIAlign after the stem, so at the search branch's scale: "-O" of Table 6."""
     pooled = []
-    for image, some in zip(images, boxes, strict=True):
-        for x1, y1, x2, y2 in some.tolist():
+    for image, regions in zip(images, boxes, strict=True):
+        for x1, y1, x2, y2 in regions.tolist():
             left, top, right, bottom = math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
             patch = image[None, :, max(top, 0) : bottom, max(left, 0) : right]
             patch = pad_images([patch[0]], (_LEAST_SIDE, _LEAST_SIDE))

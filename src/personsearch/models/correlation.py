@@ -3,9 +3,9 @@
 Both layers split their work in three, so that what depends on one side alone is computed once: `read_scene`,
 `read_query`, and `correlate`, which is all that a pair costs.
 
-Each response is an inner product of h w c' numbers, 10,752 in IGPN. What of a kernel depends on the query is divided by
-the root of that count, as in attention, and kernels are zero at first: the same functions can be learned, but a young
-network leaves its anchors where they are instead of scattering them.
+Each response is an inner product of h w c' numbers, 10,752 in IGPN. The part of a kernel that depends on the query is
+divided by the root of that count, as in attention, and kernels start at zero: the same functions can be learned, but a
+network at the start of training leaves its anchors where they are instead of scattering them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class CorrelatedScene:
     adjusted: Tensor
     """[B, c', H, W]: phi(x) of Eq. 1"""
     shared: Tensor
-    """[B, outputs, H, W]: what the kernel that all queries share says of the scene; zero without it"""
+    """[B, outputs, H, W]: the response to the kernel that all queries share, if there is one, and the bias"""
 
     def repeated(self, times: int) -> CorrelatedScene:
         """Each scene so many times, one after the other."""
@@ -65,7 +65,7 @@ Kernel = TypeVar("Kernel")
 
 
 class CrossCorrelation(nn.Module, ABC, Generic[Kernel]):
-    """What IGPN asks of a correlation layer. What a query becomes, its kernel, is the layer's own affair."""
+    """What IGPN asks of a correlation layer. Each layer has its own type of kernel, made from the query."""
 
     def __init__(self, inputs: int, channels: int, kernel: tuple[int, int]) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class ImprovedCrossCorrelation(CrossCorrelation[CorrelationKernel]):
     def correlate(self, scene: CorrelatedScene, kernel: CorrelationKernel) -> Tensor:
         """Eq. 1: [P, outputs, H, W] for P pairs. One scene (B = 1) is shared by all queries.
 
-        Each cell of the kernel is an inner product with `first`, shifted to its place and weighted by `second`:
+        Each cell of the kernel is an inner product with `first`, shifted by the cell's offset and weighted by `second`:
         for a 7x3 kernel 21 numbers a position instead of 21 x c', so a pair costs a 26th of the dense form.
         """
         cells = kernel.first.flatten(2).transpose(1, 2)  # [P, h w, c']

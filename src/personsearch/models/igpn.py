@@ -1,4 +1,4 @@
-"""IGPN: a detector that is asked for one person (Figure 2). Its proposals come with their likeness to the query.
+"""IGPN: a detector that is asked for one person (Figure 2). Its proposals come with their similarity to the query.
 
 Reading a pair has three steps: `encode_scenes` and `encode_queries`, which know nothing of each other, and `relate`.
 """
@@ -133,7 +133,7 @@ class Proposals(Found):
 
 @dataclass(frozen=True)
 class Related:
-    """The second reading of N proposals for each of P pairs; rows that are not present fill up."""
+    """The second reading of N proposals for each of P pairs; rows that are not present are padding."""
 
     boxes: Tensor
     """[P, N, 4] the proposals, in pixels of the network's input"""
@@ -211,7 +211,7 @@ class IGPN(PacedModule):
         self._matcher = Matcher(positive=0.5, negative=0.5)
 
     def paces(self) -> Paces:
-        """The relation's embedding, if it has one, is fresh, too: it has to learn another thing than it was taught."""
+        """The relation's embedding, if it has one, counts as fresh, too: it was trained for another purpose."""
         return {
             "correlation": [self.similarity, self.regression],
             "fresh": [self.relation, self.local, self.score, self.delta, self.search],
@@ -237,16 +237,16 @@ class IGPN(PacedModule):
             found = rpn.proposals(index, scene.size, self.settings.proposals)
             # the query person's box is a candidate, too, so that a young first stage cannot starve the second
             boxes.append(torch.cat([target.boxes, found])[: self.settings.proposals.after_nms])
-        matches = [self._matcher(some, target.boxes) for some, target in zip(boxes, targets, strict=True)]
+        matches = [self._matcher(proposals, target.boxes) for proposals, target in zip(boxes, targets, strict=True)]
         padded = nn.utils.rnn.pad_sequence(matches, batch_first=True, padding_value=-1)
         return PairReading(rpn, query, boxes, self._read_each(scene, boxes, each), padded)
 
     def _read_each(self, scene: SceneCode, boxes: Sequence[Tensor], each: int) -> Tensor:
         """f^p of all boxes, `each` lists for each scene; what several queries of a scene propose is read once."""
-        found = [distinct_regions(torch.cat(list(boxes[at : at + each]))) for at in range(0, len(boxes), each)]
-        features = self.head(_pool(scene.maps, [regions for regions, _ in found]))
-        by_scene = torch.split(features, [len(regions) for regions, _ in found])
-        return torch.cat([some[places] for some, (_, places) in zip(by_scene, found, strict=True)])
+        distinct = [distinct_regions(torch.cat(list(boxes[at : at + each]))) for at in range(0, len(boxes), each)]
+        features = self.head(_pool(scene.maps, [regions for regions, _ in distinct]))
+        by_scene = torch.split(features, [len(regions) for regions, _ in distinct])
+        return torch.cat([rows[indices] for rows, (_, indices) in zip(by_scene, distinct, strict=True)])
 
     def encode_scenes(self, images: Tensor) -> SceneCode:
         """Pictures [B, 3, H, W], RGB in [0, 255]."""
@@ -275,8 +275,8 @@ class IGPN(PacedModule):
     def read_regions(self, scene: SceneCode, boxes: Tensor, regions: RegionFeatures | None = None) -> Tensor:
         """f^p of boxes [N, 4] of one scene, [N, 2048]. Those that RoIPool cannot tell apart are read once.
 
-        `regions` holds what was read of this scene before, and takes what is read anew: conv5 on proposals is nearly
-        all that a further query costs, and queries of a scene propose much the same.
+        `regions` is a cache of this scene's features, to which new ones are added: conv5 on proposals is nearly all
+        that a further query costs, and queries of a scene propose much the same.
         """
         known = RegionFeatures() if regions is None else regions
 
@@ -288,7 +288,7 @@ class IGPN(PacedModule):
 
     def relate(self, query: QueryCode, boxes: Sequence[Tensor], features: Tensor) -> Related:
         """The second reading, of P lists of proposals [N_i, 4] with features [sum of N_i, 2048], list after list."""
-        lists, counts = list(boxes), [len(some) for some in boxes]
+        lists, counts = list(boxes), [len(proposals) for proposals in boxes]
         features = nn.utils.rnn.pad_sequence(list(torch.split(features, counts)), batch_first=True)
         padded = nn.utils.rnn.pad_sequence(lists, batch_first=True)
         longest = torch.arange(padded.shape[1], device=padded.device)
@@ -311,15 +311,15 @@ class IGPN(PacedModule):
 
     @torch.inference_mode()
     def encode_query(self, image: Image.Image, boxes: Sequence[Box]) -> QueryCode:
-        """The people in some boxes of an RGB picture, each padded to 3:7."""
+        """The people in `boxes` of an RGB picture, each padded to 3:7."""
         device = self.stem.mean.device
         patches = torch.stack([query_patch(image, box) for box in boxes])
         with mixed_precision(device):
             return self.encode_queries(patches.to(device))
 
     def answer(self, scene: SceneCode, query: QueryCode, regions: RegionFeatures | None = None) -> list[Proposals]:
-        """What one scene answers to each of P queries. With the scene's `regions` further queries are cheaper."""
-        return self.compare(scene, query, [some.boxes for some in self.candidates(scene, query)], regions)
+        """The proposals of one scene for each of P queries. With the scene's `regions` further queries are cheaper."""
+        return self.compare(scene, query, [found.boxes for found in self.candidates(scene, query)], regions)
 
     @torch.inference_mode()
     def candidates(self, scene: SceneCode, query: QueryCode) -> list[Candidates]:
@@ -367,7 +367,7 @@ _FEATURES: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "unit": (UnitFeatures, HEAD_CHANNELS),
     "embedded": (_embedded, EMBEDDING_DIM),
 }
-"""What prepares features, and how many numbers it gives them."""
+"""How features are prepared for their comparison, and how long they then are."""
 _LOCAL: dict[str, Callable[[], nn.Module]] = {"block": _block, "none": NoLocalRelation}
 
 

@@ -28,7 +28,7 @@ class Kind:
     conv5: Callable[[Any], Head]
     """Where conv5 lies in such a network."""
     dim: Callable[[Any], int | None]
-    """How long the embeddings are that networks with some settings make; None where they make none."""
+    """From settings to the length of an embedding; None for a network that makes none."""
 
 
 KINDS = (

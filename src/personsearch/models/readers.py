@@ -81,7 +81,7 @@ class DetectThenEmbed:
     detector: SearchNetwork
     embedder: ReidNet
     least: float = 0.0
-    """Who is found with less confidence is not embedded, but has zeros: detection alone asks for them."""
+    """People found with a lower score get zeros for an embedding: they count for detection alone."""
 
     def detect(self, image: Image.Image, score_threshold: float) -> Detections:
         """Everybody that the detector finds, embedded anew."""

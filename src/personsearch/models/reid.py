@@ -41,7 +41,7 @@ class ReidSettings:
 
 @dataclass(frozen=True)
 class ReidOutput:
-    """What is said of P patches, and who is on them."""
+    """Features of P patches, and who is on them."""
 
     stripes: Tensor
     """[P, S, D]"""
@@ -61,7 +61,7 @@ class StripeReduction(nn.Module):
 
     def forward(self, stripes: Tensor) -> Tensor:
         """[P, S, inputs] to [P, S, outputs]."""
-        return torch.stack([layer(stripes[:, place]) for place, layer in enumerate(self.layers)], dim=1)
+        return torch.stack([layer(stripes[:, stripe]) for stripe, layer in enumerate(self.layers)], dim=1)
 
 
 class ReidNet(PacedModule):
@@ -87,28 +87,28 @@ class ReidNet(PacedModule):
         return ReidOutput(self.read(patches), torch.cat([target.identities for target in targets]))
 
     def read(self, patches: Tensor) -> Tensor:
-        """Patches [P, 3, 384, 128], RGB in [0, 255], to what each stripe says: [P, S, D]."""
+        """Patches [P, 3, 384, 128], RGB in [0, 255], to features of each stripe: [P, S, D]."""
         maps = self.head.maps(self.stem(patches))
         stripes = F.adaptive_avg_pool2d(maps, (self.settings.stripes, 1))[..., 0].transpose(1, 2)
-        said: Tensor = self.reduce(stripes)
-        return said.float()
+        reduced: Tensor = self.reduce(stripes)
+        return reduced.float()
 
     @torch.inference_mode()
     def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
         """[N, S D] unit embeddings of the people in boxes [N, 4] xyxy, in the picture's own pixels."""
         device = self.stem.mean.device
         pixels = to_tensor(image)
-        read = [torch.zeros(0, self.dim)]
-        for some in torch.split(boxes.cpu().float(), _TOGETHER):
-            if len(some):
+        embeddings = [torch.zeros(0, self.dim)]
+        for block in torch.split(boxes.cpu().float(), _TOGETHER):
+            if len(block):
                 with mixed_precision(device):
-                    said = self.read(crop_patches(pixels, some, self.settings.size).to(device))
-                read.append(F.normalize(said.flatten(1)).cpu())
-        return torch.cat(read)
+                    stripes = self.read(crop_patches(pixels, block, self.settings.size).to(device))
+                embeddings.append(F.normalize(stripes.flatten(1)).cpu())
+        return torch.cat(embeddings)
 
 
 def stripe_dim(settings: ReidSettings) -> int:
-    """How many numbers say what a stripe looks like."""
+    """Length of one stripe's features."""
     return settings.reduced or HEAD_CHANNELS
 
 

@@ -1,4 +1,4 @@
-"""What proposals say of the query, of each other, and of the scene (IGPN, section 3.3)."""
+"""How proposals relate to the query, to each other, and to the whole scene (IGPN, section 3.3)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class UnitFeatures(nn.Module):
 class EmbeddedFeatures(nn.Module):
     """Takes features through an embedding, to one length, whose mean square is 1.
 
-    Squared differences are taken channel by channel, so they cannot weigh what goes together in several of them. An
+    Squared differences are taken channel by channel, so they cannot weigh what several channels show together. An
     embedding that a search network has learned does.
     """
 

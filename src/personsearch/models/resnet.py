@@ -1,7 +1,7 @@
 """ResNet-50 cut in two: a stem (conv1 to conv4, stride 16) and a head (conv5).
 
 Batch norm is frozen throughout: person search trains on two pictures at a time, too few for statistics.
-Two published layouts exist and look alike from outside; a `Layout` says which one some weights want.
+Two published layouts exist and look alike from outside; a `Layout` says which one weights were trained in.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Layout:
     """RGB, of inputs in [0, 1]."""
     std: tuple[float, float, float]
     reversed_channels: bool
-    """The weights of conv1 expect BGR; `load_imagenet` turns them round, so that the network itself eats RGB."""
+    """The weights of conv1 expect BGR; `load_imagenet` reverses them, so that the network itself takes RGB."""
 
 
 TORCHVISION = Layout("torchvision", False, 1e-5, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), False)

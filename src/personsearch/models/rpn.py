@@ -73,7 +73,7 @@ class RPNOutput:
 
 
 def first_survivors(boxes: Tensor, scores: Tensor, iou: float, count: int) -> Tensor:
-    """The first `count` places that suppression leaves of boxes [N, 4], best first, with falling scores [N].
+    """Indices of the first `count` boxes that survive suppression, among boxes [N, 4] with falling scores [N].
 
     What survives among the best boxes does not depend on those after them, so a prefix is nearly always enough.
     """

@@ -49,7 +49,7 @@ class NetworkSettings:
     train_proposals: ProposalSettings = ProposalSettings(12000, 2000)
     test_proposals: ProposalSettings = ProposalSettings(6000, 300)
     box_fit: bool = False
-    """Whether the head also says how well a box fits, so that suppression keeps the better one of two."""
+    """Whether the head also predicts how well a box fits, so that suppression keeps the better one of two."""
     nms_iou: Part = 0.4
     test_size: SizeSettings = SizeSettings(600, 1000)
 
@@ -104,15 +104,27 @@ class SearchOutput:
     logits: Tensor
     """[R] person or not"""
     fits: Tensor
-    """[R, 1] logit of the overlap that the region's box will have, or [R, 0] where nothing says so"""
+    """[R, 1] logit of the overlap that the region's final box will have, or [R, 0] if the head does not predict it"""
     deltas: Tensor
     """[R, 4]"""
     search: Branch
     targets: list[Targets] = field(repr=False)
 
 
+@dataclass(frozen=True)
+class SceneMap:
+    """A picture after the stem, to be asked several times."""
+
+    maps: Tensor
+    """[1, 1024, h, w]"""
+    scale: Tensor
+    """Four numbers that multiply a box of the original picture"""
+    size: tuple[int, int]
+    """Height and width of the resized picture in pixels"""
+
+
 class NoFit(nn.Module):
-    """Says nothing of how well boxes fit: the papers' head, whose boxes are ranked by the person score alone."""
+    """Predicts no fit of boxes: the papers' head, whose boxes are ranked by the person score alone."""
 
     def forward(self, features: Tensor) -> Tensor:
         return features.new_zeros(len(features), 0)
@@ -154,8 +166,8 @@ class RoIHead(nn.Module):
 
 def box_scores(logits: Tensor, fits: Tensor) -> Tensor:
     """What boxes are ranked by, [R] in [0, 1]: the geometric mean of person score and, where there is one, fit."""
-    said = torch.cat([logits[:, None], fits], dim=1)
-    return said.sigmoid().log().mean(dim=1).exp()
+    both = torch.cat([logits[:, None], fits], dim=1)
+    return both.sigmoid().log().mean(dim=1).exp()
 
 
 class SearchNetwork(PacedModule):
@@ -186,28 +198,42 @@ class SearchNetwork(PacedModule):
     @torch.inference_mode()
     def detect(self, image: Image.Image, score_threshold: float = 0.5) -> Detections:
         """People in an RGB picture, by falling score, in the picture's own pixels. None gives an empty list."""
-        pixels, scale = self.prepare(image)
-        size = (pixels.shape[2], pixels.shape[3])
-        with mixed_precision(pixels.device):
-            maps = self.stem(pixels)
-            proposals = self.rpn(maps).proposals(0, size, self.settings.test_proposals)
-            features, logits, fits, deltas = self.head(self.pool(maps, [proposals]))
-        boxes = clip_boxes_to_image(decode_boxes(deltas, proposals, ROI_STD), size)
-        scores = box_scores(logits, fits)
-        sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
-        kept = torch.nonzero((scores >= score_threshold) & (sides > 1)).flatten()
-        kept = kept[nms(boxes[kept], scores[kept], self.settings.nms_iou)]
-        embeddings = self.head.branch(features[kept]).embeddings
-        return Detections((boxes[kept] / scale).cpu(), scores[kept].cpu(), embeddings.cpu())
+        boxes, scores, features = self.find(self.read(image), score_threshold)
+        return Detections(boxes.cpu(), scores.cpu(), self.head.branch(features).embeddings.cpu())
 
     @torch.inference_mode()
     def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
         """Unit-length embeddings [N, 256] of given boxes [N, 4] xyxy in the picture's own pixels."""
+        return self.head.branch(self.features(self.read(image), boxes)).embeddings.cpu()
+
+    @torch.inference_mode()
+    def read(self, image: Image.Image) -> SceneMap:
+        """The stem's map of an RGB picture, for `find` and `features`."""
         pixels, scale = self.prepare(image)
         with mixed_precision(pixels.device):
-            regions = self.pool(self.stem(pixels), [(boxes.to(pixels.device) * scale).float()])
-            features = self.head.backbone(regions)
-        return self.head.branch(features).embeddings.cpu()
+            return SceneMap(self.stem(pixels), scale, (pixels.shape[2], pixels.shape[3]))
+
+    @torch.inference_mode()
+    def find(self, scene: SceneMap, score_threshold: float) -> tuple[Tensor, Tensor, Tensor]:
+        """The people of a scene, by falling score: boxes [N, 4] in the picture's own pixels, scores [N] and pooled
+        features [N, 2048]."""
+        with mixed_precision(scene.maps.device):
+            proposals = self.rpn(scene.maps).proposals(0, scene.size, self.settings.test_proposals)
+            features, logits, fits, deltas = self.head(self.pool(scene.maps, [proposals]))
+        boxes = clip_boxes_to_image(decode_boxes(deltas, proposals, ROI_STD), scene.size)
+        scores = box_scores(logits, fits)
+        sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
+        kept = torch.nonzero((scores >= score_threshold) & (sides > 1)).flatten()
+        kept = kept[nms(boxes[kept], scores[kept], self.settings.nms_iou)]
+        return boxes[kept] / scene.scale, scores[kept], features[kept]
+
+    @torch.inference_mode()
+    def features(self, scene: SceneMap, boxes: Tensor) -> Tensor:
+        """Pooled features [N, 2048] of given boxes [N, 4] xyxy in the picture's own pixels."""
+        with mixed_precision(scene.maps.device):
+            regions = self.pool(scene.maps, [(boxes.to(scene.maps.device) * scene.scale).float()])
+            features: Tensor = self.head.backbone(regions)
+        return features
 
     def prepare(self, image: Image.Image) -> tuple[Tensor, Tensor]:
         """The resized picture [1, 3, H, W] and its scale (4 numbers that multiply a box)."""

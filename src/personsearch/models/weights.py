@@ -1,6 +1,6 @@
-"""Weights as a folder: `model.safetensors` and `config.json`. They know what they are, and hold no identity count.
+"""Weights as a folder: `model.safetensors`, and `config.json`, which says what network they are of.
 
-What is read may be damaged: whatever is wrong with either file is one line of WeightsError.
+They hold no identity count. Whatever is wrong with either file is one line of WeightsError.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class LoadedModel(Generic[N]):
 def save_weights(folder: Path, network: Network, facts: Mapping[str, Any]) -> None:
     """Writes float16 weights and a config.json that holds the network's settings and `facts`.
 
-    Raises OSError, and WeightsError for weights that are not finite in float16; the folder then holds what it held.
+    Raises OSError, and WeightsError for weights that are not finite in float16; the folder then stays as it was.
     """
     tensors = {k: halved(t.detach()).contiguous().cpu() for k, t in network.state_dict().items()}
     odd = first_not_finite(tensors)
     if odd is not None:
-        raise WeightsError(f"{folder}: not written, for {odd} has numbers that are not finite; train with a lower rate")
+        raise WeightsError(f"{folder}: not written, as {odd} has numbers that are not finite; train with a lower rate")
     config = {"class": type(network).__name__, "network": settings_to_dict(network.settings), **facts}
     folder.mkdir(parents=True, exist_ok=True)
     with written_whole(folder / CONFIG_FILE) as part:
@@ -142,9 +142,9 @@ def _load(
 
 
 def outline(settings: Any, folder: Path) -> Network:
-    """The network of some settings without memory for its weights: the vanilla correlation alone takes a gigabyte.
+    """The network of these settings without memory for its weights: the vanilla correlation alone takes a gigabyte.
 
-    Raises WeightsError for settings that no network can have; they are of the folder's config.json.
+    Raises WeightsError for settings that no network can have; it names the folder's config.json.
     """
     try:
         with torch.device("meta"):
@@ -154,31 +154,31 @@ def outline(settings: Any, folder: Path) -> Network:
 
 
 def _with_embedding(config: dict[str, Any], settings: Any, folder: Path) -> dict[str, Any]:
-    """The config, which says how long embeddings are, where the network has any. Raises WeightsError if it lies."""
+    """The config with the length of embeddings, if the network makes any. Raises WeightsError if it has another one."""
     length = kind_of(settings).dim(settings)
     if length is None:
         return config
-    said = config.get("embedding", length)
-    if type(said) is not int or said != length:
-        raise WeightsError(f"{folder / CONFIG_FILE}: damaged (embedding is {said!r}, not {length}); copy it again")
+    stated = config.get("embedding", length)
+    if type(stated) is not int or stated != length:
+        raise WeightsError(f"{folder / CONFIG_FILE}: damaged (embedding is {stated!r}, not {length}); copy it again")
     return {**config, "embedding": length}
 
 
 def read_config(name_or_folder: str | Path, wanted: type[Network] | None = None) -> tuple[Path, dict[str, Any]]:
-    """The folder of some weights and their config.json. Raises WeightsError, also when they are not of `wanted`."""
+    """The folder of weights and their config.json. Raises WeightsError, also when they are not of class `wanted`."""
     folder = find_weights(name_or_folder)
     path = folder / CONFIG_FILE
     try:
         config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        held = config["class"]
-        if not isinstance(held, str):
-            raise TypeError(f"the class is {held!r}")
+        name = config["class"]
+        if not isinstance(name, str):
+            raise TypeError(f"the class is {name!r}")
     except OSError as error:
         raise WeightsError(f"{path}: cannot be read ({error.strerror}); copy it again, or give other weights") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from None
-    if wanted is not None and held != wanted.__name__:
-        raise WeightsError(f"{folder}: holds weights of {held}, not of {wanted.__name__}; give other weights")
+    if wanted is not None and name != wanted.__name__:
+        raise WeightsError(f"{folder}: holds weights of {name}, not of {wanted.__name__}; give other weights")
     return folder, config
 
 
@@ -215,9 +215,9 @@ def _layout(config: dict[str, Any], folder: Path) -> str:
 
 
 def warm_network(folder: Path, settings: Any) -> Network:
-    """A network of any kind to train, by its settings; the rest of it is random.
+    """A network of any kind to train, by its settings, that starts from the folder of a search network's run.
 
-    Its backbone, and its embedding if it has one, come from the folder of a search network's run.
+    Backbone and, if it has one, embedding are those of the run; the rest is random. Raises WeightsError.
     """
     folder, config = read_config(folder, SearchNetwork)
     network = build_network(replace(settings, layout=_layout(config, folder)))
@@ -267,10 +267,10 @@ def _fill(network: Network, tensors: Mapping[str, Tensor], path: Path) -> None:
 
 def _check_shapes(network: Network, tensors: Mapping[str, Tensor], path: Path) -> None:
     own = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
-    held = {name: list(tensor.shape) for name, tensor in tensors.items()}
-    odd = [name for name in sorted(own.keys() | held.keys()) if own.get(name) != held.get(name)]
+    stored = {name: list(tensor.shape) for name, tensor in tensors.items()}
+    odd = [name for name in sorted(own.keys() | stored.keys()) if own.get(name) != stored.get(name)]
     if odd:
-        words = [str(shapes.get(odd[0], "missing")) for shapes in (held, own)]
+        words = [str(shapes.get(odd[0], "missing")) for shapes in (stored, own)]
         raise WeightsError(
             f"{path}: weights of another shape than its {CONFIG_FILE} says ({odd[0]} is {words[0]}, not {words[1]}): "
             "copy both again, or give other weights"
@@ -290,12 +290,14 @@ def read_imagenet(path: Path | None) -> tuple[dict[str, Tensor], Layout]:
             from safetensors import safe_open
 
             with safe_open(path, "pt") as file:
-                said = (file.metadata() or {}).get("layout", "")
-            return load_file(path), HE2015 if "1x1" in said else TORCHVISION
+                stated = (file.metadata() or {}).get("layout", "")
+            return load_file(path), HE2015 if "1x1" in stated else TORCHVISION
         return torch.load(path, map_location="cpu", weights_only=True), TORCHVISION
     except Exception as error:  # torch.load raises many kinds
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path}: cannot be read as ResNet-50 weights ({reason})") from None
+        raise WeightsError(
+            f"{path}: cannot be read as ResNet-50 weights ({reason}); give another file, or none for torchvision's"
+        ) from None
 
 
 def _torchvision_weights() -> dict[str, Tensor]:

@@ -58,8 +58,8 @@ def contact_sheet(
     """The query on top, then the ranked hits: scene with box, enlarged person, similarity, place and time.
 
     `notes` are lines beside the query. With `correct`, one entry a hit, right ones are framed green and wrong
-    ones red. A hit whose picture is gone, or has changed since it was indexed, gets an empty card that says so: its box
-    is of pixels that are there no more.
+    ones red. A hit whose picture is gone, or has changed since it was indexed, gets an empty card that says so, as
+    its box belongs to the old pixels.
     """
     width = (_WIDTH - 2 * _MARGIN - (columns - 1) * _GAP) // columns
     height = _MEDIA + _CAPTION
@@ -129,8 +129,8 @@ def _caption(
     _text(pen, (left, top), place_of(hit.source), 19, _INK, width - left - 14)
     when = f"at {clock(hit.time)}" if hit.time is not None else f"{hit.width} x {hit.height}"
     x1, y1, x2, y2 = (round(v) for v in hit.box)
-    said = "" if state is State.CURRENT else f"   {state}"
-    _text(pen, (left, top + 28), f"{when}   box {x1} {y1} {x2} {y2}{said}", 16, _FAINT, width - left - 14)
+    note = "" if state is State.CURRENT else f"   {state}"
+    _text(pen, (left, top + 28), f"{when}   box {x1} {y1} {x2} {y2}{note}", 16, _FAINT, width - left - 14)
 
 
 def _paste_query(sheet: Image.Image, image: Image.Image, box: Box, title: str, notes: Sequence[str]) -> None:
@@ -156,7 +156,7 @@ def _paste_query(sheet: Image.Image, image: Image.Image, box: Box, title: str, n
 
 
 def place_of(path: Path) -> str:
-    """What a person calls the place of a file: its folder and its name."""
+    """Where a file is, in short: its folder and its name."""
     return f"{path.parent.name}/{path.name}" if path.parent.name else path.name
 
 
@@ -203,7 +203,7 @@ def _label(pen: ImageDraw.ImageDraw, corner: tuple[int, int], text: str, color: 
 
 
 def _text(pen: ImageDraw.ImageDraw, at: tuple[int, int], text: str, size: int, color: str, width: int) -> None:
-    """One line; what does not fit is left out in its middle, for a path says most at its ends."""
+    """One line. A text that is too long loses its middle: a path says most at its ends."""
     text, font = one_line(text), _font(size)
     kept = len(text)
     shown = text

@@ -21,14 +21,14 @@ _SYSTEM = frozenset(
     {errno.EPERM, errno.EACCES, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE}
     | {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 )
-"""Numbers of errors that say nothing of the table; others, as of a missing file or a place beyond its end, do."""
+"""Errors of the system, which do not mean that the table is damaged; others do, such as of a missing file."""
 _MOST_STATES = 4
 """Older states of a damaged table that are tried; each is read in full."""
 
 
 @contextmanager
 def reading(folder: Path, dim: int) -> Iterator[None]:
-    """Turns what LanceDB reports while reading a table of `dim`-d embeddings into one line, which says what is left."""
+    """Turns LanceDB's errors in reading a table of `dim`-d embeddings into one line, which says what can be saved."""
     try:
         with quiet_panics():
             check_deletions(folder)
@@ -46,7 +46,7 @@ def reading(folder: Path, dim: int) -> Iterator[None]:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Turns what the disk or LanceDB reports while writing into one line."""
+    """Turns errors of the disk or LanceDB in writing into one line."""
     try:
         with quiet_panics():
             check_deletions(folder)
@@ -75,12 +75,12 @@ def check_deletions(folder: Path) -> None:
 
 
 def is_fault(error: BaseException) -> bool:
-    """LanceDB is Rust: where it panics, what arrives may be no Exception."""
+    """Whether an error is a fault of the library. LanceDB is Rust: its panics arrive as what is no Exception."""
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _system_error(error: BaseException) -> str | None:
-    """What the system said, where the fault is its and not the table's: no permission, no space, no memory."""
+    """The system's message if the fault is not the table's: no permission, no space, no memory; else None."""
     if isinstance(error, MemoryError):
         return "there is not enough memory"
     number = error.errno if isinstance(error, OSError) else None
@@ -91,7 +91,7 @@ def _system_error(error: BaseException) -> str | None:
 
 
 def _what_is_left(folder: Path, dim: int) -> str:
-    """That it is damaged, and what can be done."""
+    """What a message says of a damaged table, and what to do about it."""
     with suppress(OSError):
         whole = newest_whole(folder, dim)
         if whole is not None:
@@ -114,15 +114,15 @@ def newest_whole(folder: Path, dim: int) -> tuple[int, list[Path]] | None:
     table = folder / "scenes.lance"
     manifests = sorted((table / "_versions").glob("*.manifest"))  # named by numbers that count down
     for count in range(1, min(len(manifests), _MOST_STATES + 1)):
-        with tempfile.TemporaryDirectory() as place:
-            copy = Path(place) / table.name
+        with tempfile.TemporaryDirectory() as folder_of_copy:
+            copy = Path(folder_of_copy) / table.name
             (copy / "_versions").mkdir(parents=True)
             for manifest in manifests[count:]:
                 shutil.copyfile(manifest, copy / "_versions" / manifest.name)
             for part in table.iterdir():
                 if part.name != "_versions":
                     (copy / part.name).symlink_to(part.resolve())
-            scenes = _count_scenes(Path(place), dim)
+            scenes = _count_scenes(Path(folder_of_copy), dim)
         if scenes:
             return scenes, manifests[:count]
     return None
@@ -151,9 +151,9 @@ _redirecting = threading.Lock()
 
 @contextmanager
 def quiet_panics() -> Iterator[None]:
-    """Rust writes a panic's trace to stderr by itself: what says nothing to the user is kept from there.
+    """Keeps the trace that a panic of Rust writes to stderr from the user, to whom it says nothing.
 
-    Everything else that is written in the meantime follows afterwards. Only in the main thread, and once at a time.
+    Everything else written inside the block follows after it. Only in the main thread, and one block at a time.
     """
     if threading.current_thread() is not threading.main_thread() or not _redirecting.acquire(blocking=False):
         yield
@@ -172,7 +172,7 @@ def quiet_panics() -> Iterator[None]:
 
 
 def _give_back(kept: int, caught: IO[bytes]) -> None:
-    """Restores stderr, and passes on what came in the meantime, but for a panic's trace."""
+    """Restores stderr, and passes on what was caught unless it is a panic's trace."""
     with suppress(OSError, ValueError, AttributeError):
         sys.stderr.flush()
     os.dup2(kept, 2)

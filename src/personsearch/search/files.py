@@ -1,4 +1,4 @@
-"""Which files are indexed: pictures and films in folders, and what of the rest is worth a word."""
+"""Which files are indexed: pictures and films in folders, and which of the others are mentioned."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _LINKED = "linked folders"
 
 @dataclass
 class Found:
-    """What there is to index, and what there is besides."""
+    """The files to index, and the others."""
 
     files: list[Path] = field(default_factory=list)
     """Pictures and films, absolute, links resolved, each once."""
     unusable: list[str] = field(default_factory=list)
-    """One line for each entry that is called like a picture or film, or a folder, and cannot be opened."""
+    """One line for each file with the suffix of a picture or film, or folder, that cannot be opened."""
     passed_over: dict[str, int] = field(default_factory=dict)
-    """How many files of which suffix are neither picture nor film that is read, the most frequent first."""
+    """Numbers of files that are passed over, by suffix, the most frequent first."""
 
 
 def find_files(sources: Iterable[Path]) -> Found:
@@ -53,7 +53,7 @@ def find_files(sources: Iterable[Path]) -> Found:
 
 
 def check_file(path: Path) -> None:
-    """Raises InputError for what is no file, if anything is there."""
+    """Raises InputError for a folder, a pipe or a device; a missing file passes."""
     if path.exists() and not path.is_file():
         raise InputError(one_line(f"{path}: is not a file; give a picture or a video"))
 
@@ -63,7 +63,7 @@ def is_video(path: Path) -> bool:
 
 
 def describe_passed_over(counts: dict[str, int]) -> str:
-    """Those counts in words.
+    """`Found.passed_over` in words.
 
     >>> describe_passed_over({".txt": 2, ".psd": 1})
     '1 .psd (a picture that cannot be read), 2 .txt'
@@ -74,7 +74,7 @@ def describe_passed_over(counts: dict[str, int]) -> str:
 
 
 def one_line(text: str) -> str:
-    """File names hold anything, even line breaks and halves of characters; a message is one line of whole ones."""
+    """The text in one printable line: file names may hold line breaks, and halves of characters."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
@@ -85,7 +85,7 @@ class _Search:
         self.others: Counter[str] = Counter()
 
     def file(self, path: Path) -> None:
-        """A file that was named by itself must be one that can be read."""
+        """Adds a file named by the caller. Raises InputError if it cannot be read."""
         why = _fault(path)
         if why is not None:
             raise InputError(one_line(f"{path}: {why}"))
@@ -118,7 +118,7 @@ class _Search:
         return Found(list(self.files), self.unusable, _sorted(self.others))
 
     def _walk(self, folder: Path) -> Iterator[Path]:
-        """Everything in a folder that is called like a picture or film."""
+        """Every file in a folder with the suffix of a picture or film."""
         for parent, folders, files in os.walk(folder, onerror=lambda error: self._unreadable(folder, error)):
             folders[:] = sorted(name for name in folders if self._enters(Path(parent, name)))
             for name in sorted(files):

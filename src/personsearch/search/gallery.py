@@ -8,11 +8,11 @@ scores every one of them, in float32, in memory.
 
 from __future__ import annotations
 
-import json
+import random
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,36 +22,32 @@ import torch
 from torch import Tensor
 
 from personsearch.data.records import Scene
-from personsearch.errors import GalleryError
-from personsearch.files import write_whole
+from personsearch.errors import GalleryError, SettingError
 from personsearch.geometry.detections import Detections
+from personsearch.search.about import ABOUT, FORMAT, About, read_about, write_about
+from personsearch.search.answering import rank_people
+from personsearch.search.centring import ELSEWHERE
 from personsearch.search.faults import writing
-from personsearch.search.hits import GalleryHit, picture_of
+from personsearch.search.hits import Answer, GalleryHit, picture_of
 from personsearch.search.limits import check_score
-from personsearch.search.picking import Limits, pick
+from personsearch.search.picking import Limits, pick, pick_rows
 from personsearch.search.ranking import Resident
 from personsearch.search.rows import END, Held, IndexedScene, note, row_of, scene_name
+from personsearch.search.searchers import READINGS, SEARCH
 from personsearch.search.sources import Source
+from personsearch.search.strangers import Strangers, find_strangers
 from personsearch.search.table import NAME, SceneTable
+from personsearch.search.widening import WIDEN
 
-FORMAT = 2
-"""1 was without the digests of contents; it is read as it is, and becomes 2 when something is added."""
-_ABOUT, _LOCK = "gallery.json", "lock"
+_LOCK = "lock"
 CODES = "codes"
 """Where the codes of a proposer lie (scene_codes.py)."""
-_OURS = {f"{NAME}.lance", _ABOUT, f"{_ABOUT}.part", f".{_ABOUT}.part", _LOCK, CODES}
-
-
-@dataclass(frozen=True, slots=True)
-class About:
-    """What `gallery.json` says."""
-
-    model: str
-    fingerprint: str
-    dim: int
-    min_score: float
-    created: str
-    format: int = FORMAT
+_NEW = "new"
+"""Where a gallery is made that is to replace another one, until it is closed."""
+_OURS = {f"{NAME}.lance", ABOUT, f"{ABOUT}.part", f".{ABOUT}.part", _LOCK, CODES, _NEW}
+_SCENES_OF_STRANGERS = 1000
+"""Of a larger gallery, those whose pairs are looked at."""
+_USUAL = Limits()
 
 
 class Gallery:
@@ -64,6 +60,7 @@ class Gallery:
         self._lock = lock
         self._held: dict[str, Held] | None = None
         self._resident: Resident | None = None
+        self._strangers: Strangers | None = None
 
     # ---------------------------------------------------------------- making, opening, closing
 
@@ -76,26 +73,31 @@ class Gallery:
         fingerprint: str,
         dim: int,
         min_score: float = 0.5,
+        read: str = SEARCH,
         force: bool = False,
     ) -> Gallery:
         """A new, empty gallery, open for writing. `gallery.json` is written last: without it there is none.
 
+        With `force` it replaces the one that is there as soon as it is closed with a scene in it. Until then, and if
+        an error ends the `with` block or the process is killed, that one stays and answers.
         Raises GalleryError if `folder` holds a gallery (unless `force`) or anything that is not a gallery's, and
         SettingError for a `min_score` that is not from 0 to 1.
         """
         check_score(min_score)
         folder = Path(folder)
         _check_may_create(folder, force)
-        about = About(model, fingerprint, dim, min_score, datetime.now(UTC).isoformat(timespec="seconds"))
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        about = About(model, fingerprint, dim, min_score, created, read=read)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         lock = _take_lock(folder)
         try:
             with writing(folder):
-                (folder / _ABOUT).unlink(missing_ok=True)
-                shutil.rmtree(folder / f"{NAME}.lance", ignore_errors=True)
-                table = SceneTable.create(folder, dim)
-                _write_about(folder, about)
+                shutil.rmtree(folder / _NEW, ignore_errors=True)
+                place = folder / _NEW if cls.exists(folder) else folder
+                shutil.rmtree(place / f"{NAME}.lance", ignore_errors=True)
+                table = SceneTable.create(place, dim)
+                write_about(place, about)
         except BaseException:
             lock.close()
             raise
@@ -105,7 +107,7 @@ class Gallery:
     def open(cls, folder: Path | str, *, write: bool = False) -> Gallery:
         """Raises GalleryError if there is no gallery, it is damaged or newer, or another process writes."""
         folder = Path(folder)
-        about = _read_about(folder)
+        about = read_about(folder)
         lock = _take_lock(folder) if write else None
         try:
             return cls(folder, about, SceneTable.open(folder, about.dim), lock)
@@ -117,27 +119,39 @@ class Gallery:
     @staticmethod
     def exists(folder: Path) -> bool:
         """Whether a gallery, in whatever state, is there."""
-        return (folder / _ABOUT).is_file()
+        return (folder / ABOUT).is_file()
 
     def close(self) -> None:
         """Merges small files if there are many, and lets other writers in. Harmless when called twice."""
         if self._lock is None:
             return
         try:
+            if self.replaces and len(self):
+                self._take_place()
             with suppress(GalleryError):  # a disk too full for merging has lost nothing
                 self._table.tidy()
         finally:
             self._lock.close()
             self._lock = None
 
+    @property
+    def replaces(self) -> bool:
+        """Whether there is another gallery still, whose place it takes when it is closed."""
+        return self._table.folder != self.folder
+
     def remove(self) -> None:
-        """Deletes the gallery, which must be open for writing; the folder, too, if nothing else is in it."""
+        """Deletes the gallery, which must be open for writing; the folder, too, if nothing else is in it.
+
+        One that was to replace another one leaves that as it is.
+        """
         self._check_writable()
         with writing(self.folder):
-            (self.folder / _ABOUT).unlink(missing_ok=True)  # first: without it there is no gallery
-            for part in (f"{NAME}.lance", CODES):
-                shutil.rmtree(self.folder / part, ignore_errors=True)
-            (self.folder / _LOCK).unlink(missing_ok=True)
+            shutil.rmtree(self.folder / _NEW, ignore_errors=True)
+            if not self.replaces:
+                (self.folder / ABOUT).unlink(missing_ok=True)  # first: without it there is no gallery
+                for part in (f"{NAME}.lance", CODES):
+                    shutil.rmtree(self.folder / part, ignore_errors=True)
+                (self.folder / _LOCK).unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -150,6 +164,8 @@ class Gallery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if kind is not None and self.replaces and self._lock is not None:
+            self.remove()
         self.close()
 
     # ---------------------------------------------------------------- what it holds
@@ -197,8 +213,13 @@ class Gallery:
         held = self._holdings().get(source.path)
         return set(held.frames) if held is not None and held.source == source else set()
 
-    def require_model(self, fingerprint: str) -> None:
-        """Raises GalleryError if the gallery was made with other weights."""
+    def require_model(self, fingerprint: str, read: str | None = None) -> None:
+        """Raises GalleryError if the gallery was made with other weights, or by reading people in another way."""
+        if read not in (None, self.about.read):
+            raise GalleryError(
+                f"{self.folder}: holds people as --read {self.about.read} sees them, not {read}; "
+                f"use --read {self.about.read}, or index again with --force"
+            )
         if fingerprint != self.about.fingerprint:
             raise GalleryError(
                 f"{self.folder}: made by the model {self.about.model} ({self.about.fingerprint}), not by "
@@ -223,7 +244,7 @@ class Gallery:
         self._changed()
 
     def relink(self, pairs: Sequence[tuple[Source, Source]]) -> None:
-        """Gives what is held of each first file to the second one: the same content, moved, renamed or only touched."""
+        """Gives the scenes of each first file to the second one: the same content, moved, renamed or only touched."""
         self._check_writable()
         if pairs:
             self._upgrade()
@@ -238,6 +259,16 @@ class Gallery:
         self._table.append(rows)
         self._changed(rows)
 
+    def _take_place(self) -> None:
+        """What it replaces goes; `gallery.json` comes last."""
+        with writing(self.folder):
+            (self.folder / ABOUT).unlink()
+            shutil.rmtree(self.folder / f"{NAME}.lance", ignore_errors=True)
+            for part in (f"{NAME}.lance", ABOUT):
+                (self._table.folder / part).rename(self.folder / part)
+            self._table.folder.rmdir()
+        self._table = SceneTable.open(self.folder, self.about.dim)
+
     def _check_writable(self) -> None:
         if self._lock is None:
             raise GalleryError(f"{self.folder}: opened for reading; open it with write=True to change it")
@@ -247,14 +278,14 @@ class Gallery:
         if self.about.format < FORMAT:
             about = replace(self.about, format=FORMAT)
             with writing(self.folder):
-                _write_about(self.folder, about)
+                write_about(self.folder, about)
             self.about = about
         if not self._table.knows_contents:
             self._table.add_digests()
 
     def _changed(self, rows: Iterable[dict[str, Any]] | None = None) -> None:
-        """What is kept in memory follows the table: additions are noted, anything else is read anew."""
-        self._resident = None
+        """Keeps what is in memory up to date with the table: added rows are noted, else all is read anew."""
+        self._resident = self._strangers = None
         if rows is None:
             self._held = None
         elif self._held is not None:
@@ -280,23 +311,64 @@ class Gallery:
         are ordered by source, frame and place in the scene. Each hit knows whether its file still is what was
         indexed (`state`). Raises SettingError for limits that cannot be.
         """
-        limits = Limits(top, per_scene, min_score, min_gap, allow)
+        return self.ask(embedding, Limits(top, per_scene, min_score, min_gap, allow)).hits
+
+    def ask(
+        self,
+        embedding: Tensor,
+        limits: Limits = _USUAL,
+        *,
+        camera: Path | None = None,
+        once: bool | None = None,
+        widen: int | None = None,
+    ) -> Answer:
+        """Who is most like `embedding` ([D]): hits within the limits, and by whom the query was widened.
+
+        `camera` is the film or the folder that the query's picture is of (`camera_of`), whose mean is taken off a
+        reading. `once` ranks by the rule of `once_a_scene`, `widen` says by how many first answers the query is widened
+        where the first is clear of what strangers reach; when None, both as is best for readings, and neither for
+        embeddings, which the papers rank by the cosine. Similarities are cosines to the query itself. Raises
+        GalleryError for a query of another length, SettingError for a negative `widen`.
+        """
         if embedding.shape != (self.about.dim,):
             raise GalleryError(
                 f"{self.folder}: holds {self.about.dim}-d embeddings, asked with {tuple(embedding.shape)}"
             )
+        best = self.about.read == READINGS
+        once, widen = best if once is None else once, (WIDEN if best else 0) if widen is None else widen
+        if widen < 0:
+            raise SettingError(f"widen {widen} is impossible: give 0 or more answers")
         resident = self._load()
         query = torch.nn.functional.normalize(embedding.detach().float().cpu(), dim=0)
-        similarities = (resident.embeddings @ query).nan_to_num(nan=-1.0)  # what is no number is like nobody
+        query = resident.people.centred(query, resident.sources.get(camera, ELSEWHERE) if camera else ELSEWHERE)
 
-        def hit_of(person: int) -> GalleryHit:
-            return resident.hit(person, min(1.0, max(-1.0, float(similarities[person]))))
+        def first(likenesses: Tensor) -> Tensor:
+            few = replace(limits, top=widen, per_scene=1)
+            picked = pick_rows(likenesses, resident.scene_of, lambda row: resident.hit(row, 0.0), few)
+            return torch.tensor([row for row, _ in picked], dtype=torch.int64)
 
-        return pick(similarities, resident.scene_of, hit_of, limits)
+        strangers = self._find_strangers() if widen else None
+        ranked = rank_people(query, resident, once=once, strangers=strangers, choose=first if widen else None)
+
+        def hit_of(row: int) -> GalleryHit:
+            return resident.hit(row, min(1.0, max(-1.0, float(ranked.cosines[row]))))
+
+        hits = pick(ranked.likenesses, resident.scene_of, hit_of, limits)
+        return Answer(hits, [hit_of(int(row)) for row in ranked.added])
+
+    def _find_strangers(self) -> Strangers:
+        if self._strangers is None:
+            resident = self._load()
+            scenes = random.Random(0).sample(
+                range(len(resident.scenes)), min(len(resident.scenes), _SCENES_OF_STRANGERS)
+            )
+            rows = torch.nonzero(torch.isin(resident.scene_of, torch.tensor(scenes))).flatten()
+            self._strangers = find_strangers(resident.readings(rows), resident.scene_of[rows])
+        return self._strangers
 
     def _load(self) -> Resident:
         if self._resident is None:
-            self._resident = Resident.of(self._table.read(), self.about.dim)
+            self._resident = Resident.of(self._table.read(), self.about.dim, centred=self.about.read == READINGS)
         return self._resident
 
     def _holdings(self) -> dict[str, Held]:
@@ -308,38 +380,6 @@ class Gallery:
         return self._held
 
 
-def _write_about(folder: Path, about: About) -> None:
-    write_whole(folder / _ABOUT, json.dumps(asdict(about), indent=2) + "\n")
-
-
-def _read_about(folder: Path) -> About:
-    path = folder / _ABOUT
-    if not path.is_file():
-        raise GalleryError(f"{folder}: no gallery there; make one: personsearch index SOURCE --gallery {folder}")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values["format"] > FORMAT:
-            raise GalleryError(
-                f"{path}: written by a newer version (format {values['format']}, this one reads {FORMAT}); "
-                "upgrade: pip install -U personsearch"
-            )
-        about = About(
-            model=str(values["model"]),
-            fingerprint=str(values["fingerprint"]),
-            dim=int(values["dim"]),
-            min_score=float(values["min_score"]),
-            created=str(values["created"]),
-            format=int(values["format"]),
-        )
-        if not (1 <= about.dim < 1 << 20 and 0 <= about.min_score <= 1):
-            raise ValueError("impossible numbers")
-        return about
-    except OSError as error:
-        raise GalleryError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
-        raise GalleryError(f"{path}: damaged; index again with --force") from error
-
-
 def _check_may_create(folder: Path, force: bool) -> None:
     if not folder.exists():
         return
@@ -348,7 +388,7 @@ def _check_may_create(folder: Path, force: bool) -> None:
     foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in _OURS)
     if foreign:
         raise GalleryError(f"{folder}: holds other files ({foreign[0]}); name a new folder for the gallery")
-    if (folder / _ABOUT).exists() and not force:
+    if (folder / ABOUT).exists() and not force:
         raise GalleryError(f"{folder}: holds a gallery already; open it, or replace it with --force")
 
 

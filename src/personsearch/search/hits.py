@@ -58,6 +58,16 @@ class GalleryHit(Hit):
         }
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a gallery says to one query."""
+
+    hits: list[GalleryHit]
+    """Best first"""
+    added: list[GalleryHit]
+    """The first answers whose looks were added to the query's before everybody was ranked again; most often none"""
+
+
 def picture_of(source: Path, frame: int | None) -> Picture:
     """A picture file, or a frame of a video."""
     return ImageFile(source) if frame is None else VideoFrame(source, frame)
@@ -73,6 +83,6 @@ def file_and_frame(picture: Picture) -> tuple[Path, int | None]:
 
 
 def hit_of(scene: Scene, box: Box, similarity: float, score: float) -> GalleryHit:
-    """A place in a scene as an answer."""
+    """A box in a scene as an answer."""
     source, frame = file_and_frame(scene.picture)
     return GalleryHit(scene.name, box, similarity, score, source, frame, scene.time, scene.width, scene.height)

@@ -61,8 +61,9 @@ def index_sources(
 
     Files that are in, unchanged, are skipped; a changed one replaces what was held of it; one that was moved or only
     touched is known by its content and gets its new path. A video is sampled once in `every` seconds; one that was
-    stopped goes on where it was. What cannot be read is told to `complain` in one line and passed over (`strict`:
-    raised). Whatever ends this, what was encoded before is written; a kill loses at most `BATCH` scenes.
+    stopped goes on where it was. For a file that cannot be read `complain` is called with one line, and the file is
+    passed over (`strict`: the error is raised). Whatever ends this, what was encoded before is written; a kill loses
+    at most `BATCH` scenes.
 
     Raises GalleryError for a gallery of another model or a full disk, SettingError, and what `find_files` raises.
     """
@@ -113,7 +114,7 @@ def _relink(gallery: Gallery, files: Sequence[Path], every: float, report: Index
 
 
 def _in_one_line(path: Path, steps: Iterator[tuple[str, float]]) -> Iterator[tuple[str, float]]:
-    """The same steps; whatever a library or the model raises at one file becomes an InputError, and costs that file."""
+    """The same steps; whatever a library or the model raises becomes an InputError, so that only this file is lost."""
     try:
         yield from steps
     except PersonSearchError:

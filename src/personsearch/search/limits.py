@@ -1,4 +1,4 @@
-"""What may be asked of a search: each limit is checked where it comes in."""
+"""Checks of numbers that are given for a search or an index."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from personsearch.errors import SettingError
 
 
 def check_score(value: float) -> None:
-    """Raises SettingError for a least score that is no share of 1; 80 for 0.8 would find nobody."""
+    """Raises SettingError for a least score that is not in [0, 1]; 80 for 0.8 would find nobody."""
     if not 0 <= value <= 1:
         raise SettingError(f"min_score {value:g} is impossible: scores are from 0 to 1")
 

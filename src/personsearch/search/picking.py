@@ -1,4 +1,4 @@
-"""From ranked people to hits: which answers of a search are given, and how many."""
+"""From ranked people to hits, within the limits of a search."""
 
 from __future__ import annotations
 
@@ -43,28 +43,35 @@ class Limits:
             raise SettingError(f"min_gap {self.min_gap:g} is impossible: give 0 seconds or more")
 
     def admits(self, hit: GalleryHit) -> bool:
-        """Whether its score and `allow` let a person be an answer, whoever else is one."""
+        """Whether a hit has the least score and `allow` does not refuse it, whatever other hits there are."""
         return hit.score >= self.min_score and (self.allow is None or self.allow(hit))
 
 
 def pick(
     similarities: Tensor, scene_of: Tensor, hit_of: Callable[[int], GalleryHit], limits: Limits
 ) -> list[GalleryHit]:
-    """Hits by falling similarity [N], equal ones by row, within the limits.
+    """The hits of `pick_rows`."""
+    return [hit for _, hit in pick_rows(similarities, scene_of, hit_of, limits)]
+
+
+def pick_rows(
+    similarities: Tensor, scene_of: Tensor, hit_of: Callable[[int], GalleryHit], limits: Limits
+) -> list[tuple[int, GalleryHit]]:
+    """Rows and their hits by falling similarity [N], equal ones by row, within the limits.
 
     `scene_of` [N] is the number of each row's scene. `hit_of` makes the hit of a row, for the few rows that need it.
     """
-    hits: list[GalleryHit] = []
+    picked: list[tuple[int, GalleryHit]] = []
     taken: Counter[int] = Counter()
     for row in descending(similarities):
-        if len(hits) >= limits.top:
+        if len(picked) >= limits.top:
             break
         scene = int(scene_of[row])
         if limits.per_scene is not None and taken[scene] >= limits.per_scene:
             continue
         hit = hit_of(row)
-        if not limits.admits(hit) or too_close(hit, hits, limits.min_gap):
+        if not limits.admits(hit) or too_close(hit, (other for _, other in picked), limits.min_gap):
             continue
         taken[scene] += 1
-        hits.append(hit)
-    return hits
+        picked.append((row, hit))
+    return picked

@@ -1,4 +1,4 @@
-"""What a proposer finds for several queries in many scenes. Queries that search in the same scene share its code."""
+"""A proposer's answers to several queries in many scenes. Queries that search in the same scene share its code."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ from personsearch.search.hits import GalleryHit, hit_of
 from personsearch.search.picking import Allow
 
 Answers = dict[str, Proposals]
-"""What scenes answer to one query, by the scenes' names."""
+"""The proposals for one query, by the scenes' names."""
 CodeOf = Callable[[Scene], SceneCode]
 """Gives the code of a scene."""
 Complain = Callable[[str], None] | None
 """Called with one line about each scene that cannot be read, which is then left out. None: the error is raised."""
 Asking = Mapping[str, Sequence[int]]
-"""Which queries search in a scene, by their indices; scenes by their names."""
-Some = TypeVar("Some", bound=Found)
+"""From the name of a scene to the indices of the queries that search in it."""
+FoundT = TypeVar("FoundT", bound=Found)
 
 _TOGETHER = 8
-"""Queries of one scene that are answered in one go."""
+"""Queries of one scene that are answered in one batch."""
 _SCENES_BEFORE_CUT = 64
-"""After so many scenes what cannot be among a query's best is let go."""
+"""After so many scenes what cannot be among a query's best is dropped."""
 
 
 @dataclass(frozen=True)
 class ProposalSearch:
-    """A proposer, the queries it is asked for, and the scenes it is asked in."""
+    """A proposer, the queries, and the scenes to search in."""
 
     proposer: IGPN
     queries: Sequence[QueryCode]
     scenes: Sequence[Scene]
     code_of: CodeOf | None = None
-    """Gives codes that are kept somewhere; None reads and encodes each scene."""
+    """Gives stored codes of scenes; None reads and encodes each scene."""
     complain: Complain = None
     progress: Progress = quiet
 
     def propose(
         self, asking: Asking, *, keep: int | None = None, candidates: int | None = None, allow: Allow | None = None
     ) -> list[Answers]:
-        """What the scenes answer to each query.
+        """The answers to each query.
 
-        With `keep` the most alike proposals of each query's gallery; the others are let go as soon as that is known.
-        With `candidates` the second stage looks only at so many of a query's whole gallery, those that the first
-        stage likes best and `allow` does not refuse, and at no scene without one: faster, with other answers. Such a
-        scene is encoded twice, so it pays where codes are kept.
+        With `keep`, only so many proposals of a query's whole gallery, the most similar ones. With `candidates`, the
+        second stage looks only at so many of a query's whole gallery: the first stage's best that `allow` does not
+        refuse. That is faster, with other answers; scenes without a candidate are skipped and the others encoded
+        twice, so it pays where codes are stored.
         """
         if candidates is not None:
             return self.compare(self.candidates(asking, candidates, allow), keep)
@@ -67,7 +67,7 @@ class ProposalSearch:
         best = _Best[Candidates](len(self.queries), most)
         for visit in self._visits(asking):
             found = self.proposer.candidates(visit.code, visit.queries)
-            best.add(visit, found if allow is None else [visit.allowed(some, allow) for some in found])
+            best.add(visit, found if allow is None else [visit.allowed(in_scene, allow) for in_scene in found])
         return best.found()
 
     def compare(self, candidates: Sequence[Mapping[str, Candidates]], keep: int | None = None) -> list[Answers]:
@@ -83,7 +83,7 @@ class ProposalSearch:
         return best.found()
 
     def _visits(self, asking: Asking) -> Iterator[_Visit]:
-        """Each scene with a few of its queries at a time. Scenes that nobody searches in are not encoded."""
+        """Each scene with up to `_TOGETHER` of its queries at a time. Scenes in which no query searches are skipped."""
         for scene in self.progress(self.scenes, "asking scenes", len(self.scenes)):
             indices = asking.get(scene.name, ())
             if not indices:
@@ -95,20 +95,20 @@ class ProposalSearch:
                 continue
             regions = RegionFeatures()
             for start in range(0, len(indices), _TOGETHER):
-                some = indices[start : start + _TOGETHER]
-                yield _Visit(scene, code, regions, some, cat_queries([self.queries[index] for index in some]))
+                batch = indices[start : start + _TOGETHER]
+                yield _Visit(scene, code, regions, batch, cat_queries([self.queries[index] for index in batch]))
 
 
 @dataclass(frozen=True)
 class _Visit:
-    """A scene, and some of the queries that search in it."""
+    """A scene, and a batch of the queries that search in it."""
 
     scene: Scene
     code: SceneCode
     regions: RegionFeatures
     """Shared by all visits of the scene"""
     indices: Sequence[int]
-    """Which of all queries these are"""
+    """The indices of these queries among all"""
     queries: QueryCode
 
     def allowed(self, found: Candidates, allow: Allow) -> Candidates:
@@ -117,34 +117,31 @@ class _Visit:
         return found[torch.tensor([allow(hit) for hit in hits], dtype=torch.bool, device=found.boxes.device)]
 
 
-class _Best(Generic[Some]):
-    """Collects what scenes answer to each query; of a query's whole gallery the `most` best, or all when None."""
+class _Best(Generic[FoundT]):
+    """Collects the boxes found for each query: the `most` best of its whole gallery, or all when None."""
 
     def __init__(self, queries: int, most: int | None) -> None:
-        self._found: list[dict[str, Some]] = [{} for _ in range(queries)]
+        self._found: list[dict[str, FoundT]] = [{} for _ in range(queries)]
         self._most = most
 
-    def add(self, visit: _Visit, found: Sequence[Some]) -> None:
-        for index, some in zip(visit.indices, found, strict=True):
-            self._found[index][visit.scene.name] = some
+    def add(self, visit: _Visit, found: Sequence[FoundT]) -> None:
+        for index, in_scene in zip(visit.indices, found, strict=True):
+            self._found[index][visit.scene.name] = in_scene
             if self._most is not None and len(self._found[index]) % _SCENES_BEFORE_CUT == 0:
                 self._found[index] = keep_best(self._found[index], self._most)
 
-    def found(self) -> list[dict[str, Some]]:
+    def found(self) -> list[dict[str, FoundT]]:
         return self._found if self._most is None else [keep_best(found, self._most) for found in self._found]
 
 
-def keep_best(found: Mapping[str, Some], count: int) -> dict[str, Some]:
-    """The `count` most alike of a whole gallery; of several with the last similarity the first ones.
-
-    Scenes of which nothing is left are left out.
-    """
+def keep_best(found: Mapping[str, FoundT], count: int) -> dict[str, FoundT]:
+    """The `count` most similar boxes of a whole gallery, of equal ones the first; scenes without any are left out."""
     if not found:
         return {}
-    similarities = torch.cat([some.similarities for some in found.values()])
+    similarities = torch.cat([in_scene.similarities for in_scene in found.values()])
     kept = torch.zeros_like(similarities, dtype=torch.bool)
     kept[similarities.sort(descending=True, stable=True).indices[:count]] = True
-    masks = torch.split(kept, [len(some) for some in found.values()])
+    masks = torch.split(kept, [len(in_scene) for in_scene in found.values()])
     return {name: found[name][mask] for name, mask in zip(found, masks, strict=True) if mask.any()}
 
 
@@ -157,7 +154,7 @@ def hits_of(scene: Scene, boxes: Tensor, similarities: Tensor) -> list[GalleryHi
 
 
 def complain_or_raise(complain: Complain, error: ImageError | VideoError) -> None:
-    """For a scene that cannot be read and may be left out."""
+    """Tells `complain` of a scene that cannot be read and is left out; without `complain`, raises the error."""
     if complain is None:
         raise error
     complain(str(error))

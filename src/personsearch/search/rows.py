@@ -25,7 +25,7 @@ class IndexedScene:
     """Seconds since the start of its video; None for a picture."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError for what no model should find, as NaN makes it: a table that holds it counts as damaged."""
+        """Raises ValueError for impossible boxes or scores, such as NaN: a table with them would count as damaged."""
         boxes, scores = self.people.boxes.float().cpu().numpy(), self.people.scores.float().cpu().numpy()
         if not _possible(boxes, scores, np.array([self.width, self.height] * 2)).all():
             raise ValueError("the model gave impossible boxes or scores")
@@ -42,7 +42,7 @@ END = -1
 
 @dataclass(slots=True)
 class Held:
-    """What the gallery has of one file."""
+    """The frames of one file that the gallery holds."""
 
     source: Source
     frames: set[int | None]

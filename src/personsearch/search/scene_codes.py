@@ -1,4 +1,4 @@
-"""What a proposer says of each scene of a gallery, kept on disk in float16, so that a further query costs less."""
+"""A proposer's codes of a gallery's scenes, kept on disk in float16, so that a further query costs less."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _ABOUT = "codes.json"
 
 
 class SceneCodes:
-    """A folder with one file a scene, of at most `limit` bytes together: what comes after that is computed each time.
+    """A folder with one file a scene, of at most `limit` bytes together: codes beyond that are computed each time.
 
-    A code knows of which state of its picture it is: that of a changed picture is made anew.
+    A code notes the state of its picture, so that of a changed picture it is computed anew.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class SceneCodes:
         device: str = "cpu",
         complain: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """With a limit of 0 the folder is neither read nor made. `complain` hears why no more codes are kept.
+        """With a limit of 0 the folder is neither read nor made. `complain` is told why no more codes are kept.
 
         Raises GalleryError for a folder with codes of other weights, SettingError for a limit below 0.
         """
@@ -79,11 +79,11 @@ class SceneCodes:
         """
         if not self._limit:
             return compute(scene)
-        path, state = self._place(scene), _state(scene)
+        path, state = self._path(scene), _state(scene)
         if path.exists():
-            held = _load(path, state, self._device)
-            if held is not None:
-                return held
+            stored = _load(path, state, self._device)
+            if stored is not None:
+                return stored
             with suppress(OSError):  # another process may have been faster
                 self._size -= path.stat().st_size
                 path.unlink()
@@ -108,14 +108,14 @@ class SceneCodes:
             self._complain(f"{self.folder}: no more scene codes are kept ({error})")
             self._limit = self._size
 
-    def _place(self, scene: Scene) -> Path:
+    def _path(self, scene: Scene) -> Path:
         path, frame = file_and_frame(scene.picture)
         name = hashlib.sha256(f"{path.resolve()}@{frame}".encode(errors="surrogateescape")).hexdigest()[:32]
         return self.folder / f"{name}.safetensors"
 
 
 def _state(scene: Scene) -> str:
-    """What tells a changed file."""
+    """Size and time of the scene's file, by which a change is seen."""
     path, _ = file_and_frame(scene.picture)
     try:
         stat = path.stat()
@@ -137,7 +137,7 @@ def _tensors(code: SceneCode) -> dict[str, torch.Tensor]:
 
 
 def _checksum(tensors: dict[str, torch.Tensor], size: str) -> str:
-    """Of all that a code consists of: a byte that turned over on the disk must not change an answer."""
+    """Of all that a code consists of: a damaged byte on the disk must not change an answer."""
     total = zlib.crc32(size.encode())
     for name in sorted(tensors):
         values = tensors[name].numpy()
@@ -161,7 +161,7 @@ def _load(path: Path, state: str, device: str) -> SceneCode | None:
         if not is_fault(error):
             raise
         return None
-    held = {name: tensor.to(device).float() for name, tensor in stored.items()}
-    similarity = CorrelatedScene(held["similarity.adjusted"], held["similarity.shared"])
-    regression = CorrelatedScene(held["regression.adjusted"], held["regression.shared"])
-    return SceneCode(held["maps"], similarity, regression, (height, width), held["scale"])
+    tensors = {name: tensor.to(device).float() for name, tensor in stored.items()}
+    similarity = CorrelatedScene(tensors["similarity.adjusted"], tensors["similarity.shared"])
+    regression = CorrelatedScene(tensors["regression.adjusted"], tensors["regression.shared"])
+    return SceneCode(tensors["maps"], similarity, regression, (height, width), tensors["scale"])

@@ -13,14 +13,21 @@ from torch import Tensor
 from personsearch.data.pictures import ImageFile
 from personsearch.data.records import Box
 from personsearch.data.video import VIDEO_SUFFIXES, frame_at
-from personsearch.errors import SettingError
+from personsearch.errors import SettingError, WeightsError
 from personsearch.geometry.boxes import check_box
 from personsearch.geometry.detections import Detections
-from personsearch.models.readers import Reader
-from personsearch.models.weights import load_weights
+from personsearch.models.projections import PROJECTIONS_FILE, load_projections
+from personsearch.models.readers import Reader, read_with
+from personsearch.models.readings import PeopleReader
+from personsearch.models.weights import find_weights, fingerprint, load_weights
 from personsearch.runtime import best_device
 from personsearch.search.files import check_file
 from personsearch.search.limits import check_score
+
+READINGS, SEARCH, INSTANCE = "readings", "search", "instance"
+READS = (READINGS, SEARCH, INSTANCE)
+"""How people are read: both branches before their embeddings (models/readings.py), or the papers' embeddings: that of
+the search branch, or of the instance-aware branch."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class SceneEncoder:
     score_threshold: float = 0.5
     dim: int = 256
     """Length of an embedding."""
+    read: str = SEARCH
+    """What embeddings are: see `READS`."""
 
     def __post_init__(self) -> None:
         check_score(self.score_threshold)
@@ -75,13 +84,31 @@ def read_scene(path: Path, at: float | None = None) -> tuple[Image.Image, float 
     return sample.image, sample.time
 
 
-def load_searcher(weights: str, device: str | None = None, score_threshold: float = 0.5) -> SceneEncoder:
-    """An encoder from shipped weights by name, or from a folder. Raises WeightsError, and SettingError for
-    a threshold that is not from 0 to 1.
+def load_searcher(
+    weights: str, device: str | None = None, score_threshold: float = 0.5, read: str | None = None
+) -> SceneEncoder:
+    """An encoder from shipped weights by name, or from a folder. Its name is the shipped one, or the absolute folder,
+    so that a gallery can say how to load it again.
 
-    Its name is the shipped one, or the absolute folder, so that a gallery can say how to load it again.
+    `read` is one of `READS`; when None, readings where the weights have projections, else the search branch. Raises
+    WeightsError, also for readings without projections, and SettingError for another `read`, or for a threshold that
+    is not from 0 to 1.
     """
     check_score(score_threshold)
+    if read is not None and read not in READS:
+        raise SettingError(f"read {read}: choose one of {', '.join(READS)}")
     loaded = load_weights(weights, device or best_device())
     name = str(Path(weights).resolve()) if Path(weights).is_dir() else weights
-    return SceneEncoder(loaded.model, loaded.fingerprint, name, score_threshold, int(loaded.config["embedding"]))
+    folder = find_weights(weights)
+    projections = load_projections(folder, loaded.fingerprint) if read in (None, READINGS) else None
+    if projections is not None:
+        people = PeopleReader(loaded.model, projections)
+        made_by = f"{loaded.fingerprint}-{fingerprint(folder / PROJECTIONS_FILE)[:8]}"
+        return SceneEncoder(people, made_by, name, score_threshold, people.dim, READINGS)
+    if read == READINGS:
+        raise WeightsError(
+            f"{weights}: readings need {PROJECTIONS_FILE} beside the weights: give --read search, or fit it with "
+            "tools/fit_projections.py"
+        )
+    read, length = read or SEARCH, int(loaded.config["embedding"])
+    return SceneEncoder(read_with(loaded.model, read), loaded.fingerprint, name, score_threshold, length, read)

@@ -19,7 +19,7 @@ class State(StrEnum):
     CURRENT = "current"
     CHANGED = "changed"
     UNSURE = "perhaps changed"
-    """Its time is another, its size is not, and the gallery was made before contents were noted."""
+    """Its time differs and its size does not, and the gallery has no digest of its content to compare."""
     GONE = "gone"
     UNREADABLE = "cannot be read"
 
@@ -84,14 +84,16 @@ def digest_of(path: Path, *, whole: bool) -> str:
     return hashed.hexdigest()
 
 
-def recognise(held: Iterable[Source], gone: Iterable[Source], files: Sequence[Source]) -> list[tuple[Source, Source]]:
-    """(as it was held, as it is) of each of `files` that a gallery knows by its content, and not by its path and time.
+def recognise(
+    indexed: Iterable[Source], gone: Iterable[Source], files: Sequence[Source]
+) -> list[tuple[Source, Source]]:
+    """(as indexed, as it is) for each of `files` that is in a gallery with its content, but not with its path and time.
 
-    `held` is everything in the gallery, `gone` what of it is not where it was. A file may have been moved or renamed,
-    so that its old path is gone, or only have got another time. One that was indexed before contents were noted is
-    known by its name, size and time. Contents are read only where a size agrees.
+    `indexed` are all files of the gallery, `gone` those of them that are not where they were. A file may have been
+    moved or renamed, so that its old path is gone, or only have another time. One that was indexed without a digest is
+    recognised by its name, size and time. Contents are read only where a size agrees.
     """
-    by_path = {source.path: source for source in held}
+    by_path = {source.path: source for source in indexed}
     by_size: dict[tuple[int, bool], list[Source]] = {}
     for source in gone:
         by_size.setdefault(_kind(source), []).append(source)

@@ -17,7 +17,7 @@ MOST_FRAGMENTS = 16
 """Each append is a file of its own, and many small files make reading slow: more are merged when a writer closes."""
 _COMMITS_BEFORE_MERGE = 500
 _KEPT = timedelta(minutes=1)
-"""A reader may be in the middle of files that were merged: they stay so long."""
+"""How long merged files stay, for readers that have them open."""
 _MOVED_AT_ONCE = 256
 
 
@@ -62,13 +62,13 @@ class SceneTable:
 
     @property
     def knows_contents(self) -> bool:
-        """Whether it has a place for digests; galleries of format 1 do not."""
+        """Whether it has a column of digests; galleries of format 1 do not."""
         return "digest" in self._table.schema.names
 
     # ---------------------------------------------------------------- writing
 
     def add_digests(self) -> None:
-        """Makes a place for digests, empty in the rows that are there."""
+        """Adds the column of digests, empty in the rows that are there."""
         import pyarrow as pa
 
         with writing(self.folder):
@@ -88,9 +88,9 @@ class SceneTable:
             self._committed()
 
     def relink(self, pairs: Sequence[tuple[Source, Source]]) -> None:
-        """Gives all rows of each first file to the second one. What was held of the second's path is dropped.
+        """Gives all rows of each first file to the second one. Rows that the second path had are dropped.
 
-        Some hundreds of files go over in one step, or none of them: a kill in between leaves nothing out, nor twice.
+        Up to `_MOVED_AT_ONCE` files are moved in one commit, so that a kill neither loses nor doubles a row.
         """
         for start in range(0, len(pairs), _MOVED_AT_ONCE):
             self._relink(pairs[start : start + _MOVED_AT_ONCE])

@@ -22,6 +22,7 @@ from personsearch.models.weights import load_proposer, load_reid
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import best_device
 from personsearch.search.hits import GalleryHit, hit_of
+from personsearch.search.once_a_scene import once_a_scene
 from personsearch.search.picking import Allow, Limits, pick
 from personsearch.search.proposals import (
     Answers,
@@ -35,7 +36,7 @@ from personsearch.search.proposals import (
 from personsearch.search.scene_codes import SceneCodes
 
 LEAST_QUERY = (6, 12)
-"""Width and height in pixels under which a box does not show who somebody is."""
+"""Least width and height in pixels of a box that shows who somebody is."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,18 @@ class GuidedQuery:
 
 @dataclass(frozen=True)
 class TwoStageSearcher:
-    """Asks every scene for one person, and ranks the most alike proposals by a re-id network."""
+    """Searches every scene for one person, and ranks the most similar proposals by a re-id network."""
 
     proposer: IGPN
     embedder: Embedder | None = None
     """None ranks by the proposer's own similarities."""
     keep: int = 100
-    """How many proposals of the whole gallery, the most alike ones, the re-id network sees, where there is one."""
+    """How many proposals of the whole gallery, the most similar ones, go on to the re-id network, if there is one."""
     candidates: int | None = None
-    """How many of what the proposer's first stage finds in the whole gallery its second one looks at; all when None."""
+    """How many boxes of the proposer's first stage, the best of the gallery, its second one looks at; all when None."""
+
+    once: bool = True
+    """Whether proposals are ranked by the rule of `once_a_scene`, as a gallery's people are."""
 
     def __post_init__(self) -> None:
         if self.keep < 1:
@@ -65,7 +69,7 @@ class TwoStageSearcher:
         check_candidates(self.candidates)
 
     def encode_scene(self, image: Image.Image) -> SceneCode:
-        """All that a scene says before anybody is asked for."""
+        """The part of the search that does not depend on a query."""
         return self.proposer.encode_scene(image)
 
     def encode_query(self, image: Image.Image, box: Box) -> GuidedQuery:
@@ -98,11 +102,11 @@ class TwoStageSearcher:
     ) -> list[list[GalleryHit]]:
         """For each query the people most like it in pictures or frames of videos, best first, at most `top`.
 
-        `code_of` gives a scene's code where it is kept somewhere. A scene gives at most `per_scene` hits (None: any
-        number), and hits of one video are `min_gap` seconds apart. A hit's score is the proposer's similarity; those
-        under `min_score`, and those that `allow` refuses, are left out before the proposals are counted, and what
-        `allow` refuses is no candidate, either. A scene that cannot be read any more is told to `complain` in one
-        line and left out, or raised without it. Raises SettingError for limits that cannot be.
+        `code_of` gives stored codes of scenes. A scene gives at most `per_scene` hits (None: any number), and hits of
+        one video are `min_gap` seconds apart. A hit's score is the proposer's similarity. Proposals below `min_score`,
+        or refused by `allow`, do not count among the `keep` proposals; nor do refused ones among the candidates. For a
+        scene that cannot be read any more `complain` is called with one line, and the scene is left out; without
+        `complain` the error is raised. Raises SettingError for impossible limits.
         """
         limits = Limits(top, per_scene, min_score, min_gap, allow)
         known = {scene.name: scene for scene in scenes}
@@ -115,8 +119,10 @@ class TwoStageSearcher:
             first = [keep_best(answers, self.keep) for answers in first]
             embeddings = [_embedding(query) for query in queries]
             last = embed_again(self.embedder, scenes, first, embeddings, complain=complain, progress=progress)
-        # `allow` has judged the proposals, before they were counted
-        return [_ranked(known, *stages, replace(limits, allow=None)) for stages in zip(first, last, strict=True)]
+        # `allow` was applied to the proposals, before they were counted
+        return [
+            _ranked(known, *stages, replace(limits, allow=None), self.once) for stages in zip(first, last, strict=True)
+        ]
 
 
 def check_candidates(count: int | None) -> None:
@@ -136,8 +142,8 @@ def load_two_stages(
     device: str | None = None,
     complain: Callable[[str], None] = lambda line: None,
 ) -> tuple[TwoStageSearcher, CodeOf]:
-    """A searcher from weights by name or folder, and what gives it scene codes: from `folder`, where at most `limit`
-    bytes of them are kept. Raises WeightsError, and GalleryError when the folder holds codes of other weights.
+    """A searcher from weights by name or folder, and its `code_of`, which keeps at most `limit` bytes of codes in
+    `folder`. Raises WeightsError, and GalleryError when the folder holds codes of other weights.
     """
     chosen = device or best_device()
     loaded = load_proposer(proposer, chosen)
@@ -156,7 +162,7 @@ def _embedding(query: GuidedQuery) -> Tensor:
 
 
 def _admitted(answers: Answers, scenes: Mapping[str, Scene], limits: Limits) -> Answers:
-    """What of the proposals may be an answer."""
+    """The proposals that the limits admit."""
     left: Answers = {}
     for name, found in answers.items():
         hits = hits_of(scenes[name], found.boxes, found.similarities)
@@ -173,7 +179,7 @@ def embed_again(
     complain: Complain = None,
     progress: Progress = quiet,
 ) -> list[Answers]:
-    """The same boxes with the cosines of an embedder to queries [D]; scenes of which nothing is left are not read."""
+    """The same boxes with an embedder's cosines to queries [D]; scenes without boxes are not read."""
     again: list[Answers] = [{} for _ in answers]
     wanted = [scene for scene in scenes if any(len(found[scene.name]) for found in answers if scene.name in found)]
     for scene in progress(wanted, "embedding proposals", len(wanted)):
@@ -185,13 +191,15 @@ def embed_again(
             complain_or_raise(complain, error)
             continue
         embeddings = torch.split(embedder.embed(image, torch.cat(lists)), [len(boxes) for boxes in lists])
-        for index, boxes, some in zip(indices, lists, embeddings, strict=True):
-            again[index][scene.name] = Proposals(boxes, some @ queries[index])
+        for index, boxes, of_boxes in zip(indices, lists, embeddings, strict=True):
+            again[index][scene.name] = Proposals(boxes, of_boxes @ queries[index])
     return again
 
 
-def _ranked(scenes: Mapping[str, Scene], first: Answers, last: Answers, limits: Limits) -> list[GalleryHit]:
+def _ranked(scenes: Mapping[str, Scene], first: Answers, last: Answers, limits: Limits, once: bool) -> list[GalleryHit]:
     """Hits by falling similarity of the last stage, equal ones in the order of scenes and proposals.
+
+    With `once` one person is once in a scene (`once_a_scene`); what hits show is the similarity all the same.
 
     Their scores are the similarities of the first stage, on the same boxes.
     """
@@ -206,4 +214,7 @@ def _ranked(scenes: Mapping[str, Scene], first: Answers, last: Answers, limits: 
         return hit_of(scenes[name], (x1, y1, x2, y2), similarity, score)
 
     similarities = torch.cat([found.similarities for found in last.values()] or [torch.zeros(0)])
+    if once:
+        scores = torch.cat([first[name].similarities for name in last] or [torch.zeros(0)])
+        similarities = once_a_scene(similarities, scene_of, scores)
     return pick(similarities, scene_of, hit_at, limits)

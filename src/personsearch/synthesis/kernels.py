@@ -10,7 +10,7 @@ import warp as wp
 from personsearch.synthesis.figures import person_color, wrinkled
 from personsearch.synthesis.textures import GLASS, LEAVES, hash3, mix, noise2, surface
 
-# No gradients are asked for: half the code to compile.
+# No gradients are needed, which halves the code to compile.
 wp.set_module_options({"enable_backward": False})
 
 FAR = 1.0e4
@@ -108,7 +108,7 @@ def blocked(world: World, at: wp.vec3, d: wp.vec3, reach: float) -> float:
 
 @wp.func
 def lit(world: World, at: wp.vec3, n: wp.vec3, view: wp.vec3, noise: wp.vec3, shine: float) -> wp.vec3:
-    """Light that arrives and is sent on: sky above, bounce below, each sun or lamp with its shadow."""
+    """Light that arrives and is reflected: sky above, bounce below, each sun or lamp with its shadow."""
     up = 0.5 + 0.5 * n[2]
     total = (world.sky_up * 0.55 + world.sky_side * 0.45) * up + world.bounce * (1.0 - up)
     for i in range(world.light_at.shape[0]):

@@ -28,7 +28,7 @@ Rng = np.random.Generator
 
 @dataclass
 class Layout:
-    """What the builder of a kind says about itself."""
+    """What a kind of place says about itself."""
 
     area: Area  # where people walk: x1, y1, x2, y2
     light: str = "day"  # day, night, indoor

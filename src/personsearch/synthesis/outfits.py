@@ -1,4 +1,4 @@
-"""Who a person is to the eye: body, hair, skin and clothes, drawn once for an identity and kept in every picture."""
+"""What a person looks like: body, hair, skin and clothes, drawn once for an identity and the same in every picture."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ def with_head(rng: np.random.Generator, phenotype: Floats, woman: bool, outfit: 
 
 
 def identity_of(seed: int, number: int) -> Identity:
-    """The person with this number: the same wherever it is asked."""
+    """The person with this number, the same at each call."""
     return sample_identity(np.random.default_rng([seed, Stream.PERSON, number]))
 
 

@@ -1,4 +1,4 @@
-"""What stands about in many places: grounds, houses, cars, trees and street furniture."""
+"""What many kinds of places share: grounds, houses, cars, trees and street furniture."""
 
 from __future__ import annotations
 

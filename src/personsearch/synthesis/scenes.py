@@ -25,16 +25,16 @@ from personsearch.synthesis.streams import Stream
 
 UNLABELED = -1
 LEAST_VISIBLE = 0.2
-"""People of whom less is visible are not annotated."""
+"""People with a smaller visible part are not annotated."""
 LEAST_NAMED = 0.35
-"""People of whom less is visible are annotated without their identity."""
+"""People with a smaller visible part are annotated without their identity."""
 LEAST_HEIGHT = 24
 """Pixels; people whose visible box is lower are not annotated."""
 FINE_FROM = 230
 """Pixels; people higher than this are rendered with the fine body mesh."""
 
 _HOUSEHOLD = 10
-"""How many people a place is home to, at least: more than a picture mostly names."""
+"""How many people at least have their home at one place: more than most pictures name."""
 
 Rng = np.random.Generator
 
@@ -121,7 +121,7 @@ def casting(settings: Settings, split: str) -> dict[int, tuple[int, ...]]:
 
 
 def residents(settings: Settings, place: int) -> range:
-    """The training identities whose home is a place: a background then tells who is there, in training alone."""
+    """The training identities whose home is this place: so a background hints at identities, in training alone."""
     return pool(settings, "train")[place % train_places(settings) :: train_places(settings)]
 
 
@@ -161,13 +161,13 @@ def choose_place(settings: Settings, index: int, rng: Rng) -> tuple[int, int]:
 
 
 def train_places(settings: Settings) -> int:
-    """How many places training pictures have: with homes so few that a place has people enough."""
+    """How many places training pictures have: with homes, few enough that each is home to `_HOUSEHOLD` people."""
     places = max(len(KINDS), (settings.scenes - settings.test_scenes) // 10)
     return max(1, min(places, len(pool(settings, "train")) // _HOUSEHOLD)) if settings.home else places
 
 
 def scene_rng(settings: Settings, index: int) -> Rng:
-    """All that is drawn for one picture comes from here, the place first."""
+    """The generator of everything that is random in one picture; the place is drawn first."""
     return np.random.default_rng([settings.seed, Stream.SCENE, index])
 
 
@@ -177,7 +177,7 @@ def place_of(settings: Settings, index: int) -> tuple[int, int]:
 
 
 def people_of(settings: Settings, index: int, rng: Rng) -> list[tuple[int, Identity]]:
-    """The people of a picture with their numbers; bystanders have UNLABELED, some are dressed like somebody known."""
+    """The people of a picture with their numbers; bystanders have UNLABELED, some dress like somebody named."""
     total, _ = crowd_size(settings, index)
     named = casting(settings, split_of(settings, index))[index]
     people = [(number, identity_of(settings.seed, number)) for number in named]
@@ -202,7 +202,7 @@ def project(camera: Camera, points: NDArray[Any], width: int, height: int) -> ND
 def stand(
     camera: Camera, place: Place, width: int, height: int, rng: Rng, taken: list[Any]
 ) -> tuple[float, float, float] | None:
-    """A free point of the ground in view: x, y and the height in pixels of a person there. None where none is."""
+    """A free point of the ground in view: x, y and the height in pixels of a person there. None if there is none."""
     scale, near_share = height / 600, rng.random()
     for _ in range(60):
         middle, spread = (105, 0.42) if near_share < 0.55 else (190, 0.42)

@@ -1,4 +1,4 @@
-"""Independent random streams of one seed: what is drawn for one thing does not move when another draws more."""
+"""Independent random streams of one seed: drawing more from one does not change what another one gives."""
 
 from __future__ import annotations
 

@@ -44,10 +44,10 @@ def synthesize(
 ) -> Path:
     """Renders `scenes` pictures of `identities` people into the folder `out` and returns its annotation file.
 
-    `identities` and `scenes` count train and test together; of both, one in five is test unless said otherwise: the
-    last `test_identities` people appear only in the last `test_scenes` pictures, at places of their own. Each
-    identity of a split is cast equally often, at any place; with `home`, this part of the named people of a training
-    picture are there because it is their home, so that places tell identities in training and not in test.
+    `identities` and `scenes` count train and test together; of both, one in five is test by default: the last
+    `test_identities` people appear only in the last `test_scenes` pictures, at places of their own. Each identity of
+    a split appears equally often, at any place; with `home`, this part of the named people of a training picture are
+    there because it is their home, so that the background hints at identities in training and not in test.
 
     A picture depends on the settings and its index alone, so a stopped run continues where it was, with any number
     of `workers` (processes; all cores by default). Progress goes to stderr.
@@ -129,12 +129,12 @@ def claim(out: Path, settings: dict[str, float]) -> None:
     """Marks the folder with its settings, or checks that they are the same. Raises SettingError."""
     mark = out / "settings.json"
     if mark.exists():
-        held = {"home": 0.0} | read_object(mark, f"delete the folder {out}")  # older folders do not say
-        differ = [k for k in sorted({*held, *settings}) if held.get(k) != settings.get(k)]
+        stored = {"home": 0.0} | read_object(mark, f"delete the folder {out}")  # older folders lack "home"
+        differ = [k for k in sorted({*stored, *settings}) if stored.get(k) != settings.get(k)]
         if differ:
             name = differ[0]
             raise SettingError(
-                f"{out}: holds scenes made with {name}={held.get(name)}, not {settings.get(name)}: "
+                f"{out}: holds scenes made with {name}={stored.get(name)}, not {settings.get(name)}: "
                 "give another folder or delete it"
             )
     elif out.exists() and any(out.iterdir()):
@@ -200,7 +200,7 @@ def render_one(out: Path, settings: Settings, index: int) -> int:
 
 
 def prepare_worker() -> None:
-    """One thread a process, no messages of the libraries, and Ctrl-C is for the first process."""
+    """One thread a process, no messages of the libraries, and Ctrl-C left to the first process."""
     import torch
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -259,7 +259,7 @@ def render_all(out: Path, settings: Settings, missing: list[int], workers: int) 
 
 @contextmanager
 def ignoring_stops() -> Iterator[None]:
-    """Processes that start within ignore Ctrl-C from their first moment on; this one does until the end of it."""
+    """Processes started inside the block ignore Ctrl-C from the first moment; this one ignores it during the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -63,7 +63,10 @@ def _damaged(path: Path, error: Exception) -> WeightsError:
 
 
 def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Puts everything back, bit for bit, and returns the facts. Raises WeightsError; SettingError for another run."""
+    """Restores everything, bit for bit, and returns the facts.
+
+    Raises WeightsError for a damaged file, SettingError for a run with other settings.
+    """
     facts, tensors = _read(path, whole=True)
     try:
         for name, module in modules.items():

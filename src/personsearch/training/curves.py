@@ -19,7 +19,7 @@ def check_drawing() -> None:
 def draw_losses(log: Path, picture: Path) -> None:
     """Draws each loss of a run's log.jsonl over the steps, on a logarithmic scale, as PNG. Draws nothing without lines.
 
-    A line that is cut or says other things is left out. Raises OSError.
+    Lines that are cut, or are no record of a step, are left out. Raises OSError.
     """
     lines = lines_up_to(log)
     if not lines:

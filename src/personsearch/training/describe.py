@@ -23,7 +23,7 @@ def describe_recipe(name: str) -> dict[str, Any]:
 
 
 def describe_weights(name: str) -> dict[str, Any]:
-    """Name, fingerprint, parameters and config of some weights. Raises WeightsError."""
+    """Name, fingerprint, parameters and config of weights by name or folder. Raises WeightsError."""
     folder, config = read_config(name)
     return {
         "name": name,

@@ -20,10 +20,10 @@ from personsearch.progress import Progress, quiet
 def find_people(
     benchmark: Benchmark, detector: LoadedModel[SearchNetwork], cache: Path, progress: Progress = quiet
 ) -> dict[str, Tensor]:
-    """Boxes [N, 4] that a detector finds in each training scene. `cache` has a line a scene: a stopped search goes on.
+    """Boxes [N, 4] that a detector finds in each training scene, by the scene's name.
 
-    Lines that are cut or garbled are found again. Raises SettingError when the file is of another detector or other
-    data, OSError when it cannot be written.
+    `cache` keeps one line per scene, so that a stopped search goes on; scenes whose line is cut or garbled are read
+    again. Raises SettingError when it is of another detector or other data, OSError when it cannot be written.
     """
     head = {"detector": detector.fingerprint, "data": benchmark.name, "scenes": len(benchmark.train)}
     boxes: dict[str, list[list[float]]] = {}
@@ -31,7 +31,8 @@ def find_people(
     if isinstance(first, dict):
         if first != head:
             raise SettingError(f"{cache} holds the boxes of another detector or other data: give another --out")
-        boxes = {line[0]: line[1] for line in lines if _is_of_a_scene(line)}  # none where nobody knows whose they are
+        # below a garbled first line nobody knows whose boxes they are, so none are taken
+        boxes = {line[0]: line[1] for line in lines if _is_of_a_scene(line)}
     cache.parent.mkdir(parents=True, exist_ok=True)
     write_json_lines(cache, (head, *boxes.items()))
     for scene in progress(benchmark.train, "finding people", len(benchmark.train)):
@@ -42,7 +43,7 @@ def find_people(
 
 
 def _is_of_a_scene(line: Any) -> bool:
-    """Whether a line says [name, [[x1, y1, x2, y2], …]]."""
+    """Whether a line is [name, [[x1, y1, x2, y2], …]]."""
     if not (isinstance(line, list) and len(line) == 2 and isinstance(line[0], str) and isinstance(line[1], list)):
         return False
     return all(

@@ -1,4 +1,4 @@
-"""What a run writes of itself, a JSON line at a time: log.jsonl, and what else has a line for some steps."""
+"""log.jsonl, and other files of a run with one JSON line per logged step."""
 
 from __future__ import annotations
 
@@ -34,6 +34,6 @@ class StepLog:
 
 
 def lines_up_to(path: Path, step: float = float("inf")) -> list[dict[str, Any]]:
-    """The whole lines of a file that has one for some steps, up to a step. [] when it is missing."""
+    """The complete lines of such a file whose "step" is at most `step`; [] when the file is missing."""
     lines = [line for line in read_json_lines(path) if isinstance(line, dict)]
     return [line for line in lines if type(line.get("step")) is int and line["step"] <= step]

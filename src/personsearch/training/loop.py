@@ -61,8 +61,8 @@ class Training:
     ) -> None:
         """Trains to the last step; checkpoints each `every` steps and at the end, logs every 10 steps to log.jsonl.
 
-        Ctrl-C or SIGTERM ends it with KeyboardInterrupt after the step that is done now, and a checkpoint of it; what
-        takes long, `judge`, is left to the other checkpoints. Of several processes the first writes and is heard.
+        On Ctrl-C or SIGTERM the current step is finished and checkpointed, without the slow `judge`, and
+        KeyboardInterrupt is raised. Of several processes only the first writes files and makes the calls.
 
         Raises PersonSearchError where the run diverges; files then hold the last good state. Raises OSError.
         """
@@ -86,14 +86,14 @@ class Training:
                 if stop and step + 1 < self.settings.steps:
                     raise KeyboardInterrupt
 
-    def _keep(self, out: Path, step: int, *others: Callable[[int], None]) -> None:
-        """What is to be done at a checkpoint, and the checkpoint itself."""
+    def _keep(self, out: Path, step: int, *calls: Callable[[int], None]) -> None:
+        """Makes the calls of a checkpoint, then writes it."""
         broken = broken_part(self._modules(), self.optimizer)
         if broken is not None:
             raise _DivergedError(f"{broken} is not finite any more after step {step}")
-        for other in others:
-            other(step)
-        self._save(out, step)  # last: what a kill leaves undone is then done again
+        for call in calls:
+            call(step)
+        self._save(out, step)  # last: after a kill before it, a resumed run makes the calls again
 
     def _way_back(self, out: Path) -> str:
         """What to do about a run that diverged, in options of the command."""
@@ -131,7 +131,7 @@ class Training:
 
     def _forward(self, batch: Batch) -> Any:
         device = self._device
-        # what is drawn at random is a function of seed, step and scene, not of who trains which scene when
+        # what is drawn at random is a function of seed, step and scene, not of the process that trains the scene
         targets = [
             Targets(boxes.to(device), identities.to(device), torch.Generator().manual_seed(seed))
             for boxes, identities, seed in zip(batch.boxes, batch.identities, batch.seeds, strict=True)
@@ -164,7 +164,7 @@ class _DivergedError(Exception):
 
 
 def _one_line_errors(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Errors of a loader's process come with its whole traceback as their message; the last line is the error's."""
+    """Shortens an error of a loader's process, whose message is a whole traceback, to the error's own last line."""
     try:
         yield from batches
     except (PersonSearchError, OSError) as error:
@@ -178,6 +178,6 @@ def _one_line_errors(batches: Iterable[Batch]) -> Iterator[Batch]:
         if "DataLoader worker" not in str(error):
             raise
         raise PersonSearchError(
-            "the process that reads pictures was killed, as a system does that lacks memory: close other programs, and "
-            "go on with --resume"
+            "the process that reads pictures was killed, probably for lack of memory: close other programs, and go on "
+            "with --resume"
         ) from None

@@ -1,4 +1,4 @@
-"""How each recipe's method is made ready for training: its network, what wraps and judges it, and what it sees."""
+"""How each recipe's method is made ready for training: its network, what wraps it, its criterion and its batches."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from personsearch.training.recipes import AnyRecipe, IGPNRecipe, Recipe, ReidRec
 
 @dataclass(frozen=True)
 class Whole:
-    """Some weights that are trained further, all of them, and not the backbone alone."""
+    """Weights that are trained further as a whole, instead of giving their backbone alone."""
 
     name_or_folder: str | Path
 
@@ -183,7 +183,7 @@ def _sights(recipe: ReidRecipe, seen: Seen) -> Dataset[Batch]:
     return ReidBatches(seen.benchmark.train, seen.find(), recipe.batches, recipe.network.size, recipe.seed)
 
 
-# ------------------------------------------------------------------------------------- what cannot be, and the start
+# ------------------------------------------------------------------------ impossible runs, and before the first step
 
 
 def _anything(_recipe: Recipe, _backbone: Backbone, _share: Share) -> None:
@@ -192,14 +192,16 @@ def _anything(_recipe: Recipe, _backbone: Backbone, _share: Share) -> None:
 
 def _check_patches(recipe: Recipe, _backbone: Backbone, share: Share) -> None:
     if share[1] > 1 or recipe.optimizer.accumulate > 1:
-        raise SettingError(f"{recipe.name} compares people within a batch: train it in one process and one part")
+        raise SettingError(
+            f"{recipe.name} compares people within a batch: train it in one process, with optimizer.accumulate 1"
+        )
 
 
 def _check_igpn(recipe: IGPNRecipe, backbone: Backbone, share: Share) -> None:
     if share[1] > 1:
         raise SettingError(f"{recipe.name} draws its pairs in one process: start it without torchrun")
-    searched = isinstance(backbone, Whole) or backbone == "random" or is_run(backbone)
-    if recipe.network.features == "embedded" and not searched:
+    has_embedding = isinstance(backbone, Whole) or backbone == "random" or is_run(backbone)
+    if recipe.network.features == "embedded" and not has_embedding:
         raise SettingError(
             "network.features embedded takes the embedding of a search network: give its run or name as the backbone "
             "(binet-rendered ships), or --set network.features=unit"
@@ -219,16 +221,16 @@ def _check_reid(recipe: ReidRecipe, backbone: Backbone, share: Share) -> None:
 
 def _check_backbone_alone(recipe: IGPNRecipe | ReidRecipe, backbone: Backbone) -> None:
     if isinstance(backbone, Whole):
-        raise SettingError(f"{recipe.name} starts from the backbone of other weights alone: give them by --backbone")
+        raise SettingError(f"{recipe.name} takes the backbone of other weights alone: give them by --backbone")
 
 
 def _as_built(_network: Network, _batches: Dataset[Batch]) -> None:
-    """The papers' start, a random embedding layer, or weights that are trained further."""
+    """Changes nothing: the papers start from a random embedding layer, others from weights trained further."""
 
 
 @torch.no_grad()
 def _whitened(network: SearchNetwork, batches: Dataset[Batch]) -> None:
-    """Sets the embedding layer by the features of some thousand patches, if there are so many."""
+    """Whitens the embedding layer by the features of about a thousand patches; needs more of them than its outputs."""
     device = network.stem.mean.device
     images = [batches[step].images.to(device) for step in range(_WHITENING_BATCHES)]
     with mixed_precision(device):
@@ -249,7 +251,7 @@ class _Method:
     """From network, recipe and the number of identities to what is trained, and what judges it"""
     batches: Callable[[Any, Seen], Dataset[Batch]]
     check: Callable[[Any, Backbone, Share], None] = _anything
-    """Raises SettingError for a start, or a number of processes, that cannot be"""
+    """Raises SettingError for an impossible start or number of processes"""
     start: Callable[[Any, Dataset[Batch]], None] = _as_built
     """What is done once before the first step, unless weights are trained further"""
 

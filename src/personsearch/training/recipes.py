@@ -87,9 +87,9 @@ def binet_prw() -> Recipe:
 def binet_rendered() -> Recipe:
     """BINet on rendered people, sized for two CPU cores; the weights `binet-rendered` come from it.
 
-    Anchors fit walking people. Everything up to conv3 stays as ImageNet made it: that saves its backward pass,
-    and what a renderer's pixels have of their own cannot get in there. AdamW, because SGD is slow at the papers'
-    rate and collapsed at one that would do in so few steps (docs/results).
+    Anchors fit walking people. Everything up to conv3 stays as ImageNet made it: that saves its backward pass, and
+    keeps it from learning what is special to a renderer's pixels. AdamW, because SGD is slow at the papers' rate and
+    collapsed at a rate large enough for so few steps (docs/results).
     """
     return Recipe(
         "binet_rendered",

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_HEARD = b"\nstopping after this step; once more stops at once\n"
+_NOTICE = b"\nstopping after this step; once more stops at once\n"
 
 
 @contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Yields what tells whether a stop was asked for since. The second request raises KeyboardInterrupt.
+    """Yields a function that tells whether a stop has been requested. The second request raises KeyboardInterrupt.
 
-    Outside of the main thread, where nobody can hear signals, they stay as they are; so do those that are ignored.
+    Only the main thread can handle signals: in others nothing changes. Signals that are ignored stay ignored.
     """
     asked = False
 
@@ -26,7 +26,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        os.write(2, _HEARD)  # print could be in the middle of another line
+        os.write(2, _NOTICE)  # print could be in the middle of another line
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
@@ -43,5 +43,5 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
 
 
 def leave_stopping_to_others(_worker: int) -> None:
-    """For a process that reads pictures: Ctrl-C reaches it, too, and must not take it from a step that wants them."""
+    """Lets a process that reads pictures ignore Ctrl-C, which reaches it, too: the last step still needs it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from personsearch.data.layouts.reading import Tally, check_name, fit_box, is_file, read_text, whole
-from personsearch.data.pictures import ImageFile
+from personsearch.data.pictures import ImageFile, picture_size
 from personsearch.data.queries import derive_queries, resize_gallery, scenes_holding
 from personsearch.data.records import UNLABELED, Benchmark, Person, Query, Scene
-from personsearch.errors import DataError, SettingError
+from personsearch.errors import DataError, ImageError, SettingError
 from personsearch.files import write_whole
 
 ANNOTATIONS = "annotations.json"
@@ -41,6 +41,8 @@ class _Entry:
     scene: Scene
     trains: bool
     persons: dict[Key, Person] = field(default_factory=dict)
+    left_out: dict[Key, str] = field(default_factory=dict)
+    """Why which annotations are not among them."""
 
     def finished(self) -> Scene:
         return replace(self.scene, persons=tuple(self.persons.values()))
@@ -81,6 +83,12 @@ def list_files(folder: Path) -> list[Path]:
     records = _records(_read_json(folder, path), "images", path)
     names = [_file_name(record, f"images[{index}] of {path}") for index, record in enumerate(records)]
     return [path, *(folder / IMAGES / name for name in names)]
+
+
+def list_scenes(folder: Path) -> list[Scene]:
+    """The pictures with their stated sizes, without people. Raises DataError."""
+    path = folder / ANNOTATIONS
+    return [entry.scene for entry in _read_images(_read_json(folder, path), path, folder / IMAGES).values()]
 
 
 def _contiguous(scenes: Sequence[Scene]) -> tuple[tuple[Scene, ...], int]:
@@ -128,7 +136,7 @@ def _value(record: dict[str, Any], key: str, kinds: type | tuple[type, ...], whe
 
 
 def _whole(record: dict[str, Any], key: str, where: str) -> int:
-    """A number that counts something; many a writer gives it as 7.0."""
+    """A whole number; some programs write it as 7.0."""
     number = whole(_value(record, key, (int, float), where))
     if number is None:
         raise _impossible(record, key, where)
@@ -236,8 +244,10 @@ def _read_annotations(document: dict[str, Any], path: Path, entries: dict[Key, _
             raise DataError(f"{where} is of image {image}, which is not listed: add or remove it")
         if record.get("category_id", categories[0]) not in categories:
             tally["annotations are of other categories than person: left out"] += 1
+            entry.left_out[key] = "is of another category than person"
         elif record.get("iscrowd", 0):
             tally["annotations are crowds: left out"] += 1
+            entry.left_out[key] = "is a crowd"
         else:
             _put_person(record, key, entry, where, tally)
     if records and all(record.get("person_id") is None for record in records):
@@ -268,6 +278,7 @@ def _put_person(record: dict[str, Any], key: Key, entry: _Entry, where: str, tal
         raise DataError(f"{where} is visible to {visible:g}: give a fraction between 0 and 1")
     box = fit_box((left, top, left + width, top + height), entry.scene.width, entry.scene.height, tally)
     if box is None:
+        entry.left_out[key] = f"has less than a pixel in its picture, {entry.scene.name}"
         return
     entry.persons[key] = Person(box, identity, visible)
 
@@ -287,9 +298,7 @@ def _read_queries(
         where = f"queries[{index}] of {path}"
         key = _key(record, "annotation_id", where)
         if key not in owner:
-            raise DataError(
-                f"{where} asks for annotation {_short(key)}, which is of no person in a test picture: repair it"
-            )
+            raise DataError(f"{where} asks for annotation {_short(key)}, which {_why_not(key, entries)}: repair it")
         person = entries[owner[key]].persons[key]
         unknown = [image for image in _value(record, "gallery", list, where) if not _is_key(image) or image not in test]
         if unknown:
@@ -303,6 +312,26 @@ def _read_queries(
             query = replace(query, gallery=resize_gallery(query, scenes, holders, gallery_size))
         queries.append(query)
     return tuple(queries)
+
+
+def _why_not(key: Key, entries: dict[Key, _Entry]) -> str:
+    """Why nobody can ask for an annotation; of one outside its picture, that the picture may be another one."""
+    for entry in entries.values():
+        if key in entry.persons:
+            return f"is in {entry.scene.name}, a picture to train on"
+        if key in entry.left_out:
+            return entry.left_out[key] + _and_of_other_size(entry.scene)
+    return "is not there"
+
+
+def _and_of_other_size(scene: Scene) -> str:
+    assert isinstance(scene.picture, ImageFile)
+    try:
+        seen = picture_size(scene.picture.path)
+    except ImageError:
+        return ""
+    stated = scene.width, scene.height
+    return "" if seen == stated else f" (which is {seen[0]}x{seen[1]} pixels, not {stated[0]}x{stated[1]})"
 
 
 # ------------------------------------------------------------------------------------------------- writing
@@ -358,7 +387,9 @@ def _document(benchmark: Benchmark, files: Sequence[str]) -> dict[str, Any]:
     for query in benchmark.queries:
         number = numbers.get((query.scene, query.identity, query.box))
         if number is None:
-            raise DataError(f"the query for {query.identity} in {query.scene} is of no annotated person")
+            raise DataError(
+                f"the query for {query.identity} in {query.scene} is of no annotated person: give it the box of one"
+            )
         queries.append({"annotation_id": number, "gallery": [image_ids[name] for name in query.gallery]})
     return {
         "info": {"description": benchmark.name},

@@ -22,9 +22,9 @@ _SIGHTS_OF_A_CAMERA = 5
 def load_crops(folder: Path) -> Benchmark:
     """Every picture is a training scene and a test scene, with one person whose box is all of it.
 
-    Who was seen by both cameras is asked for: each of the first camera's pictures, in all of the second's. To train
-    on some people and test on others, give them folders of their own. Raises DataError when the folder holds no
-    picture, or one of another name.
+    Of everybody seen by both cameras, each picture of the first one is a query, and its gallery is all pictures of
+    the second one. To train on some people and test on others, give them folders of their own. Raises DataError when
+    the folder holds no picture, or one of another name.
     """
     test = [_scene(path) for path in list_files(folder)]
     gallery = tuple(scene.name for scene in test if scene.camera == 1)

@@ -1,6 +1,6 @@
 """CUHK-SYSU as published: scenes under Image/SSM, MATLAB files under annotation.
 
-Identities stand in other files than boxes, and are found by equal boxes. Boxes are stored in the smallest integer
+Identities and boxes are in different files, and are joined by equal boxes. Boxes are stored in the smallest integer
 type that holds the four numbers, so they are widened before any arithmetic: x + w overflows uint8.
 """
 
@@ -53,11 +53,11 @@ class _Ask:
 
 
 def load_cuhk_sysu(folder: Path, *, gallery_size: int | None = None, subset: str | None = None) -> Benchmark:
-    """Training scenes, the pool of test scenes, and the queries of one protocol: TestG100 unless told otherwise.
+    """Training scenes, the pool of test scenes, and the queries of one protocol, by default TestG100.
 
     `gallery_size` is one of the published 50, 100, 500, 1000, 2000, 4000; `subset` is "occlusion" or
     "resolution". Galleries are as listed, also where they hold the query's own picture or a picture twice. A
-    training identity is its place in Train.mat, a test identity the number in its name (p10581 is 10581). Boxes
+    training identity is its index in Train.mat, a test identity the number in its name (p10581 is 10581). Boxes
     of less than a pixel are left out, and a box that a protocol names and Images.mat does not is added to its
     picture; the benchmark's notes count both.
 
@@ -169,24 +169,24 @@ def _read_protocol(path: Path, variable: str, pool: set[str]) -> list[_Ask]:
     asks = []
     same = {name: name for name in pool}  # one string for each name: a protocol lists millions
     with as_published(path):
-        for place, record in enumerate(records.reshape(-1)):
+        for index, record in enumerate(records.reshape(-1)):
             query = record["Query"].reshape(-1)[0]
             box = _box(query["idlocate"])
             if box is None:
-                raise DataError(f"{path} has no box for query {place + 1}: copy it again")
+                raise DataError(f"{path} has no box for query {index + 1}: copy it again")
             gallery = record["Gallery"].reshape(-1)
             listed = tuple(same.get(name := text(entry["imname"]), name) for entry in gallery)
             sight = (text(query["imname"]), box)
-            asks.append(_Ask(sight, _number(query, place), tuple(_sights(gallery)), listed))
+            asks.append(_Ask(sight, _number(query, index), tuple(_sights(gallery)), listed))
     _check_known((name for ask in asks for name in (ask.sight[0], *ask.gallery)), pool, path)
     return asks
 
 
-def _number(query: Any, place: int) -> int:
-    """The number in the name of an identity, or its place where there is none."""
+def _number(query: Any, index: int) -> int:
+    """The number in the name of a query's identity, or the query's index where there is none."""
     name = text(query["idname"]) if "idname" in (query.dtype.names or ()) else ""
     digits = re.search(r"\d{1,18}", name)
-    number = whole(int(digits[0])) if digits else place
+    number = whole(int(digits[0])) if digits else index
     if number is None:
         raise ValueError(f"a person of number {name}")
     return number

@@ -37,7 +37,7 @@ _LOW = 0.1
 def save_cuhk_sysu(benchmark: Benchmark, folder: Path) -> None:
     """Writes a benchmark that `load_cuhk_sysu` reads back, its pictures included.
 
-    Scenes that are not called s1.jpg, s2.jpg and so on are called so, training scenes first. The benchmark's own
+    Scenes that are not called s1.jpg, s2.jpg and so on are renamed so, training scenes first. The benchmark's own
     galleries go into the protocol file of their size; the other files hold them cut or filled up, as far as there
     are scenes. Both subsets are written from what the test scenes offer. Boxes are rounded to whole pixels, and of
     two that are then the same one is made a pixel smaller, since equal boxes are how identities are found again.
@@ -51,19 +51,19 @@ def save_cuhk_sysu(benchmark: Benchmark, folder: Path) -> None:
     names = _write_pictures(benchmark, folder / PICTURES)
     for file in (TRAIN, subset_file("occlusion")):
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
-    places = _Places((*benchmark.train, *benchmark.test), names)
+    encoder = _Encoder((*benchmark.train, *benchmark.test), names)
     _save(folder / ANNOTATIONS / "pool.mat", "pool", _cells([_text(names[s.name]) for s in benchmark.test]))
     trained, tested = _sights(benchmark.train), _sights(benchmark.test)
-    _save(folder / TRAIN, "Train", _cells([places.identity(i, trained[i]) for i in sorted(trained)]))
-    everybody = [places.record(i, sights) for part in (trained, tested) for i, sights in sorted(part.items())]
+    _save(folder / TRAIN, "Train", _cells([encoder.identity(i, trained[i]) for i in sorted(trained)]))
+    everybody = [encoder.record(i, sights) for part in (trained, tested) for i, sights in sorted(part.items())]
     _save(folder / ANNOTATIONS / "Person.mat", "Person", _struct(_PERSON, everybody))
     for size in gallery_sizes(len(benchmark.test)):
         queries = _resized(benchmark.queries, benchmark.test, size)
-        _save(folder / protocol_file(size), f"TestG{size}", _protocol(queries, benchmark.test, places))
+        _save(folder / protocol_file(size), f"TestG{size}", _protocol(queries, benchmark.test, encoder))
     for subset, hard in (("occlusion", _occluded), ("resolution", _small)):
         queries = _resized(_asking(benchmark, hard), benchmark.test, _SUBSET_GALLERY)
-        _save(folder / subset_file(subset), SUBSETS[subset][1], _protocol(queries, benchmark.test, places))
-    _save(last, "Img", _pictures((*benchmark.train, *benchmark.test), places))
+        _save(folder / subset_file(subset), SUBSETS[subset][1], _protocol(queries, benchmark.test, encoder))
+    _save(last, "Img", _pictures((*benchmark.train, *benchmark.test), encoder))
 
 
 def _write_pictures(benchmark: Benchmark, folder: Path) -> dict[str, str]:
@@ -94,7 +94,7 @@ def _resized(queries: Iterable[Query], scenes: Sequence[Scene], size: int) -> li
 
 
 def _asking(benchmark: Benchmark, hard: Callable[[Sequence[Person]], set[Person]]) -> list[Query]:
-    """The benchmark's queries asked with another, hard sight of the person, where there is one."""
+    """The benchmark's queries, each with a hard sight of its person for a query; those without one left out."""
     chosen = hard([p for scene in benchmark.test for p in scene.persons if p.identity != UNLABELED])
     sights: dict[int, list[tuple[str, Person]]] = defaultdict(list)
     for scene in benchmark.test:
@@ -131,16 +131,16 @@ def _save(path: Path, variable: str, value: Array) -> None:
 def _struct(fields: Sequence[str], rows: Sequence[Sequence[Any]]) -> Array:
     """A 1xN MATLAB struct array."""
     array = np.empty((1, len(rows)), dtype=[(field, object) for field in fields])
-    for place, row in enumerate(rows):
-        array[0, place] = tuple(row)
+    for index, row in enumerate(rows):
+        array[0, index] = tuple(row)
     return array
 
 
 def _cells(values: Sequence[Any]) -> Array:
     """A Nx1 MATLAB cell array."""
     cells = np.empty((len(values), 1), dtype=object)
-    for place, value in enumerate(values):
-        cells[place, 0] = value
+    for index, value in enumerate(values):
+        cells[index, 0] = value
     return cells
 
 
@@ -163,8 +163,8 @@ _SIGHT = ("imname", "idlocate", "ishard")
 _PERSON = ("idname", "nAppear", "scene")
 
 
-class _Places:
-    """Where people are, as the files name pictures and store boxes."""
+class _Encoder:
+    """Turns sights into the files' structures: pictures by their published names, boxes in whole pixels."""
 
     def __init__(self, scenes: Iterable[Scene], names: Mapping[str, str]) -> None:
         self.names = names
@@ -208,11 +208,11 @@ def _whole_boxes(scene: Scene) -> dict[Person, tuple[int, int, int, int]]:
     return boxes
 
 
-def _pictures(scenes: Sequence[Scene], places: _Places) -> Array:
+def _pictures(scenes: Sequence[Scene], encoder: _Encoder) -> Array:
     rows = []
     for scene in scenes:
-        boxes = _struct(_SIGHT[1:], [places.sight((scene.name, person))[1:] for person in scene.persons])
-        rows.append((_text(places.names[scene.name]), _smallest([len(scene.persons)]), boxes))
+        boxes = _struct(_SIGHT[1:], [encoder.sight((scene.name, person))[1:] for person in scene.persons])
+        rows.append((_text(encoder.names[scene.name]), _smallest([len(scene.persons)]), boxes))
     return _struct(("imname", "nAppear", "box"), rows)
 
 
@@ -226,25 +226,27 @@ def _sights(scenes: Sequence[Scene]) -> dict[int, list[Sight]]:
     return sights
 
 
-def _protocol(queries: Sequence[Query], scenes: Sequence[Scene], places: _Places) -> Array:
+def _protocol(queries: Sequence[Query], scenes: Sequence[Scene], encoder: _Encoder) -> Array:
     """The struct array of a TestG file: in each gallery those who hold the person come first."""
     by_name = {scene.name: scene for scene in scenes}
     rows = []
     for query in queries:
         same = [p for p in by_name[query.scene].persons if p.box == query.box and p.identity == query.identity]
         if not same:
-            raise DataError(f"the query for {query.identity} in {query.scene} is of no annotated person")
-        asked = (*places.sight((query.scene, same[0])), _text(f"p{query.identity}"))
-        entries = [_entry(by_name[name], query, places) for name in query.gallery]
+            raise DataError(
+                f"the query for {query.identity} in {query.scene} is of no annotated person: give it the box of one"
+            )
+        asked = (*encoder.sight((query.scene, same[0])), _text(f"p{query.identity}"))
+        entries = [_entry(by_name[name], query, encoder) for name in query.gallery]
         entries.sort(key=lambda entry: entry[1].size == 0)
         rows.append((_struct((*_SIGHT, "idname"), [asked]), _struct(_SIGHT, entries)))
     return _struct(("Query", "Gallery"), rows)
 
 
-def _entry(scene: Scene, query: Query, places: _Places) -> tuple[Array, Array, Array]:
+def _entry(scene: Scene, query: Query, encoder: _Encoder) -> tuple[Array, Array, Array]:
     """One picture of a gallery, with the person's box if it is there and two empty arrays if not."""
     same = [p for p in scene.persons if p.identity == query.identity]
     other = [p for p in same if (scene.name, p.box) != (query.scene, query.box)] or same
     if not other:
-        return _text(places.names[scene.name]), np.zeros((1, 0)), np.zeros((1, 0))
-    return places.sight((scene.name, other[0]))
+        return _text(encoder.names[scene.name]), np.zeros((1, 0)), np.zeros((1, 0))
+    return encoder.sight((scene.name, other[0]))

@@ -23,8 +23,7 @@ def read_variable(path: Path, *names: str) -> Array:
     """The first of the variables `names` that the file holds, as scipy gives it: with two dimensions or more.
 
     Without names the first variable, whatever it is called. Raises DataError when the file is missing, damaged,
-    of MATLAB's version 7.3, or holds none of them. What is asked for is looked through before scipy sees it,
-    see `matlab_layout`.
+    of MATLAB's version 7.3, or holds none of them. `matlab_layout` checks the file before scipy reads it.
     """
     if not is_file(path):
         raise DataError(f"{path} is missing: copy the annotations again")
@@ -51,7 +50,7 @@ def read_variable(path: Path, *names: str) -> Array:
 
 @contextmanager
 def as_published(path: Path) -> Iterator[None]:
-    """Turns a stumble over the structure of what `path` held into one line of DataError."""
+    """Turns an error in going through the structures read from `path` into one line of DataError."""
     try:
         yield
     except PersonSearchError:

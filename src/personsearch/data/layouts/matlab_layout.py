@@ -1,5 +1,5 @@
-"""Is a MATLAB file laid out as it should be? Asked before scipy reads it, for scipy's reader trusts a file's numbers:
-damaged ones made it divide by zero, ask for absurd memory, or read where nothing is and take the program along.
+"""Is a MATLAB file laid out as it should be? Checked before scipy reads it, for scipy's reader trusts a file's numbers:
+damaged ones made it divide by zero, ask for absurd memory, or read outside its memory and end the program.
 
 The format is MATLAB's "MAT-File Format", version 5: elements of a kind, a size in bytes, and that many bytes, padded
 to a multiple of 8. A matrix is an element that holds elements; a compressed one has a checksum at its end.
@@ -36,7 +36,7 @@ class LayoutError(ValueError):
 def check_layout(path: Path, names: Collection[str]) -> None:
     """Raises LayoutError when something is wrong with the file, or OSError when it cannot be read.
 
-    Of what is not called one of `names`, only the outermost sizes are looked at; without names everything counts.
+    Of variables that are not in `names` only the outermost sizes are checked; without names, all are checked in full.
     """
     with path.open("rb") as file:
         order = _byte_order(file.read(_HEADER))
@@ -75,7 +75,7 @@ def _unpack(tag: struct.Struct, content: bytes) -> tuple[int, int]:
 
 
 def _decompressed(file: BinaryIO, size: int) -> bytes | None:
-    """What a compressed element holds, its checksum seen to be right; None when that is much."""
+    """The content of a compressed element, its checksum verified; None for content too large to walk through."""
     content, total = [], 0
     for part in _inflate(file, size):
         total += len(part)

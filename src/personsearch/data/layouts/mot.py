@@ -31,7 +31,7 @@ class _Footage:
     picture: Callable[[int], Picture]
     size: Callable[[int], tuple[int, int]]
     rate: float | None
-    """Frames a second, None when nothing tells."""
+    """Frames a second, None when unknown."""
 
 
 def load_mot(folder: Path, *, stride: int = 15, gap: int = 60) -> Benchmark:
@@ -75,8 +75,8 @@ def list_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder: give the folder of one MOTChallenge sequence")
     frames = folder / "img1"
-    kind, place = (IMAGE_SUFFIXES, frames) if frames.is_dir() else (VIDEO_SUFFIXES, folder)
-    return [_find_annotations(folder), *_visible_files(place, kind)]
+    suffixes, source = (IMAGE_SUFFIXES, frames) if frames.is_dir() else (VIDEO_SUFFIXES, folder)
+    return [_find_annotations(folder), *_visible_files(source, suffixes)]
 
 
 def _queries(scenes: dict[int, Scene], gap: int) -> list[Query]:
@@ -96,7 +96,7 @@ def _queries(scenes: dict[int, Scene], gap: int) -> list[Query]:
 
 
 def _spaced(numbers: Sequence[int], stride: int) -> list[int]:
-    """The first of the growing numbers, and of the others each that is `stride` away from the one before."""
+    """Of growing numbers the first, and then each that is at least `stride` above the last one chosen."""
     chosen: list[int] = []
     for number in numbers:
         if not chosen or number - chosen[-1] >= stride:
@@ -118,12 +118,12 @@ def _scene(number: int, footage: _Footage, rows: Sequence[Row], info: SequenceIn
 
 
 def _disagreements(info: SequenceInfo, footage: _Footage) -> list[str]:
-    """Of what seqinfo.ini says, what is otherwise and does no harm."""
+    """Harmless disagreements between seqinfo.ini and the frames, one line each."""
     notes = []
     if info.length is not None and info.length != len(footage.numbers):
         notes.append(f"{SEQINFO} says {info.length:,} frames, and {len(footage.numbers):,} are there")
     if info.rate and footage.rate and abs(info.rate - footage.rate) > 0.01 * footage.rate:
-        notes.append(f"{SEQINFO} says {info.rate:g} frames a second, and the film, which is believed, {footage.rate:g}")
+        notes.append(f"{SEQINFO} says {info.rate:g} frames a second, the film says {footage.rate:g}, which is used")
     return notes
 
 
@@ -151,7 +151,7 @@ def _find_footage(folder: Path, info: SequenceInfo, last: int) -> _Footage:
 
 
 def _visible_files(folder: Path, suffixes: Container[str]) -> list[Path]:
-    """Without the hidden ones, in which some systems keep notes about the others under their very names."""
+    """Files with these suffixes. Hidden ones are left out: some systems keep notes beside a.jpg in ._a.jpg."""
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and not p.name.startswith("."))
 
 

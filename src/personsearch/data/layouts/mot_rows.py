@@ -39,7 +39,7 @@ class Row:
 
 
 def read_rows(path: Path, tally: Tally) -> list[Row]:
-    """The people of gt.txt in its order, never none. Lines of flag 0 and of other classes go into `tally`.
+    """The people of gt.txt in its order, at least one. Lines of flag 0 and of other classes are counted in `tally`.
 
     Raises DataError for a line that is damaged, and where nobody is left.
     """
@@ -75,7 +75,7 @@ def _advice(classes: set[int]) -> str:
 
 
 def _read_lines(path: Path) -> dict[int, list[float]]:
-    """The numbers of each line that has some, by the number of the line."""
+    """The values of each line that is not blank, by the line's number, counted from 1."""
     lines: dict[int, list[float]] = {}
     columns = 0
     for count, line in enumerate(read_text(path).splitlines(), start=1):

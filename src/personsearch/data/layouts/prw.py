@@ -42,8 +42,8 @@ def load_prw(folder: Path, *, cross_camera: bool = False) -> Benchmark:
     With `cross_camera` a gallery also lacks the frames of the query's own camera. Queries without anything to find
     are left out, and counted in the benchmark's notes like boxes of less than a pixel. Training identities, 483 of
     them with holes, become 0 ... K-1 in the order of their numbers; those in test frames keep their numbers, and -2
-    becomes UNLABELED. A query is the person of its frame with its number: boxes of the two files differ by a pixel
-    for some. Boxes are cut to the frame.
+    becomes UNLABELED. A query is the person of its frame with its identity, since its box may differ by a pixel from
+    the one in the frame's own file. Boxes are cut to the frame.
 
     Raises DataError when a file is missing or not as published, and names it.
     """
@@ -56,7 +56,7 @@ def load_prw(folder: Path, *, cross_camera: bool = False) -> Benchmark:
     train = [_scene(folder, name, tally) for name in names["train"]]
     test = tuple(_scene(folder, name, tally) for name in names["test"])
     old = sorted({person.identity for scene in train for person in scene.persons} - {UNLABELED})
-    new = {UNLABELED: UNLABELED} | {identity: place for place, identity in enumerate(old)}
+    new = {UNLABELED: UNLABELED} | {identity: index for index, identity in enumerate(old)}
     queries = tuple(_queries(asks, test, cross_camera, folder / QUERIES, tally))
     renumbered = tuple(_renumbered(scene, new) for scene in train)
     return Benchmark(folder.resolve().name, renumbered, len(old), test, queries, tally.lines())
@@ -136,7 +136,7 @@ def read_people(path: Path) -> list[tuple[int, Box]]:
 
 
 def _identity(number: float, path: Path) -> int:
-    """The number of a person as stored; UNLABELED for what PRW writes there."""
+    """The identity of a person as stored; UNLABELED for -2."""
     identity = whole(number)
     if identity is None or (identity < 0 and identity != UNLABELED_ID):
         raise DataError(f"{path} has a person of number {number:g}: give 0 or more, or {UNLABELED_ID} for unknown")
@@ -167,11 +167,11 @@ def _check_frames(folder: Path, names: Sequence[str]) -> None:
     if twice:
         raise DataError(f"the lists of {folder} hold {twice[0]!r} twice: copy them again")
     for part, suffix, kind in ((FRAMES, "", "frames"), (ANNOTATIONS, ".mat", "annotations")):
-        place = folder / part
-        here = {path.name for path in place.iterdir()} if place.is_dir() else set()
+        where = folder / part
+        here = {path.name for path in where.iterdir()} if where.is_dir() else set()
         missing = [name + suffix for name in names if name + suffix not in here]
         if missing:
-            raise DataError(f"{place} lacks {len(missing)} {kind}, first {missing[0]!r}: copy them again")
+            raise DataError(f"{where} lacks {len(missing)} {kind}, first {missing[0]!r}: copy them again")
 
 
 def _scene(folder: Path, name: str, tally: Tally) -> Scene:

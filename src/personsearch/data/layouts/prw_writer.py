@@ -53,9 +53,9 @@ def _names(scenes: Sequence[Scene]) -> dict[str, str]:
 def _write_split(folder: Path, split: str, scenes: Sequence[Scene], names: Mapping[str, str], first: int) -> None:
     file, variable = LISTS[split]
     cells = np.empty((len(scenes), 1), dtype=object)
-    for place, scene in enumerate(scenes):
+    for index, scene in enumerate(scenes):
         name = names[scene.name]
-        cells[place, 0] = np.array([name])
+        cells[index, 0] = np.array([name])
         save_jpeg(scene.picture, folder / FRAMES / f"{name}.jpg")
         rows = [(_number(p.identity, first), *_located(p.box)) for p in scene.persons]
         _save(folder / ANNOTATIONS / f"{name}.jpg.mat", KEYS[0], np.array(rows, dtype=float).reshape(-1, 5))

@@ -12,7 +12,7 @@ from personsearch.errors import BoxError, DataError
 from personsearch.geometry.boxes import check_box
 
 MAX_NUMBER = 2**53
-"""Of identities, cameras and frames: beyond it whole numbers are no floats, in which some layouts store them."""
+"""Largest number of an identity, camera or frame: some layouts store floats, which are not exact beyond it."""
 
 
 class Tally(Counter[str]):
@@ -57,7 +57,7 @@ def check_name(name: str, where: str) -> None:
 
 
 def whole(value: float) -> int | None:
-    """A number that counts something; None where it has a fraction, is not finite, or is absurdly large."""
+    """The value as a whole number; None where it has a fraction, is not finite, or is absurdly large."""
     if not abs(value) <= MAX_NUMBER or value != int(value):
         return None
     return int(value)

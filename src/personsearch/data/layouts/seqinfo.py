@@ -26,7 +26,7 @@ class SequenceInfo:
 
 
 def read_seqinfo(path: Path) -> SequenceInfo:
-    """Nothing but None without the file. Raises DataError for a file of another form, or an impossible number."""
+    """All None without the file. Raises DataError for a file of another form, or an impossible number."""
     if not is_file(path):
         return SequenceInfo()
     parser = configparser.ConfigParser(strict=False, interpolation=None)  # a name may hold %
@@ -41,7 +41,7 @@ def read_seqinfo(path: Path) -> SequenceInfo:
 
 
 def _number(parser: configparser.ConfigParser, key: str, path: Path) -> float | None:
-    """A positive number, or None where there is none; 0 and -1 are how some say that they do not know."""
+    """A positive number, or None where there is none: some programs write 0 or -1 for what they do not know."""
     try:
         value = parser.getfloat("Sequence", key, fallback=0.0)
     except ValueError:

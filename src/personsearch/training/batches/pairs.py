@@ -28,7 +28,7 @@ class PairSettings:
 
     scenes: int = 16
     per_scene: int = 1
-    """Pairs of each scene: one in the paper. More teach to look for somebody, and not for anybody, at less cost."""
+    """Pairs of each scene: one in the paper. More teach to find one person and not just any, at less cost."""
     shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Of cross-scene positive, self-scene positive and negative pairs."""
     short_sides: tuple[Side, ...] = (600,)
@@ -51,7 +51,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class PairBatch(Batch):
-    """Scenes [B, …] and queries: P/B pairs of a scene one after the other, each with a box of its person, or none."""
+    """B scenes and P queries: P/B pairs a scene, one after the other, each with its person's box, or none."""
 
     patches: Tensor
     """[P, 3, 224, 96] uint8 RGB"""
@@ -105,7 +105,7 @@ class TrainingPairs(Dataset[Batch]):
             raise DataError("everybody is in every training scene: there are no negative pairs")
 
     def _absent(self, identity: int) -> bool:
-        """Whether some scene lacks the identity."""
+        """Whether there is a scene without the identity."""
         return len({index for index, _ in self._sights[identity]}) < len(self.scenes)
 
     def pairs(self, step: int) -> list[Pair]:
@@ -115,13 +115,13 @@ class TrainingPairs(Dataset[Batch]):
         count = self.settings.scenes * self.settings.per_scene
         kinds = [str(kind) for kind in random.choice(KINDS, count, p=shares / shares.sum())]
         pairs: list[Pair] = []
-        for place, kind in enumerate(kinds):
-            alone = place % self.settings.per_scene == 0
-            pairs.append(self._pair(kind, random) if alone else self._pair_in(pairs[-1].scene, kind, random))
+        for index, kind in enumerate(kinds):
+            new_scene = index % self.settings.per_scene == 0
+            pairs.append(self._pair(kind, random) if new_scene else self._pair_in(pairs[-1].scene, kind, random))
         return pairs
 
     def _pair_in(self, scene: Scene, kind: str, random: np.random.Generator) -> Pair:
-        """Another pair of a kind that searches a scene, or of the next kind that the scene allows."""
+        """A pair of this kind that searches the given scene, or of the next kind that the scene allows."""
         named = [person for person in scene.persons if person.identity != UNLABELED]
         here = {person.identity for person in named}
         if kind == "cross" and (known := sorted(here & set(self._twice))):
@@ -144,17 +144,17 @@ class TrainingPairs(Dataset[Batch]):
         identity = int(random.choice(self._twice if kind == "cross" else self._known))
         sights = self._sights[identity]
         index, person = sights[random.integers(len(sights))]
-        query, holding = self.scenes[index], {other for other, _ in sights}
+        query, with_person = self.scenes[index], {other for other, _ in sights}
         if kind == "self":
             return Pair(query, person, query, kind)
         if kind == "cross":
-            others = sorted(holding - {index})
+            others = sorted(with_person - {index})
             return Pair(query, person, self.scenes[others[random.integers(len(others))]], kind)
         while True:  # most scenes lack most people
-            if len(holding) == len(self.scenes):
+            if len(with_person) == len(self.scenes):
                 return self._pair(kind, random)
             drawn = int(random.integers(len(self.scenes)))
-            if drawn not in holding:
+            if drawn not in with_person:
                 return Pair(query, person, self.scenes[drawn], kind)
 
     def __getitem__(self, step: int) -> PairBatch:
@@ -162,9 +162,9 @@ class TrainingPairs(Dataset[Batch]):
         size = SizeSettings(int(random.choice(self.settings.short_sides)), self.settings.long_side)
         images: list[Tensor] = []
         boxes, patches = [], []
-        for place, pair in enumerate(self.pairs(step)):
+        for index, pair in enumerate(self.pairs(step)):
             mirrored, patch_mirrored = (random.random(2) < 0.5) & self.settings.flip
-            if place % self.settings.per_scene == 0:
+            if index % self.settings.per_scene == 0:
                 image, scale = resize(pair.scene.read(), size)
                 scene_mirrored = mirrored
                 images.append(flip(image, torch.zeros(0, 4))[0] if mirrored else image)

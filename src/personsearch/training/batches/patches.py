@@ -33,7 +33,7 @@ class PatchSettings:
     sights: Annotated[int, Range(2)] = 4
     """Of each identity."""
     min_visible: Part = 0.4
-    """People seen less are left out."""
+    """People with a smaller visible part are left out."""
 
 
 class PatchBatches(Dataset[Batch]):
@@ -47,7 +47,7 @@ class PatchBatches(Dataset[Batch]):
         owners = torch.cat([identities for _, identities in cut])
         known = sorted(set(owners.tolist()))
         if len(known) < 2:
-            raise DataError("fewer than two identities are seen well: there is nothing to tell apart")
+            raise DataError("fewer than two identities are seen well: lower patches.min_visible, or give other data")
         self.sights = {int(i): torch.nonzero(owners == i).flatten().numpy() for i in known}
 
     def __getitem__(self, step: int) -> Batch:

@@ -56,7 +56,7 @@ class Batch:
         ]
 
     def shares(self, count: int) -> list[tuple[int, int]]:
-        """First scene of each part, and the one after its last."""
+        """[start, end) of the scenes of each part."""
         bounds = np.linspace(0, len(self.images), min(count, len(self.images)) + 1).astype(int).tolist()
         return list(pairwise(bounds))
 
@@ -90,13 +90,13 @@ class TrainingBatches(Dataset[Batch]):
         size = SizeSettings(int(random.choice(self.settings.short_sides)), self.settings.long_side)
         mirrored = (random.random(self.settings.scenes) < 0.5).tolist()
         seeds = random.integers(2**62, size=self.settings.scenes).tolist()
-        indices = drawn_places(step, self.settings.scenes, len(self.scenes), self.seed)
+        indices = drawn_indices(step, self.settings.scenes, len(self.scenes), self.seed)
         everything = list(zip(indices, mirrored, seeds, strict=True))
         rank, processes = self.share
         own = len(everything) // processes
         drawn = everything[rank * own : (rank + 1) * own]
         images, boxes, identities = zip(*(self._load(size, *one) for one in drawn), strict=True)
-        # as large as the whole step needs, so that anchors do not depend on who trains what
+        # as large as the whole step needs, so that anchors do not depend on how processes divide its scenes
         sizes = [fitted(self.scenes[i].width, self.scenes[i].height, size) for i, _, _ in everything]
         canvas = max(height for _, height in sizes), max(width for width, _ in sizes)
         return Batch(pad_images(images, canvas), list(boxes), list(identities), [seed for _, _, seed in drawn])
@@ -111,8 +111,8 @@ class TrainingBatches(Dataset[Batch]):
         return relight(image, self.settings.light, seed), boxes, identities
 
 
-def drawn_places(step: int, count: int, total: int, seed: int) -> list[int]:
-    """The `count` places that a step draws of `total`: each once an epoch, in a new order each time.
+def drawn_indices(step: int, count: int, total: int, seed: int) -> list[int]:
+    """The `count` indices below `total` that a step draws: each once an epoch, in a new order each time.
 
     Epochs follow each other without a gap.
     """

@@ -17,7 +17,7 @@ from personsearch.data.records import UNLABELED, Scene
 from personsearch.data.streams import Stream
 from personsearch.errors import DataError, SettingError
 from personsearch.settings import Part
-from personsearch.training.batches.scenes import Batch, drawn_places
+from personsearch.training.batches.scenes import Batch, drawn_indices
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class ReidBatchSettings:
     flip: bool = True
     """Mirrors a patch in half of the cases."""
     detected_iou: Part = 0.7
-    """A detected box that overlaps an annotated person so much, or more, is a sight of that identity, too."""
+    """A detected box with at least this overlap with an annotated person is a sight of that identity, too."""
     min_visible: Part = 0.0
-    """Annotated people seen less are left out."""
+    """Annotated people with a smaller visible part are left out."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class _Sight:
 
 
 class ReidBatches(Dataset[Batch]):
-    """The sights of all labelled people, read when asked; a batch is a pure function of seed and step."""
+    """The sights of all labelled people, read when needed; a batch is a pure function of seed and step."""
 
     def __init__(
         self,
@@ -64,25 +64,25 @@ class ReidBatches(Dataset[Batch]):
             for sight in _sights(index, scene, detected.get(scene.name), settings)
         ]
         if len({sight.identity for sight in self.sights}) < 2:
-            raise DataError("fewer than two identities are seen well: there is nothing to tell apart")
+            raise DataError("fewer than two identities are seen well: lower batches.min_visible, or give other data")
 
     def __getitem__(self, step: int) -> Batch:
         random = np.random.default_rng((self.seed, Stream.SIGHTS, step))
-        places = drawn_places(step, self.settings.patches, len(self.sights), self.seed)
-        mirrored = (random.random(len(places)) < 0.5) & self.settings.flip
-        wanted: dict[int, list[int]] = defaultdict(list)
-        for row, place in enumerate(places):
-            wanted[self.sights[place].scene].append(row)
-        patches = torch.empty(len(places), 3, *self.size, dtype=torch.uint8)
-        for index, rows in wanted.items():  # each picture is read once
-            image = np.array(self.scenes[index].read(), dtype=np.uint8)
-            boxes = torch.stack([self.sights[places[row]].box for row in rows])
+        drawn = [self.sights[i] for i in drawn_indices(step, self.settings.patches, len(self.sights), self.seed)]
+        mirrored = (random.random(len(drawn)) < 0.5) & self.settings.flip
+        rows_of_scene: dict[int, list[int]] = defaultdict(list)
+        for row, sight in enumerate(drawn):
+            rows_of_scene[sight.scene].append(row)
+        patches = torch.empty(len(drawn), 3, *self.size, dtype=torch.uint8)
+        for scene, rows in rows_of_scene.items():  # each picture is read once
+            image = np.array(self.scenes[scene].read(), dtype=np.uint8)
+            boxes = torch.stack([drawn[row].box for row in rows])
             cut = crop_patches(torch.from_numpy(image).permute(2, 0, 1), boxes, self.size).round().byte()
             for row, patch in zip(rows, cut, strict=True):
                 patches[row] = patch.flip(2) if mirrored[row] else patch
         whole = torch.tensor([[0.0, 0.0, self.size[1], self.size[0]]])
-        identities = [torch.tensor([self.sights[place].identity]) for place in places]
-        return Batch(patches, [whole] * len(places), identities, [step] * len(places))
+        identities = [torch.tensor([sight.identity]) for sight in drawn]
+        return Batch(patches, [whole] * len(drawn), identities, [step] * len(drawn))
 
 
 def _sights(index: int, scene: Scene, detected: Tensor | None, settings: ReidBatchSettings) -> Iterator[_Sight]:

@@ -1,0 +1,63 @@
+"""What `gallery.json` says of a gallery: by which model, and how its people were read."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from personsearch.errors import GalleryError
+from personsearch.files import write_whole
+from personsearch.search.searchers import READS, SEARCH
+
+ABOUT = "gallery.json"
+FORMAT = 3
+"""1 was without the digests of contents, 2 without `read`; both are read as they are, and become 3 when something is
+added."""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What `gallery.json` says."""
+
+    model: str
+    fingerprint: str
+    dim: int
+    min_score: float
+    created: str
+    format: int = FORMAT
+    read: str = SEARCH
+    """What embeddings are: see `searchers.READS`."""
+
+
+def write_about(folder: Path, about: About) -> None:
+    write_whole(folder / ABOUT, json.dumps(asdict(about), indent=2) + "\n")
+
+
+def read_about(folder: Path) -> About:
+    path = folder / ABOUT
+    if not path.is_file():
+        raise GalleryError(f"{folder}: no gallery there; make one: personsearch index SOURCE --gallery {folder}")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["format"] > FORMAT:
+            raise GalleryError(
+                f"{path}: written by a newer version (format {values['format']}, this one reads {FORMAT}); "
+                "upgrade: pip install -U personsearch"
+            )
+        about = About(
+            model=str(values["model"]),
+            fingerprint=str(values["fingerprint"]),
+            dim=int(values["dim"]),
+            min_score=float(values["min_score"]),
+            created=str(values["created"]),
+            format=int(values["format"]),
+            read=str(values.get("read", SEARCH)),
+        )
+        if not (1 <= about.dim < 1 << 20 and 0 <= about.min_score <= 1 and about.read in READS):
+            raise ValueError("impossible numbers")
+        return about
+    except OSError as error:
+        raise GalleryError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+        raise GalleryError(f"{path}: damaged; index again with --force") from error

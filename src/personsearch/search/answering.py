@@ -1,0 +1,98 @@
+"""From one query to what everybody is ranked by: one person once a scene, and the query widened where that is safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from personsearch.search.once_a_scene import LEAD, SURENESS, once_a_scene
+from personsearch.search.strangers import Strangers
+from personsearch.search.widening import clear, widened
+
+
+class Crowd(Protocol):
+    """The N people that are searched."""
+
+    @property
+    def scene_of(self) -> Tensor:
+        """[N] int64, numbers of their scenes"""
+        ...
+
+    @property
+    def scores(self) -> Tensor:
+        """[N], of their detections"""
+        ...
+
+    def cosines(self, query: Tensor) -> Tensor:
+        """[N] to a query [D] of unit length; -inf for whoever cannot be compared."""
+        ...
+
+    def readings(self, people: Tensor) -> Tensor:
+        """[K, D] of the people with these numbers [K], of unit length."""
+        ...
+
+
+@dataclass(frozen=True)
+class PeopleInMemory:
+    """A crowd of N people as they are."""
+
+    vectors: Tensor
+    """[N, D] of unit length"""
+    scene_of: Tensor
+    scores: Tensor
+
+    def cosines(self, query: Tensor) -> Tensor:
+        return self.vectors @ query
+
+    def readings(self, people: Tensor) -> Tensor:
+        return self.vectors[people]
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """What one query makes of N people."""
+
+    cosines: Tensor
+    """[N] to the query itself: what is shown"""
+    likenesses: Tensor
+    """[N]: what they are ranked by"""
+    added: Tensor
+    """[K] the people whom the query was widened by, best first; none where it was not"""
+
+
+def rank_people(
+    query: Tensor,
+    crowd: Crowd,
+    *,
+    once: bool = True,
+    lead: float = LEAD,
+    sureness: float = SURENESS,
+    strangers: Strangers | None = None,
+    choose: Callable[[Tensor], Tensor] | None = None,
+) -> Ranked:
+    """Ranks everybody in a crowd for a query [D] of unit length.
+
+    With `once` by the rule of `once_a_scene`, else by the cosine. `choose` takes the first answers [K] from likenesses
+    [N], as `first_answers` does: the query is widened by them where the first is clear of the gallery's `strangers`. A
+    person who is absent has no such answer, so is not searched for by the looks of somebody else.
+    """
+
+    def likeness(cosines: Tensor) -> Tensor:
+        if not once:
+            return cosines
+        return once_a_scene(cosines, crowd.scene_of, crowd.scores, lead=lead, sureness=sureness)
+
+    cosines = crowd.cosines(query)
+    first = likeness(cosines)
+    added = torch.zeros(0, dtype=torch.int64)
+    if choose is None or strangers is None:
+        return Ranked(cosines, first, added)
+    best = choose(first)
+    if not clear(cosines[best], strangers, len(cosines)):
+        return Ranked(cosines, first, added)
+    again = widened(query, crowd.readings(best).to(query), cosines[best].to(query))
+    return Ranked(cosines, likeness(crowd.cosines(again)), best)

@@ -1,0 +1,87 @@
+"""Each camera shifts all its readings alike, so the mean of a source says nothing about its people: it is taken off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+FEWEST = 50
+"""People whose mean is that of their source and not their own."""
+_ROWS = 512
+"""People converted to float32 at a time: they stay in the cache."""
+ELSEWHERE = -1
+"""The source of a query that is of none of the gallery's."""
+
+
+@dataclass(frozen=True)
+class Centres:
+    """What is taken off the readings of each source."""
+
+    means: Tensor
+    """[S + 1, D]: of S sources, and last what stands for any other"""
+
+    @classmethod
+    def of(cls, readings: Tensor, source_of: Tensor, sources: int) -> Centres:
+        """Of N people with readings [N, D] in sources `source_of` [N] int64, 0 ... S - 1.
+
+        A source of fewer than 50 people takes the mean of everybody, and where those are fewer than 50, too, nothing.
+        """
+        sums = readings.new_zeros(sources, readings.shape[1], dtype=torch.float32)
+        for start in range(0, len(readings), _ROWS):
+            part = slice(start, start + _ROWS)
+            sums.index_add_(0, source_of[part], readings[part].float())
+        counts = source_of.bincount(minlength=sources)[:, None]
+        everybody = sums.sum(dim=0) / max(len(readings), 1) * (len(readings) >= FEWEST)
+        means = torch.where(counts >= FEWEST, sums / counts.clamp(min=1), everybody)
+        return cls(torch.cat([means, everybody[None]]))
+
+    def take_off(self, readings: Tensor, source_of: Tensor) -> Tensor:
+        """Readings [N, D] without the mean of their sources [N], of unit length; ELSEWHERE takes that of everybody."""
+        return F.normalize(readings.float() - self.means[source_of])
+
+
+@dataclass(frozen=True)
+class CentredPeople:
+    """N people as they are stored, and what makes cosines of centred readings out of them without a second copy:
+
+    cos(r - m, q) = (r q - m q) / |r - m|
+    """
+
+    stored: Tensor
+    """r, [N, D] float16"""
+    source_of: Tensor
+    """[N] int64"""
+    centres: Centres
+    lengths: Tensor
+    """|r - m|, [N] float32"""
+
+    @classmethod
+    def of(cls, stored: Tensor, source_of: Tensor, sources: int) -> CentredPeople:
+        """Of people in sources 0 ... `sources` - 1."""
+        centres = Centres.of(stored, source_of, sources)
+        lengths = torch.empty(len(stored))
+        for start in range(0, len(stored), _ROWS):
+            part = slice(start, start + _ROWS)
+            lengths[part] = (stored[part].float() - centres.means[source_of[part]]).norm(dim=1)
+        return cls(stored, source_of, centres, lengths)
+
+    def cosines(self, query: Tensor) -> Tensor:
+        """[N] to a query [D] float32 that is centred itself; 0 for who is the mean of a source."""
+        products = torch.empty(len(self.stored))
+        whole = torch.empty(_ROWS, len(query))  # one for all: to make it anew costs more than the products
+        for start in range(0, len(self.stored), _ROWS):
+            rows = self.stored[start : start + _ROWS]
+            torch.mv(whole[: len(rows)].copy_(rows), query, out=products[start : start + _ROWS])
+        shifts = self.centres.means @ query
+        return (products - shifts[self.source_of]) / self.lengths.clamp(min=1e-6)
+
+    def centred(self, query: Tensor, source: int = ELSEWHERE) -> Tensor:
+        """A query [D] of a source, or of none of them, without that source's mean, of unit length."""
+        return self.centres.take_off(query[None], torch.tensor([source]))[0]
+
+    def readings(self, people: Tensor) -> Tensor:
+        """[K, D] float32 of the people with these numbers [K], centred."""
+        return self.centres.take_off(self.stored[people], self.source_of[people])

@@ -1,0 +1,98 @@
+"""How alike strangers look in a gallery: what a likeness is worth there.
+
+People in one frame are strangers for sure, but share light and background, and are few. Two frames have many pairs
+of people, and most are strangers: all but those that a one-to-one matching of the frames' people joins.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+Floats = NDArray[np.float32]
+
+_PAIRS_OF_FRAMES = 20_000
+_PAIRS_OF_PEOPLE = 1_000_000
+"""More are not looked at: a rate of one in a hundred thousand is then told from ten of them."""
+FEWEST_PAIRS = 100
+"""From which on a gallery says anything of strangers."""
+FEWEST = 10
+"""Strangers above a likeness from which its rate can be told."""
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """The likenesses of a gallery's pairs of strangers."""
+
+    likenesses: Floats
+    """[M], rising"""
+
+    def __len__(self) -> int:
+        return len(self.likenesses)
+
+    def rate_above(self, likeness: float) -> float | None:
+        """The part of all strangers who are as alike as this or more; None where too few are, to tell."""
+        above = len(self) - int(np.searchsorted(self.likenesses, likeness, side="left"))
+        return above / len(self) if above >= FEWEST else None
+
+    def threshold(self, rate: float) -> float | None:
+        """The likeness that this part of all strangers reaches; None where there are too few of them to tell."""
+        above = int(rate * len(self))
+        return float(self.likenesses[-min(above, len(self))]) if above >= FEWEST else None
+
+    def chance_above(self, likeness: float, people: int) -> float | None:
+        """How likely one of so many strangers is as alike as this or more: 1 - (1 - rate)^people."""
+        rate = self.rate_above(likeness)
+        return None if rate is None else float(-np.expm1(people * np.log1p(-rate))) if rate < 1 else 1.0
+
+    def reach(self, people: int, chance: float = 0.1) -> float | None:
+        """The likeness that somebody among so many strangers reaches with no more than this chance.
+
+        Where such a one is rarer than one in M pairs, the most alike pair stands for it. None of fewer than 100 pairs,
+        of which the most alike one says little.
+        """
+        if len(self) < FEWEST_PAIRS:
+            return None
+        above = max(1, int(chance / max(people, 1) * len(self)))
+        return float(self.likenesses[-min(above, len(self))])
+
+
+def find_strangers(readings: Tensor, scene_of: Tensor) -> Strangers:
+    """The strangers among people with readings [N, D] of unit length in scenes `scene_of` [N] int64.
+
+    Pairs of scenes are drawn by chance, the same ones each time, all of them where they are few. Two scenes' people are
+    matched one to one, so that the matched likenesses sum up to the most; whoever is not matched are strangers.
+    """
+    order = scene_of.argsort(stable=True)
+    _, counts = np.unique(scene_of.numpy(), return_counts=True)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    table = readings[order].float().numpy()
+    found, held = [np.zeros(0, dtype=np.float32)], 0
+    for first, second in _pairs(len(counts)):
+        if held >= _PAIRS_OF_PEOPLE:
+            break
+        cosines = table[starts[first] : starts[first + 1]] @ table[starts[second] : starts[second + 1]].T
+        left = np.ones(cosines.shape, dtype=bool)
+        left[linear_sum_assignment(cosines, maximize=True)] = False
+        found.append(cosines[left])
+        held += len(found[-1])
+    return Strangers(np.sort(np.concatenate(found)))
+
+
+def _pairs(scenes: int) -> list[tuple[int, int]]:
+    """Different pairs of so many scenes, in an order by chance."""
+    every = scenes * (scenes - 1) // 2
+    chosen = random.Random(0).sample(range(every), min(every, _PAIRS_OF_FRAMES))
+    return [_pair(number) for number in chosen]
+
+
+def _pair(number: int) -> tuple[int, int]:
+    """The pair of a number, counted row by row below the diagonal: (0, 1), (0, 2), (1, 2), (0, 3) ..."""
+    second = int((1 + np.sqrt(1 + 8 * number)) / 2)
+    second -= second * (second - 1) // 2 > number  # the root may be rounded up
+    return number - second * (second - 1) // 2, second

@@ -1,0 +1,63 @@
+"""A gallery that holds a person often holds her several times: her first answers help to find the others."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from personsearch.search.strangers import Strangers
+
+WIDEN = 2
+"""Answers that a query is widened by."""
+
+
+def widened(query: Tensor, answers: Tensor, cosines: Tensor) -> Tensor:
+    """The query q [D] together with its first answers r [K, D], all of unit length, as a query of unit length:
+
+        q' = (q + sum_k max(c_k, 0) r_k) / |q + sum_k max(c_k, 0) r_k|
+
+    The cosines c [K] between them say how much each counts. Without answers it is the query itself.
+    """
+    if not len(answers):
+        return query
+    return F.normalize(query + cosines.clamp(min=0) @ answers, dim=0)
+
+
+def clear(cosines: Tensor, strangers: Strangers, people: int) -> bool:
+    """Whether the first of some answers, with `cosines` [K], is more alike than one of `people` strangers would be.
+
+    Without answers, and in a gallery without strangers to compare with, it is not: whoever is absent must not be
+    searched for by the looks of somebody else.
+    """
+    reach = strangers.reach(people)
+    return bool(len(cosines)) and reach is not None and float(cosines[0]) > reach
+
+
+def first_answers(likenesses: Tensor, scene_of: Tensor, count: int) -> Tensor:
+    """The people [K], K <= `count`, whom a query is widened by: the most alike, best first, one of a scene.
+
+    `likenesses` [N] are what the gallery is ranked by, -inf for whom must not be used; `scene_of` [N] are the numbers
+    of their scenes. Of equals the first comes first.
+    """
+    usable = int(likenesses.isfinite().sum())
+    wide = min(usable, max(64, 16 * count))
+    while True:
+        best = _top(likenesses, wide)
+        chosen: dict[int, int] = {}
+        for person, scene in zip(best.tolist(), scene_of[best].tolist(), strict=True):
+            if len(chosen) == count:
+                break
+            chosen.setdefault(scene, person)
+        if len(chosen) == count or wide == usable:
+            return torch.tensor(list(chosen.values()), dtype=torch.int64)
+        wide = min(usable, 8 * wide)
+
+
+def _top(likenesses: Tensor, count: int) -> Tensor:
+    """The places of the `count` largest, falling, equals by place; all equals of the last one, too."""
+    if not count:
+        return torch.zeros(0, dtype=torch.int64)
+    least = torch.topk(likenesses, count).values[-1]
+    places = torch.nonzero(likenesses >= least).flatten()
+    return places[torch.argsort(likenesses[places], descending=True, stable=True)]

@@ -1,0 +1,77 @@
+"""A query's whole way: rule, widening, and what is shown."""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from personsearch.search.answering import rank_people
+from personsearch.search.once_a_scene import once_a_scene
+from personsearch.search.strangers import Strangers
+from personsearch.search.widening import first_answers, widened
+
+UNLIKE = Strangers(np.linspace(-1, 0, 1000, dtype=np.float32))
+ALIKE = Strangers(np.ones(1000, dtype=np.float32))
+
+
+@dataclass
+class _Crowd:
+    vectors: Tensor
+    scene_of: Tensor
+    scores: Tensor
+
+    def cosines(self, query: Tensor) -> Tensor:
+        return self.vectors @ query
+
+    def readings(self, people: Tensor) -> Tensor:
+        return self.vectors[people]
+
+
+def _crowd(people: int = 30) -> tuple[Tensor, _Crowd]:
+    chance = torch.Generator().manual_seed(0)
+    vectors = F.normalize(torch.randn(people + 1, 8, generator=chance))
+    return vectors[-1], _Crowd(vectors[:-1], torch.arange(people) // 3, torch.rand(people, generator=chance))
+
+
+def test_without_levers_it_is_the_cosine() -> None:
+    query, crowd = _crowd()
+    plain = rank_people(query, crowd, once=False)
+    assert torch.equal(plain.likenesses, crowd.vectors @ query)
+    assert torch.equal(plain.cosines, plain.likenesses)
+    assert not len(plain.added)
+
+
+def test_widened_queries_rank_and_plain_ones_are_shown() -> None:
+    query, crowd = _crowd()
+    choose = partial(first_answers, scene_of=crowd.scene_of, count=2)
+    ranked = rank_people(query, crowd, strangers=UNLIKE, choose=choose)
+    cosines = crowd.vectors @ query
+    assert torch.equal(ranked.cosines, cosines)
+    best = first_answers(once_a_scene(cosines, crowd.scene_of, crowd.scores), crowd.scene_of, 2)
+    assert torch.equal(ranked.added, best)
+    again = crowd.vectors @ widened(query, crowd.vectors[best], cosines[best])
+    torch.testing.assert_close(ranked.likenesses, once_a_scene(again, crowd.scene_of, crowd.scores))
+
+
+def test_who_is_no_more_alike_than_strangers_widens_nothing() -> None:
+    query, crowd = _crowd()
+    choose = partial(first_answers, scene_of=crowd.scene_of, count=2)
+    plain = rank_people(query, crowd)
+    for strangers in (ALIKE, Strangers(np.zeros(0, dtype=np.float32)), None):
+        ranked = rank_people(query, crowd, strangers=strangers, choose=choose)
+        assert not len(ranked.added)
+        assert torch.equal(ranked.likenesses, plain.likenesses)
+
+
+def test_more_answers_are_asked_for_than_there_are() -> None:
+    query, crowd = _crowd(people=4)  # in two scenes
+    ranked = rank_people(
+        query, crowd, strangers=UNLIKE, choose=partial(first_answers, scene_of=crowd.scene_of, count=9)
+    )
+    assert len(ranked.added) in (0, 2)
+    query, nobody = _crowd(people=0)
+    choose = partial(first_answers, scene_of=nobody.scene_of, count=9)
+    assert rank_people(query, nobody, strangers=UNLIKE, choose=choose).likenesses.shape == (0,)
