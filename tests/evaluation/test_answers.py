@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import MODEL_FILE, fingerprint, save_weights
 from personsearch.search.answering import PeopleInMemory, rank_people
 from personsearch.search.strangers import find_strangers
+from personsearch.search.widening import WIDEN, first_answers
 
 
 def unit(count: int, dim: int, seed: int) -> Tensor:
@@ -68,9 +70,12 @@ def test_people_are_ranked_as_by_a_gallery() -> None:
     scene_of, scores = torch.arange(40) // 4, torch.linspace(0.5, 1, 40).double()
     strangers = find_strangers(people, scene_of)
     ranked = rank_by(strangers)(query, Searched(people @ query, people, scores, scene_of))
-    plain = rank_people(query, PeopleInMemory(people, scene_of, scores))
-    assert not torch.allclose(ranked, people @ query)
-    assert ranked.shape == plain.likenesses.shape
+    crowd = PeopleInMemory(people, scene_of, scores)
+    choose = partial(first_answers, scene_of=scene_of, count=WIDEN)
+    assert torch.equal(ranked, rank_people(query, crowd, strangers=strangers, choose=choose).likenesses)
+    there = people[5]  # is clear of strangers: everybody is ranked again
+    widened = rank_by(strangers)(there, Searched(people @ there, people, scores, scene_of))
+    assert not torch.allclose(widened, rank_people(there, crowd).likenesses)
 
 
 def test_crops_fill_their_pictures(benchmark: Benchmark) -> None:

@@ -1,6 +1,5 @@
 """A query's whole way: rule, widening, and what is shown."""
 
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from personsearch.search.answering import rank_people
+from personsearch.search.answering import PeopleInMemory, rank_people
 from personsearch.search.once_a_scene import once_a_scene
 from personsearch.search.strangers import Strangers
 from personsearch.search.widening import first_answers, widened
@@ -17,23 +16,10 @@ UNLIKE = Strangers(np.linspace(-1, 0, 1000, dtype=np.float32))
 ALIKE = Strangers(np.ones(1000, dtype=np.float32))
 
 
-@dataclass
-class _Crowd:
-    vectors: Tensor
-    scene_of: Tensor
-    scores: Tensor
-
-    def cosines(self, query: Tensor) -> Tensor:
-        return self.vectors @ query
-
-    def readings(self, people: Tensor) -> Tensor:
-        return self.vectors[people]
-
-
-def _crowd(people: int = 30) -> tuple[Tensor, _Crowd]:
+def _crowd(people: int = 30) -> tuple[Tensor, PeopleInMemory]:
     chance = torch.Generator().manual_seed(0)
     vectors = F.normalize(torch.randn(people + 1, 8, generator=chance))
-    return vectors[-1], _Crowd(vectors[:-1], torch.arange(people) // 3, torch.rand(people, generator=chance))
+    return vectors[-1], PeopleInMemory(vectors[:-1], torch.arange(people) // 3, torch.rand(people, generator=chance))
 
 
 def test_without_levers_it_is_the_cosine() -> None:
