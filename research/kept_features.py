@@ -94,7 +94,7 @@ def _read(
             maps = network.read(image)
             boxes, scores, features = network.find(maps, SURE)
         seen = time.perf_counter()
-        patches = read_patches(network, image, boxes)
+        patches = read_patches(network, image, boxes.cpu())
         read = time.perf_counter()
         _note(parts, "found", place, boxes, scores, features, patches)
         if len(asked):

@@ -25,7 +25,7 @@ from personsearch.models.resnet import prepare_for_inference
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import load_weights, save_weights
 from personsearch.progress import Progress, quiet
-from personsearch.runtime import checked_device, joined
+from personsearch.runtime import checked_device, joined, reading_processes
 from personsearch.settings import change_settings, flat, settings_from_dict, settings_to_dict
 from personsearch.training.checkpoints import read_facts
 from personsearch.training.curves import check_drawing, draw_losses
@@ -51,7 +51,7 @@ def train(
     resume: bool = False,
     device: str | None = None,
     checkpoint_every: int = 200,
-    workers: int = 1,
+    workers: int | None = None,
     evaluate_on: str | None = None,
     detector: str | None = None,
     progress: Progress = quiet,
@@ -83,7 +83,7 @@ def train(
             out,
             resume=resume,
             every=checkpoint_every,
-            workers=workers,
+            workers=reading_processes(device) if workers is None else workers,
             on_step=lambda step: on_step(step, chosen.optimizer.steps),
             on_checkpoint=lambda step: save_weights(out, made.network, {**stored, "steps_done": step}),
             judge=lambda step: note_evaluation(out / EVALUATIONS, step, made.network, judged),

@@ -42,6 +42,11 @@ def checked_device(name: str | torch.device | None = None) -> str:
     return str(device)
 
 
+def reading_processes(device: str) -> int:
+    """How many processes read pictures for training: one beside a network on the CPU, most cores beside a GPU."""
+    return 1 if torch.device(device).type == "cpu" else max(1, min(16, (os.cpu_count() or 2) - 2))
+
+
 def has_fast_bfloat16(device: torch.device) -> bool:
     """True where bfloat16 is faster than float32, not merely possible."""
     if device.type == "cuda":

@@ -41,6 +41,7 @@ def synthesize(
         Path | None, typer.Option(metavar="DIR", help="Folder of MakeHuman's garments, hair and skins to wear.")
     ] = None,
     lenient: Annotated[bool, typer.Option(help="Leave out what of the wardrobe cannot be used.")] = False,
+    device: Annotated[str, typer.Option(help="What casts the rays: cpu, or cuda where there is a GPU.")] = "cpu",
 ) -> None:
     """Render people in places: a benchmark in COCO style. The same command goes on after a stop.
 
@@ -67,6 +68,7 @@ def synthesize(
             workers=workers,
             wardrobe=wardrobe,
             lenient=lenient,
+            device=device,
         )
         if layout != "coco":
             _convert(folder, layout, out)

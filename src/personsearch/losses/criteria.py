@@ -45,7 +45,13 @@ class LossSettings:
     rpn_positive_iou: Part = 0.7
     """Overlap (IoU) with a person from which on an anchor is positive."""
     patch_temperature: Positive = 0.1
-    """Of the contrastive loss of the warm-up on patches."""
+    """Of the contrastive loss on embeddings in the training on patches."""
+    feature_temperature: Positive = 0.03
+    """Of the same loss on what lies below the embedding: rooted features are all alike, strangers' too."""
+    patch_feature_weight: float = 0.0
+    """Of the contrastive loss on the patch's pooled feature."""
+    patch_row_weight: float = 0.0
+    """Of the mean contrastive loss on the rows of its conv4 map."""
 
 
 class Criterion(PacedModule):
@@ -97,15 +103,33 @@ class OIMCriterion(Criterion):
 
 
 class PatchCriterion(Criterion):
-    """The warm-up on patches: people are told apart within the batch."""
+    """The training on patches: people are told apart within the batch, by the embedding and by what readings read.
+
+    Below the embedding, likeness is that of readings (models/projections.py): the cosine of square roots.
+    """
 
     def __init__(self, settings: LossSettings) -> None:
         super().__init__()
         self.settings = settings
 
     def forward(self, output: PatchOutput) -> dict[str, Tensor]:
-        embeddings = output.instance.embeddings
-        return {"contrastive": supervised_contrastive(embeddings, output.identities, self.settings.patch_temperature)}
+        weights, who = self.settings, output.identities
+        feature = self._below(output.instance.features, who)
+        rows = torch.stack([self._below(row, who) for row in output.rows.unbind(dim=1)])
+        return {
+            "contrastive": supervised_contrastive(output.instance.embeddings, who, weights.patch_temperature),
+            "feature": weights.patch_feature_weight * feature,
+            "rows": weights.patch_row_weight * rows.mean(),
+        }
+
+    def _below(self, features: Tensor, identities: Tensor) -> Tensor:
+        """The loss on features [P, D] below the embedding."""
+        roots = (features.float().clamp(min=0) + _LEAST_FEATURE).sqrt()
+        return supervised_contrastive(F.normalize(roots), identities, self.settings.feature_temperature)
+
+
+_LEAST_FEATURE = 1e-4
+"""Added before a square root, whose slope at zero has no end."""
 
 
 def _both(instance: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:

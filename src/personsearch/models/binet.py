@@ -36,10 +36,20 @@ class PatchEncoder(Protocol):
         ...
 
 
+ROWS = 7
+"""Of a patch's conv4 map: two lines each of fourteen."""
+
+
 def encode_patches(network: SearchNetwork, patches: Tensor) -> Branch:
     """Patches [P, 3, 224, 96], RGB in [0, 255], through conv1 to conv5 and the embedding."""
     maps = network.stem(patches)  # [P, 1024, 14, 6]: RoIAlign's size without RoIAlign
     return network.head.branch(network.head.backbone(maps))
+
+
+def row_means(maps: Tensor) -> Tensor:
+    """The means of the rows of conv4 maps [P, 1024, 14, w], from the head downwards: [P, 7, 1024]."""
+    means: Tensor = maps.float().unflatten(2, (ROWS, -1)).mean(dim=(3, 4))  # type: ignore[no-untyped-call]
+    return means.transpose(1, 2)
 
 
 def resized_patches(network: SearchNetwork, images: Tensor, boxes: Sequence[Tensor]) -> Branch:
@@ -90,6 +100,8 @@ class PatchOutput:
     """What the instance-aware branch says about P patches, and who is on them."""
 
     instance: Branch
+    rows: Tensor
+    """[P, 7, 1024]: the rows of the patches' conv4 maps"""
     identities: Tensor
     """[P] int64"""
 
@@ -107,4 +119,6 @@ class InstanceBranch(PacedModule):
     def forward(self, images: Tensor, targets: Sequence[Targets]) -> PatchOutput:
         """Patches [P, 3, 224, 96], RGB in [0, 255], each with one person."""
         identities = torch.cat([target.identities for target in targets])
-        return PatchOutput(encode_patches(self.network, images), identities)
+        maps = self.network.stem(images)
+        instance = self.network.head.branch(self.network.head.backbone(maps))
+        return PatchOutput(instance, row_means(maps), identities)

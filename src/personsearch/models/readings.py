@@ -22,14 +22,13 @@ from personsearch.data.records import Scene
 from personsearch.data.transforms import to_tensor
 from personsearch.errors import DataError
 from personsearch.geometry.detections import Detections
+from personsearch.models.binet import ROWS, row_means
 from personsearch.models.projections import DIM, Projections, fit_projection
 from personsearch.models.resnet import HEAD_CHANNELS, STEM_CHANNELS
 from personsearch.models.search_network import SearchNetwork
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import mixed_precision
 
-ROWS = 7
-"""Of the patch's conv4 map: two lines each of fourteen."""
 WEIGHTS = (1.0, 1.0, 0.5)
 """Of the cosines of scene, patch and rows in the product of two readings."""
 _TOGETHER = 16
@@ -63,9 +62,9 @@ def read_patches(network: SearchNetwork, image: Image.Image, boxes: Tensor) -> P
         with mixed_precision(device):
             maps = network.stem(torch.cat([patches, patches.flip(3)]))  # [2 P, 1024, 14, 6]
             pooled = network.head.backbone(maps)
-        rows = maps.float().unflatten(2, (ROWS, -1)).mean(dim=(3, 4)).transpose(1, 2).flatten(1)
+        rows = row_means(maps).flatten(1)
         read.pooled[part] = pooled.unflatten(0, (2, -1)).mean(dim=0)
-        read.rows[part] = rows.unflatten(0, (2, -1)).mean(dim=0)
+        read.rows[part] = rows.unflatten(0, (2, -1)).mean(dim=0)  # type: ignore[no-untyped-call]
     return read
 
 

@@ -47,6 +47,7 @@ def synthesize(
     workers: int | None = None,
     wardrobe: Path | None = None,
     lenient: bool = False,
+    device: str = "cpu",
 ) -> Path:
     """Renders `scenes` pictures of `identities` people into the folder `out` and returns its annotation file.
 
@@ -60,11 +61,15 @@ def synthesize(
 
     `wardrobe` is a folder of MakeHuman's garments, hair, shoes and skins, searched with its subfolders, which people
     then wear; `lenient` leaves out what of it cannot be used, and says so. Without it clothes are drawn by formulas.
+    `device` casts the rays, cpu or cuda: the same pictures but for rounding.
 
     Raises SettingError for impossible numbers, a wardrobe without garments, or when the folder holds scenes of other
     settings, DataError for a damaged file of an earlier run or of the wardrobe, OSError where it cannot write.
     """
     quiet()
+    from personsearch.runtime import checked_device
+
+    device = checked_device(device)
     settings = checked(identities, scenes, seed, test_identities, test_scenes, width, height, home)
     closet = None
     if wardrobe is not None:
@@ -79,7 +84,7 @@ def synthesize(
     finished = out / "annotations.json"
     if missing:
         count = min(workers or os.cpu_count() or 1, len(missing))
-        track(render_all(out, settings, missing, count, closet), len(missing), scenes)
+        track(render_all(out, settings, missing, count, closet, device), len(missing), scenes)
     if not finished.exists():
         write_atomic(finished, merged(out, settings))
     shutil.rmtree(out / "shards")
@@ -200,13 +205,13 @@ def read_object(path: Path, remedy: str) -> dict[str, Any]:
     return value
 
 
-def render_one(out: Path, settings: Settings, index: int, closet: Closet | None = None) -> int:
+def render_one(out: Path, settings: Settings, index: int, closet: Closet | None = None, device: str = "cpu") -> int:
     """Renders one scene and writes its picture, then its annotations."""
     from personsearch.synthesis.scenes import render_scene
     from personsearch.synthesis.wardrobe import load_wardrobe
 
     wardrobe = load_wardrobe(*closet) if closet else None  # kept by each process after the first time
-    scene = render_scene(settings, index, wardrobe=wardrobe)
+    scene = render_scene(settings, index, device, wardrobe)
     write_atomic(picture_path(out, index), scene.jpeg)
     image: dict[str, Any] = {"width": settings.width, "height": settings.height}
     image |= {"camera": scene.camera, "place": scene.place, "split": scene.split}
@@ -246,21 +251,26 @@ def quiet() -> None:
             os.close(terminal)
 
 
-def render_task(task: tuple[Path, Settings, int, Closet | None]) -> int:
+def render_task(task: tuple[Path, Settings, int, Closet | None, str]) -> int:
     return render_one(*task)
 
 
 def render_all(
-    out: Path, settings: Settings, missing: list[int], workers: int, closet: Closet | None = None
+    out: Path,
+    settings: Settings,
+    missing: list[int],
+    workers: int,
+    closet: Closet | None = None,
+    device: str = "cpu",
 ) -> Iterator[int]:
     """Renders the missing scenes, here or in `workers` processes; yields each index as it is written."""
     if not missing:
         return
     first, rest = missing[0], missing[1:]
     yield render_one(
-        out, settings, first, closet
+        out, settings, first, closet, device
     )  # builds the caches and compiles the kernels once, before there are processes
-    tasks = [(out, settings, index, closet) for index in rest]
+    tasks = [(out, settings, index, closet, device) for index in rest]
     if workers == 1 or not tasks:
         yield from map(render_task, tasks)
         return
