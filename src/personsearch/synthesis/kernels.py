@@ -46,6 +46,8 @@ class World:
     cloud: float
     haze: float
     seed: int
+    probe: wp.array2d(dtype=wp.vec3)  # surroundings, row 0 the zenith; 1 x 1 where the sky is painted
+    ambient: wp.array(dtype=wp.vec3)  # nine harmonics of what falls from everywhere; 1 where sky and bounce do
 
 
 @wp.struct
@@ -85,7 +87,40 @@ def blend(values: wp.array(dtype=wp.vec3), index: wp.array(dtype=int), face: int
 
 
 @wp.func
+def photographed(probe: wp.array2d(dtype=wp.vec3), d: wp.vec3) -> wp.vec3:
+    """The probe's light from direction d; below the horizon that of the horizon."""
+    rows = probe.shape[0]
+    columns = probe.shape[1]
+    y = wp.acos(wp.clamp(d[2], 0.0, 1.0)) / wp.pi * float(rows) - 0.5
+    x = wp.atan2(d[1], d[0]) / (2.0 * wp.pi) * float(columns) - 0.5 + float(columns)
+    i = int(wp.floor(x))
+    j = int(wp.floor(y))
+    u = x - float(i)
+    v = y - float(j)
+    i1 = i % columns
+    i2 = (i + 1) % columns
+    j1 = wp.max(j, 0)
+    j2 = wp.min(j + 1, rows - 1)
+    above = mix(probe[j1, i1], probe[j1, i2], u)
+    return mix(above, mix(probe[j2, i1], probe[j2, i2], u), v)
+
+
+@wp.func
+def harmonic(c: wp.array(dtype=wp.vec3), n: wp.vec3) -> wp.vec3:
+    """The sum of probes.harmonics at a unit normal, never darker than a tenth of their mean."""
+    x = n[0]
+    y = n[1]
+    z = n[2]
+    total = c[0] * 0.282095 + (c[1] * y + c[2] * z + c[3] * x) * 0.488603
+    total += (c[4] * (x * y) + c[5] * (y * z) + c[7] * (x * z)) * 1.092548
+    total += c[6] * (0.315392 * (3.0 * z * z - 1.0)) + c[8] * (0.546274 * (x * x - y * y))
+    return wp.max(total, c[0] * 0.0282095)
+
+
+@wp.func
 def sky(world: World, d: wp.vec3) -> wp.vec3:
+    if world.probe.shape[0] > 1:
+        return photographed(world.probe, d)
     t = wp.clamp(d[2] * 2.2, 0.0, 1.0)
     base = mix(world.sky_side, world.sky_up, t)
     if world.cloud <= 0.0 or d[2] < 0.02:
@@ -111,6 +146,8 @@ def lit(world: World, at: wp.vec3, n: wp.vec3, view: wp.vec3, noise: wp.vec3, sh
     """Light that arrives and is reflected: sky above, bounce below, each sun or lamp with its shadow."""
     up = 0.5 + 0.5 * n[2]
     total = (world.sky_up * 0.55 + world.sky_side * 0.45) * up + world.bounce * (1.0 - up)
+    if world.ambient.shape[0] > 1:
+        total = harmonic(world.ambient, n)
     for i in range(world.light_at.shape[0]):
         reach = float(FAR)
         d = world.light_at[i]
