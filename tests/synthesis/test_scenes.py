@@ -69,7 +69,7 @@ def stage(spots: list[tuple[float, float]], height: float = 2.0) -> tuple[object
     """People of fixed poses in an open place seen from (0, -8), without anything in front but each other."""
     people = [identity_of(1, k) for k in range(len(spots))]
     rng = np.random.default_rng(0)
-    pieces = scenes.dressed_people(people, [(x, y, 100.0, 0.3) for x, y in spots], 1.0, rng)
+    pieces, _, _ = scenes.dressed_people(people, [(x, y, 100.0, 0.3) for x, y in spots], 1.0, rng)
     camera = Camera(np.array([0, -8.0, height]), aim(np.zeros(3), np.pi / 2, 0.1, 0.0), 0.9, sample_response(rng))
     plaza = next(k for k, kind in enumerate(KINDS) if kind.__name__ == "winter")
     world, alive, _ = scenes.assemble(SETTINGS, plaza, pieces, people, rng, "cpu")

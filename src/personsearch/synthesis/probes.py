@@ -36,6 +36,7 @@ class Probe:
     """Whether there is sky overhead, no roof."""
 
 
+@functools.lru_cache(maxsize=4)
 def find_probes(folder: Path) -> tuple[Path, ...]:
     """All .hdr files below a folder, in the order of their names."""
     return tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() == ".hdr" and p.is_file()))

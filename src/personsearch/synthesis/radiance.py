@@ -20,7 +20,8 @@ _SIZE = re.compile(rb"-Y (\d{1,9}) \+X (\d{1,9})")
 def read_radiance(path: Path) -> NDArray[Any]:
     """Linear RGB [H, W, 3] float32 of a Radiance file with flat or run-length coded rows, top row first.
 
-    Raises DataError for anything else, for damaged files and for those over MOST_PIXELS; OSError where it is unreadable.
+    Raises DataError for anything else, for damaged files and for those over MOST_PIXELS; OSError where it
+    cannot be read.
     """
     with path.open("rb") as file:
         if not file.readline(200).startswith(b"#?"):

@@ -15,12 +15,18 @@ from numpy.typing import NDArray
 
 from personsearch.synthesis import bodies, kernels, render
 from personsearch.synthesis.cameras import CAMERAS_PER_PLACE, Camera, build_camera
+from personsearch.synthesis.carried import carry, draw_things, painted
+from personsearch.synthesis.film import record, smear_people
 from personsearch.synthesis.garments import Piece, dress, merge
+from personsearch.synthesis.gestures import varied_pose
 from personsearch.synthesis.layouts import KINDS
-from personsearch.synthesis.light import sample_light
+from personsearch.synthesis.light import Light, probe_light, sample_light
 from personsearch.synthesis.outfits import Identity, identity_of, look_alike, sample_identity
 from personsearch.synthesis.places import Place, build_place
 from personsearch.synthesis.postprocess import develop
+from personsearch.synthesis.probes import find_probes, load_probe
+from personsearch.synthesis.sensors import sensor_of, shaken
+from personsearch.synthesis.standing import Spot, crowd, gather, positions, project, velocity
 from personsearch.synthesis.streams import Stream
 from personsearch.synthesis.wardrobe import Wardrobe
 
@@ -33,6 +39,8 @@ LEAST_HEIGHT = 24
 """Pixels; people whose visible box is lower are not annotated."""
 FINE_FROM = 230
 """Pixels; people higher than this are rendered with the fine body mesh."""
+PROBED = 0.65
+"""Part of the pictures that light probes light, where a wardrobe has some."""
 
 _HOUSEHOLD = 10
 """How many people at least have their home at one place: more than most pictures name."""
@@ -180,78 +188,20 @@ def place_of(settings: Settings, index: int) -> tuple[int, int]:
     return choose_place(settings, index, scene_rng(settings, index))
 
 
-def people_of(settings: Settings, index: int, rng: Rng) -> list[tuple[int, Identity]]:
-    """The people of a picture with their numbers; bystanders have UNLABELED, some dress like somebody named."""
+def people_of(settings: Settings, index: int, rng: Rng, more: int = 0) -> list[tuple[int, Identity]]:
+    """The people of a picture with their numbers; bystanders have UNLABELED, some dress like somebody named. `more` is
+    the number of bystanders beyond `crowd_size`."""
     total, _ = crowd_size(settings, index)
     named = casting(settings, split_of(settings, index))[index]
     people = [(number, identity_of(settings.seed, number)) for number in named]
     others = pool(settings, split_of(settings, index))
-    for _ in range(total - len(named)):
+    for _ in range(total + more - len(named)):
         if rng.random() < 0.3:
             model = int(rng.choice(others)) if rng.random() < 0.5 else named[int(rng.integers(len(named)))]
             people.append((UNLABELED, look_alike(rng, identity_of(settings.seed, model))))
         else:
             people.append((UNLABELED, sample_identity(rng)))
     return people
-
-
-def project(camera: Camera, points: NDArray[Any], width: int, height: int) -> NDArray[np.float64]:
-    """Pixels x, y and depth [N, 3] of points [N, 3] metres; behind the camera the depth is negative."""
-    p = (np.asarray(points, np.float64) - camera.at) @ camera.axes.T
-    z = np.where(np.abs(p[:, 2]) < 1e-3, 1e-3, p[:, 2])
-    f = camera.focal * width
-    return np.stack([p[:, 0] / z * f + width / 2, p[:, 1] / z * f + height / 2, p[:, 2]], 1)
-
-
-def stand(
-    camera: Camera, place: Place, width: int, height: int, rng: Rng, taken: list[Any]
-) -> tuple[float, float, float] | None:
-    """A free point of the ground in view: x, y and the height in pixels of a person there. None if there is none."""
-    scale, near_share = height / 600, rng.random()
-    for _ in range(60):
-        middle, spread = (105, 0.42) if near_share < 0.55 else (190, 0.42)
-        tall = float(np.clip(np.exp(rng.normal(np.log(middle), spread)), 36, 520)) * scale
-        distance = camera.focal * width * 1.7 / tall
-        side = rng.uniform(-0.54, 0.54) / camera.focal
-        flat = camera.axes[2, :2] / np.linalg.norm(camera.axes[2, :2])
-        right = np.array([flat[1], -flat[0]])
-        x, y = camera.at[:2] + flat * distance + right * side * distance
-        if not place.free(float(x), float(y)):
-            continue
-        if any((x - a) ** 2 + (y - b) ** 2 < 0.32 for a, b, _ in taken):
-            continue
-        feet, head = project(camera, np.array([[x, y, 0], [x, y, 1.7]]), width, height)
-        inside = min(feet[1], height) - max(head[1], 0)
-        if head[2] > 1.0 and -20 * scale < head[0] < width + 20 * scale and inside > 0.45 * (feet[1] - head[1]):
-            return float(x), float(y), float(feet[1] - head[1])
-    return None
-
-
-def positions(
-    camera: Camera, place: Place, settings: Settings, count: int, rng: Rng
-) -> list[tuple[float, float, float, float]]:
-    """Up to `count` standing points: x, y, height in pixels and the direction (radians) the person faces. Some walk in
-    pairs."""
-    found: list[tuple[float, float, float]] = []
-    headings: list[float] = []
-    flow = rng.uniform(0, 2 * np.pi)
-    for _ in range(count):
-        if found and rng.random() < 0.22:
-            x, y, tall = found[-1]
-            turn = headings[-1]
-            gap = rng.uniform(0.55, 0.75) * rng.choice([-1, 1])
-            near = (x + gap * np.cos(turn), y + gap * np.sin(turn))
-            clear = all((near[0] - a) ** 2 + (near[1] - b) ** 2 > 0.2 for a, b, _ in found)
-            if clear and place.free(*near):
-                found.append((*near, tall))
-                headings.append(turn + rng.normal(0, 0.2))
-                continue
-        point = stand(camera, place, settings.width, settings.height, rng, found)
-        if point is not None:
-            found.append(point)
-            along = flow + rng.choice([0, np.pi]) + rng.normal(0, 0.3)
-            headings.append(float(along if rng.random() < 0.5 else rng.uniform(0, 2 * np.pi)))
-    return [(*p, h) for p, h in zip(found, headings, strict=True)]
 
 
 def put(piece: Piece, x: float, y: float, turn: float) -> Piece:
@@ -264,11 +214,15 @@ def put(piece: Piece, x: float, y: float, turn: float) -> Piece:
 
 
 def dressed_people(
-    people: list[Identity], spots: list[tuple[float, float, float, float]], scale: float, rng: Rng
-) -> list[Piece]:
-    """The people as meshes where they stand, in order; the large in the picture get the fine body."""
-    poses = [bodies.sample_pose(rng)[1] for _ in spots]
+    people: list[Identity], spots: list[Spot], scale: float, rng: Rng, variety: Rng | None = None
+) -> tuple[list[Piece], list[tuple[Piece, Identity]], list[str]]:
+    """The people as meshes where they stand, in order, the large in the picture with the fine body; what they carry,
+    with the row of its colours; how each moves. With `variety`, poses vary more and some carry things."""
+    things = draw_things(variety, len(spots)) if variety else ["none"] * len(spots)
+    drawn = [varied_pose(variety, thing) if variety else bodies.sample_pose(rng) for thing in things]
+    poses = [pose for _, pose in drawn]
     result: dict[int, Piece] = {}
+    carried: list[tuple[Piece, Identity]] = []
     for topology, fine in ((bodies.COARSE, False), (bodies.FINE, True)):
         rows = [k for k, spot in enumerate(spots) if (spot[2] > FINE_FROM * scale) == fine]
         phenotypes = np.array([people[k].phenotype for k in rows], np.float32).reshape(-1, 6)
@@ -276,7 +230,9 @@ def dressed_people(
         for k, body in zip(rows, bodies.pose_bodies(topology, phenotypes, table), strict=True):
             x, y, _, turn = spots[k]
             result[k] = put(dress(body, people[k]), x, y, turn)
-    return [result[k] for k in range(len(spots))]
+            if variety and things[k] != "none":
+                carried.append((put(carry(things[k], body, variety), x, y, turn), painted(people[k], variety)))
+    return [result[k] for k in range(len(spots))], carried, [move for move, _ in drawn]
 
 
 def windows_of(camera: Camera, pieces: list[Piece], width: int, height: int) -> NDArray[np.int32]:
@@ -290,14 +246,22 @@ def windows_of(camera: Camera, pieces: list[Piece], width: int, height: int) -> 
 
 
 def assemble(
-    settings: Settings, place_number: int, pieces: list[Piece], people: list[Identity], rng: Rng, device: str
+    settings: Settings,
+    place_number: int,
+    pieces: list[Piece],
+    people: list[Identity],
+    rng: Rng,
+    device: str,
+    light: Light | None = None,
 ) -> tuple[Any, Any, float]:
-    """The world for the kernels, what must stay alive while it is used, and the exposure key."""
+    """The world for the kernels, what must stay alive while it is used, and the exposure key. The light is drawn where
+    none is given."""
     place, static, arrays = place_and_mesh(settings.seed, place_number, device)
-    light = sample_light(rng, place)
+    light = light or sample_light(rng, place)
     whole = merge(pieces)
     owner = np.concatenate([np.full(len(p.faces), k, np.int32) for k, p in enumerate(pieces)])
-    feet = [[*p.points[p.points[:, 2] < 0.3][:, :2].mean(0), 0.5] for p in pieces]
+    low = [p.points[p.points[:, 2] < 0.3][:, :2] for p in pieces]
+    feet = [[*points.mean(0), 0.5] for points in low if len(points)]  # an open umbrella touches no ground
 
     def vectors(values: Any) -> Any:
         return wp.array(np.asarray(values, np.float32), dtype=wp.vec3, device=device)
@@ -322,6 +286,9 @@ def assemble(
     )
     world.softness, world.cloud, world.haze = light.softness, light.cloud, light.haze
     world.seed = int(rng.integers(1, 99999))
+    none = np.zeros((1, 1, 3), np.float32)
+    world.probe = vectors(none if light.picture is None else light.picture)
+    world.ambient = vectors(none[0] if light.ambient is None else light.ambient)
     return world, (static, moving), light.key
 
 
@@ -350,27 +317,48 @@ def annotate(owner: NDArray[np.int32], alone: NDArray[np.float64], numbers: list
     return found
 
 
+def varied_light(wardrobe: Wardrobe, place: Place, rng: Rng) -> Light:
+    """Most pictures are lit by one of the wardrobe's light probes, the others as those without a wardrobe."""
+    probes = find_probes(wardrobe.folder)
+    if not probes or rng.random() > PROBED:
+        return sample_light(rng, place)
+    return probe_light(rng, place, load_probe(probes[int(rng.integers(len(probes)))]))
+
+
 def render_scene(
     settings: Settings, index: int, device: str = "cpu", wardrobe: Wardrobe | None = None
 ) -> RenderedScene:
     """Renders one picture with its annotations. `wardrobe` is the one whose fingerprint the settings hold."""
     rng = scene_rng(settings, index)
+    variety = np.random.default_rng([settings.seed, Stream.VARIETY, index]) if wardrobe else None
     place_number, camera_number = choose_place(settings, index, rng)
     place = place_and_mesh(settings.seed, place_number, device)[0]
-    camera = build_camera(settings.seed, camera_number, place, rng)
-    people = people_of(settings, index, rng)
-    spots = positions(camera, place, settings, len(people), rng)
+    camera = build_camera(settings.seed, camera_number, place, rng, varied=variety is not None)
+    more = crowd(variety) if variety else 0
+    people = people_of(settings, index, rng, more)
+    size = settings.width, settings.height
+    spots = positions(camera, place, size, len(people) - more, rng)
     if not spots:  # a camera without a free spot in view still gives a picture
         spots = [(*place.layout.area[:2], 1.0, 0.0)]
-    people = people[: len(spots)]
-    pieces = dressed_people([p for _, p in people], spots, settings.height / 600, rng)
-    world, alive, key = assemble(settings, place_number, pieces, [p for _, p in people], rng, device)
-    lens = lens_of(camera, settings.width, settings.height)
-    picture = render.render(world, lens, windows_of(camera, pieces, settings.width, settings.height), device)
+    close = gather(camera, place, spots, more, variety) if variety else []
+    people = people[: len(spots)] + people[len(people) - more :][: len(close)]
+    spots += close
+    pieces, carried, moves = dressed_people([p for _, p in people], spots, settings.height / 600, rng, variety)
+    pieces += [piece for piece, _ in carried]
+    owners = [p for _, p in people] + [p for _, p in carried]
+    light = varied_light(wardrobe, place, variety) if wardrobe and variety else None
+    world, alive, key = assemble(settings, place_number, pieces, owners, rng, device, light)
+    picture = render.render(world, lens_of(camera, *size), windows_of(camera, pieces, *size), device)
     del alive
     found = annotate(picture.owner, picture.alone, [number for number, _ in people])
+    if variety:
+        sensor = shaken(sensor_of(settings.seed, camera_number), variety)
+        motion = velocity(camera, spots, moves, size)
+        jpeg = record(smear_people(picture.color, picture.owner, motion, sensor.shutter), sensor, key, variety)
+    else:
+        jpeg = develop(picture.color, camera.response, key, rng)
     return RenderedScene(
-        jpeg=develop(picture.color, camera.response, key, rng),
+        jpeg=jpeg,
         annotations=tuple(a for _, a in found),
         camera=camera_number,
         place=f"{place.kind}-{place_number}",

@@ -18,3 +18,9 @@ class Stream(IntEnum):
     SCENE = 6
     HOME = 7
     """Who of a place's residents is at home"""
+    SENSOR = 20
+    """What a camera makes of light, with a wardrobe"""
+    VARIETY = 21
+    """What a picture varies with a wardrobe: light, poses, things carried, crowds"""
+    MOUNT = 22
+    """How a camera hangs, with a wardrobe"""
