@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 from scipy import ndimage
 
+from personsearch.synthesis.light import Light
 from personsearch.synthesis.sensors import Sensor
 
 Floats = NDArray[Any]
@@ -22,11 +23,13 @@ def streak(picture: Floats, dx: float, dy: float) -> Floats:
     taps = min(9, int(np.hypot(dx, dy)) + 1)
     if taps < 2:
         return picture
+    height, width = picture.shape[:2]
+    border = int(np.ceil(np.hypot(dx, dy) / 2)) + 1
+    padded = np.pad(picture, [(border, border), (border, border)] + [(0, 0)] * (picture.ndim - 2), "edge")
     total = np.zeros_like(picture)
     for k in np.linspace(-0.5, 0.5, taps):
-        x, y = round(k * dx), round(k * dy)
-        moved = np.roll(picture, (y, x), (0, 1))
-        total += moved
+        x, y = border + round(k * dx), border + round(k * dy)
+        total += padded[y : y + height, x : x + width]
     return np.asarray(total / np.float32(taps))
 
 
@@ -59,11 +62,10 @@ def optics(color: Floats, sensor: Sensor, rng: Rng) -> Floats:
     return np.asarray(color)
 
 
-def balanced(color: Floats, sensor: Sensor, key: float) -> Floats:
-    """White balance and exposure: the log mean of brightness becomes `key`."""
-    sample = np.minimum(color[::4, ::4], 4 * np.median(color[::4, ::4], (0, 1)) + 1e-3)  # a sky has little say
-    mean = np.maximum(sample.mean((0, 1)), 1e-6)
-    gains = (mean.mean() / mean) ** sensor.adaption * np.asarray(sensor.balance)
+def balanced(color: Floats, sensor: Sensor, cast: Floats, key: float) -> Floats:
+    """White balance and exposure: the colour `cast` [3] of the light mostly goes, the log mean of brightness
+    becomes `key`."""
+    gains = cast**-sensor.adaption * np.asarray(sensor.balance)
     level = np.exp(np.log(color[::4, ::4] @ LUMA + 1e-3).mean())
     return np.asarray(color * (gains / (gains @ LUMA) * (key / level * sensor.exposure)).astype(np.float32))
 
@@ -113,10 +115,10 @@ def stored(image: Image.Image, sensor: Sensor) -> Image.Image:
     return image.filter(ImageFilter.GaussianBlur(sensor.deblock)) if sensor.deblock else image
 
 
-def record(color: Floats, sensor: Sensor, key: float, rng: Rng) -> bytes:
-    """The JPEG file of rendered light [H, W, 3]."""
+def record(color: Floats, sensor: Sensor, light: Light, rng: Rng) -> bytes:
+    """The JPEG file of a picture [H, W, 3] rendered in this light."""
     height, width = color.shape[:2]
-    display = toned(balanced(optics(color, sensor, rng), sensor, key), sensor)
+    display = toned(balanced(optics(color, sensor, rng), sensor, light.cast(), light.key), sensor)
     image = Image.fromarray((display * 255 + 0.5).astype(np.uint8))
     small = (max(8, round(width / sensor.shrink)), max(8, round(height / sensor.shrink)))
     image = resized(image, small, Image.Resampling.BOX)

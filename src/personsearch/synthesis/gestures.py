@@ -19,7 +19,7 @@ PAIRED = ("crossed", "back")
 
 # (lowered, raised forward, turned inward, elbow) in degrees, each with its spread
 _ARMS = {
-    "crossed": ((34, 2), (28, 4), (42, 6), (98, 6)),
+    "crossed": ((34, 2), (14, 4), (46, 6), (92, 6)),
     "hips": ((14, 3), (-14, 4), (-8, 5), (78, 8)),
     "point": ((22, 8), (72, 14), (5, 12), (12, 8)),
     "wave": ((-20, 12), (30, 12), (0, 8), (70, 16)),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personsearch.synthesis.places import Place
-from personsearch.synthesis.probes import LUMA, WIDTH, Probe, harmonics, turned
+from personsearch.synthesis.probes import LUMA, WIDTH, Probe, basis, harmonics, turned
 
 Floats = NDArray[Any]
 Rng = np.random.Generator
@@ -31,6 +31,15 @@ class Light:
     key: float  # log mean that the camera exposes for
     picture: Floats | None = None  # [H, W, 3] surroundings of a probe, shown as the sky
     ambient: Floats | None = None  # [9, 3] probes.harmonics, in place of sky and bounce
+
+    def cast(self) -> Floats:
+        """The colour [3] of a white thing that lies in all of the light, of mean 1: what white balance looks for."""
+        around = 0.6 * self.sky_up + 0.4 * self.sky_side
+        if self.ambient is not None:
+            around = np.maximum(basis(np.array([0.0, 0.0, 1.0])) @ self.ambient, 1e-3)
+        share = np.where(np.asarray(self.kind) == 0, 0.6, 0.3)  # lamps are some way off
+        total = around + (np.asarray(self.color) * share[:, None]).sum(0)
+        return np.asarray(total / total.mean())
 
 
 def tinted(rng: Rng, color: tuple[float, float, float], spread: float = 0.05) -> Floats:

@@ -351,10 +351,10 @@ def render_scene(
     picture = render.render(world, lens_of(camera, *size), windows_of(camera, pieces, *size), device)
     del alive
     found = annotate(picture.owner, picture.alone, [number for number, _ in people])
-    if variety:
+    if variety and light:
         sensor = shaken(sensor_of(settings.seed, camera_number), variety)
         motion = velocity(camera, spots, moves, size)
-        jpeg = record(smear_people(picture.color, picture.owner, motion, sensor.shutter), sensor, key, variety)
+        jpeg = record(smear_people(picture.color, picture.owner, motion, sensor.shutter), sensor, light, variety)
     else:
         jpeg = develop(picture.color, camera.response, key, rng)
     return RenderedScene(

@@ -54,32 +54,34 @@ def _balance(warmth: float, tint: float) -> Triple:
 
 
 def _saturation(rng: Rng) -> float:
-    kind = rng.choice(["grey", "pale", "usual", "strong"], p=[0.05, 0.2, 0.55, 0.2])
-    low, high = {"grey": (0.03, 0.15), "pale": (0.3, 0.65), "usual": (0.65, 1.1), "strong": (1.1, 1.55)}[kind]
+    kind = rng.choice(["grey", "pale", "usual", "strong"], p=[0.05, 0.25, 0.5, 0.2])
+    low, high = {"grey": (0.03, 0.15), "pale": (0.25, 0.6), "usual": (0.6, 1.0), "strong": (1.0, 1.4)}[kind]
     return float(rng.uniform(low, high))
 
 
 def draw_sensor(rng: Rng) -> Sensor:
     """Any cheap camera: webcams, surveillance, old video, telephones."""
     film = rng.random() < 0.5  # a video's frame, or single pictures
+    sharpen = _maybe(rng, 0.65, 40, 260)
+    calm = 1 / (1 + sharpen / 130)  # sharpening enlarges noise
     return Sensor(
         vignette=_maybe(rng, 0.5, 0.1, 0.5),
-        defocus=_maybe(rng, 0.5, 0.4, 1.5),
+        defocus=_maybe(rng, 0.45, 0.4, 1.3),
         shutter=_maybe(rng, 0.6, 0.004, 0.04),
-        adaption=float(rng.uniform(0.5, 1.0)),
+        adaption=float(rng.uniform(0.65, 1.0)),
         balance=_balance(rng.normal(0, 0.1), rng.normal(0, 0.045)),
         exposure=float(np.exp(rng.normal(0, 0.3))),
         shoulder=_maybe(rng, 0.6, 0.3, 1.2),
         gamma=float(rng.uniform(1.7, 2.6)),
-        curve=float(rng.uniform(-0.35, 0.8)),
-        black=float(rng.choice([rng.uniform(0.0, 0.09), rng.uniform(-0.15, 0.0), 0.0], p=[0.45, 0.3, 0.25])),
+        curve=float(rng.uniform(-0.25, 0.6)),
+        black=float(rng.choice([rng.uniform(0.0, 0.1), rng.uniform(-0.13, 0.0), 0.0], p=[0.55, 0.2, 0.25])),
         saturation=_saturation(rng),
         shadow_tint=_triple(rng.normal(0, 0.02, 3)),
         shrink=float(rng.choice([1.0, rng.uniform(1.2, 2.0), rng.uniform(2.0, 3.0)], p=[0.5, 0.33, 0.17])),
-        noise=float(rng.uniform(0.002, 0.03)),
-        chroma_noise=_maybe(rng, 0.6, 0.005, 0.04),
+        noise=float(rng.uniform(0.002, 0.032) * calm),
+        chroma_noise=_maybe(rng, 0.6, 0.005, 0.04) * calm,
         denoise=bool(rng.random() < 0.2),
-        sharpen=_maybe(rng, 0.65, 40, 260),
+        sharpen=sharpen,
         halo=float(rng.uniform(0.6, 1.8)),
         quality=int(rng.integers(25, 60) if film else rng.integers(45, 96)),
         chroma=int(rng.choice([1, 2, 4], p=[0.15, 0.6, 0.25])),
