@@ -37,6 +37,10 @@ def synthesize(
         float, typer.Option(callback=within(0, 1), help="Part of training sights at the person's own place.")
     ] = 0.0,
     workers: Annotated[int | None, typer.Option(callback=within(1), help="Processes; by default one a core.")] = None,
+    wardrobe: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of MakeHuman's garments, hair and skins to wear.")
+    ] = None,
+    lenient: Annotated[bool, typer.Option(help="Leave out what of the wardrobe cannot be used.")] = False,
 ) -> None:
     """Render people in places: a benchmark in COCO style. The same command goes on after a stop.
 
@@ -61,6 +65,8 @@ def synthesize(
             height=height,
             home=home,
             workers=workers,
+            wardrobe=wardrobe,
+            lenient=lenient,
         )
         if layout != "coco":
             _convert(folder, layout, out)

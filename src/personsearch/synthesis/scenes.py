@@ -22,6 +22,7 @@ from personsearch.synthesis.outfits import Identity, identity_of, look_alike, sa
 from personsearch.synthesis.places import Place, build_place
 from personsearch.synthesis.postprocess import develop
 from personsearch.synthesis.streams import Stream
+from personsearch.synthesis.wardrobe import Wardrobe
 
 UNLABELED = -1
 LEAST_VISIBLE = 0.2
@@ -53,9 +54,12 @@ class Settings:
     home: float = 0.0
     """Part of the people with an identity in a training picture who are at their home place; see `residents`."""
     format: int = 1  # raised when the same settings would give other pictures
+    wardrobe: str = ""
+    """Fingerprint of the wardrobe that people wear; empty without one."""
 
-    def as_dict(self) -> dict[str, float]:
-        return asdict(self)
+    def as_dict(self) -> dict[str, float | str]:
+        """As stored beside the pictures; without a wardrobe nothing is said of one."""
+        return {name: value for name, value in asdict(self).items() if name != "wardrobe" or value}
 
 
 @dataclass(frozen=True)
@@ -346,8 +350,10 @@ def annotate(owner: NDArray[np.int32], alone: NDArray[np.float64], numbers: list
     return found
 
 
-def render_scene(settings: Settings, index: int, device: str = "cpu") -> RenderedScene:
-    """Renders one picture with its annotations."""
+def render_scene(
+    settings: Settings, index: int, device: str = "cpu", wardrobe: Wardrobe | None = None
+) -> RenderedScene:
+    """Renders one picture with its annotations. `wardrobe` is the one whose fingerprint the settings hold."""
     rng = scene_rng(settings, index)
     place_number, camera_number = choose_place(settings, index, rng)
     place = place_and_mesh(settings.seed, place_number, device)[0]

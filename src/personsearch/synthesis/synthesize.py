@@ -8,6 +8,7 @@ OUT/annotations.json     all of them, COCO style with person_id
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -26,6 +27,9 @@ from personsearch.files import check_folder
 if TYPE_CHECKING:
     from personsearch.synthesis.scenes import Settings
 
+Closet = tuple[Path, bool]
+"""The folder of a wardrobe, and whether what cannot be used of it is left out."""
+
 WORKER_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -41,6 +45,8 @@ def synthesize(
     height: int = 600,
     home: float = 0.0,
     workers: int | None = None,
+    wardrobe: Path | None = None,
+    lenient: bool = False,
 ) -> Path:
     """Renders `scenes` pictures of `identities` people into the folder `out` and returns its annotation file.
 
@@ -52,11 +58,20 @@ def synthesize(
     A picture depends on the settings and its index alone, so a stopped run continues where it was, with any number
     of `workers` (processes; all cores by default). Progress goes to stderr.
 
-    Raises SettingError for impossible numbers, or when the folder holds scenes of other settings, DataError for a
-    damaged file of an earlier run, OSError where it cannot write.
+    `wardrobe` is a folder of MakeHuman's garments, hair, shoes and skins, searched with its subfolders, which people
+    then wear; `lenient` leaves out what of it cannot be used, and says so. Without it clothes are drawn by formulas.
+
+    Raises SettingError for impossible numbers, a wardrobe without garments, or when the folder holds scenes of other
+    settings, DataError for a damaged file of an earlier run or of the wardrobe, OSError where it cannot write.
     """
     quiet()
     settings = checked(identities, scenes, seed, test_identities, test_scenes, width, height, home)
+    closet = None
+    if wardrobe is not None:
+        from personsearch.synthesis.wardrobe import load_wardrobe
+
+        closet = (Path(wardrobe), lenient)
+        settings = dataclasses.replace(settings, wardrobe=load_wardrobe(*closet).fingerprint)
     out = Path(out)
     check_folder(out)
     claim(out, settings.as_dict())
@@ -64,7 +79,7 @@ def synthesize(
     finished = out / "annotations.json"
     if missing:
         count = min(workers or os.cpu_count() or 1, len(missing))
-        track(render_all(out, settings, missing, count), len(missing), scenes)
+        track(render_all(out, settings, missing, count, closet), len(missing), scenes)
     if not finished.exists():
         write_atomic(finished, merged(out, settings))
     shutil.rmtree(out / "shards")
@@ -125,16 +140,18 @@ def write_atomic(path: Path, content: bytes) -> None:
         part.unlink(missing_ok=True)
 
 
-def claim(out: Path, settings: dict[str, float]) -> None:
+def claim(out: Path, settings: dict[str, float | str]) -> None:
     """Marks the folder with its settings, or checks that they are the same. Raises SettingError."""
     mark = out / "settings.json"
     if mark.exists():
-        stored = {"home": 0.0} | read_object(mark, f"delete the folder {out}")  # older folders lack "home"
-        differ = [k for k in sorted({*stored, *settings}) if stored.get(k) != settings.get(k)]
+        unsaid: dict[str, Any] = {"home": 0.0, "wardrobe": ""}  # older folders lack "home"
+        stored = unsaid | read_object(mark, f"delete the folder {out}")
+        asked = unsaid | settings
+        differ = [k for k in sorted({*stored, *asked}) if stored.get(k) != asked.get(k)]
         if differ:
             name = differ[0]
             raise SettingError(
-                f"{out}: holds scenes made with {name}={stored.get(name)}, not {settings.get(name)}: "
+                f"{out}: holds scenes made with {name}={stored.get(name)}, not {asked.get(name)}: "
                 "give another folder or delete it"
             )
     elif out.exists() and any(out.iterdir()):
@@ -183,11 +200,13 @@ def read_object(path: Path, remedy: str) -> dict[str, Any]:
     return value
 
 
-def render_one(out: Path, settings: Settings, index: int) -> int:
+def render_one(out: Path, settings: Settings, index: int, closet: Closet | None = None) -> int:
     """Renders one scene and writes its picture, then its annotations."""
     from personsearch.synthesis.scenes import render_scene
+    from personsearch.synthesis.wardrobe import load_wardrobe
 
-    scene = render_scene(settings, index)
+    wardrobe = load_wardrobe(*closet) if closet else None  # kept by each process after the first time
+    scene = render_scene(settings, index, wardrobe=wardrobe)
     write_atomic(picture_path(out, index), scene.jpeg)
     image: dict[str, Any] = {"width": settings.width, "height": settings.height}
     image |= {"camera": scene.camera, "place": scene.place, "split": scene.split}
@@ -227,19 +246,21 @@ def quiet() -> None:
             os.close(terminal)
 
 
-def render_task(task: tuple[Path, Settings, int]) -> int:
+def render_task(task: tuple[Path, Settings, int, Closet | None]) -> int:
     return render_one(*task)
 
 
-def render_all(out: Path, settings: Settings, missing: list[int], workers: int) -> Iterator[int]:
+def render_all(
+    out: Path, settings: Settings, missing: list[int], workers: int, closet: Closet | None = None
+) -> Iterator[int]:
     """Renders the missing scenes, here or in `workers` processes; yields each index as it is written."""
     if not missing:
         return
     first, rest = missing[0], missing[1:]
     yield render_one(
-        out, settings, first
+        out, settings, first, closet
     )  # builds the caches and compiles the kernels once, before there are processes
-    tasks = [(out, settings, index) for index in rest]
+    tasks = [(out, settings, index, closet) for index in rest]
     if workers == 1 or not tasks:
         yield from map(render_task, tasks)
         return
