@@ -6,7 +6,8 @@ A picture is a pure function of the settings and its index, so any process may r
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,10 @@ import warp as wp
 from numpy.typing import NDArray
 
 from personsearch.synthesis import bodies, kernels, render
+from personsearch.synthesis.attire import Dressed, attire_of, bystander, dressed_alike
 from personsearch.synthesis.cameras import CAMERAS_PER_PLACE, Camera, build_camera
+from personsearch.synthesis.cloths import CLOTH_COLUMNS
+from personsearch.synthesis.fitting import pose_wearers
 from personsearch.synthesis.garments import Piece, dress, merge
 from personsearch.synthesis.layouts import KINDS
 from personsearch.synthesis.light import sample_light
@@ -23,6 +27,7 @@ from personsearch.synthesis.places import Place, build_place
 from personsearch.synthesis.postprocess import develop
 from personsearch.synthesis.streams import Stream
 from personsearch.synthesis.wardrobe import Wardrobe
+from personsearch.synthesis.wearing import wear
 
 UNLABELED = -1
 LEAST_VISIBLE = 0.2
@@ -180,18 +185,36 @@ def place_of(settings: Settings, index: int) -> tuple[int, int]:
     return choose_place(settings, index, scene_rng(settings, index))
 
 
-def people_of(settings: Settings, index: int, rng: Rng) -> list[tuple[int, Identity]]:
+def people_of(
+    settings: Settings, index: int, rng: Rng, wardrobe: Wardrobe | None = None
+) -> Sequence[tuple[int, Identity]]:
     """The people of a picture with their numbers; bystanders have UNLABELED, some dress like somebody named."""
     total, _ = crowd_size(settings, index)
     named = casting(settings, split_of(settings, index))[index]
-    people = [(number, identity_of(settings.seed, number)) for number in named]
     others = pool(settings, split_of(settings, index))
+    if wardrobe is not None:
+        return worn_by(settings.seed, named, total, others, rng, wardrobe)
+    people = [(number, identity_of(settings.seed, number)) for number in named]
     for _ in range(total - len(named)):
         if rng.random() < 0.3:
             model = int(rng.choice(others)) if rng.random() < 0.5 else named[int(rng.integers(len(named)))]
             people.append((UNLABELED, look_alike(rng, identity_of(settings.seed, model))))
         else:
             people.append((UNLABELED, sample_identity(rng)))
+    return people
+
+
+def worn_by(
+    seed: int, named: tuple[int, ...], total: int, others: range, rng: Rng, wardrobe: Wardrobe
+) -> list[tuple[int, Dressed]]:
+    """`people_of` in clothes of a wardrobe."""
+    people = [(number, attire_of(wardrobe, seed, number)) for number in named]
+    for _ in range(total - len(named)):
+        if rng.random() < 0.35:
+            model = int(rng.choice(others)) if rng.random() < 0.4 else named[int(rng.integers(len(named)))]
+            people.append((UNLABELED, dressed_alike(rng, wardrobe, seed, model)))
+        else:
+            people.append((UNLABELED, bystander(rng, wardrobe)))
     return people
 
 
@@ -260,14 +283,20 @@ def put(piece: Piece, x: float, y: float, turn: float) -> Piece:
     rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)
     points = piece.points @ rotation.T + np.array([x, y, 0], np.float32)
     normals = (piece.normals @ rotation.T).astype(np.float32)
-    return Piece(points.astype(np.float32), normals, piece.rest, piece.arm, piece.faces, piece.part)
+    return replace(piece, points=points.astype(np.float32), normals=normals)
 
 
 def dressed_people(
-    people: list[Identity], spots: list[tuple[float, float, float, float]], scale: float, rng: Rng
+    people: Sequence[Identity],
+    spots: list[tuple[float, float, float, float]],
+    scale: float,
+    rng: Rng,
+    wardrobe: Wardrobe | None = None,
 ) -> list[Piece]:
     """The people as meshes where they stand, in order; the large in the picture get the fine body."""
     poses = [bodies.sample_pose(rng)[1] for _ in spots]
+    if wardrobe is not None:
+        return clothed_people(people, spots, poses, wardrobe)
     result: dict[int, Piece] = {}
     for topology, fine in ((bodies.COARSE, False), (bodies.FINE, True)):
         rows = [k for k, spot in enumerate(spots) if (spot[2] > FINE_FROM * scale) == fine]
@@ -277,6 +306,22 @@ def dressed_people(
             x, y, _, turn = spots[k]
             result[k] = put(dress(body, people[k]), x, y, turn)
     return [result[k] for k in range(len(spots))]
+
+
+def clothed_people(
+    people: Sequence[Identity],
+    spots: list[tuple[float, float, float, float]],
+    poses: list[dict[str, NDArray[Any]]],
+    wardrobe: Wardrobe,
+) -> list[Piece]:
+    """`dressed_people` in clothes of a wardrobe."""
+    phenotypes = np.array([person.phenotype for person in people], np.float32).reshape(-1, 6)
+    wearers = pose_wearers(phenotypes, bodies.rotation_table(poses))
+    pieces = []
+    for (x, y, _, turn), wearer, person in zip(spots, wearers, people, strict=True):
+        assert isinstance(person, Dressed)
+        pieces.append(put(wear(wearer, person, wardrobe), x, y, turn))
+    return pieces
 
 
 def windows_of(camera: Camera, pieces: list[Piece], width: int, height: int) -> NDArray[np.int32]:
@@ -290,7 +335,13 @@ def windows_of(camera: Camera, pieces: list[Piece], width: int, height: int) -> 
 
 
 def assemble(
-    settings: Settings, place_number: int, pieces: list[Piece], people: list[Identity], rng: Rng, device: str
+    settings: Settings,
+    place_number: int,
+    pieces: list[Piece],
+    people: Sequence[Identity],
+    rng: Rng,
+    device: str,
+    wardrobe: Wardrobe | None = None,
 ) -> tuple[Any, Any, float]:
     """The world for the kernels, what must stay alive while it is used, and the exposure key."""
     place, static, arrays = place_and_mesh(settings.seed, place_number, device)
@@ -312,6 +363,7 @@ def assemble(
     world.p_normal, world.p_rest, world.feet = vectors(whole.normals), vectors(whole.rest), vectors(feet)
     world.p_arm = wp.array(whole.arm, dtype=float, device=device)
     world.p_part = wp.array(whole.part, dtype=int, device=device)
+    set_cloths(world, whole, wardrobe, device)
     world.persons = wp.array(np.stack([p.outfit.row for p in people]), dtype=float, device=device)
     world.light_at, world.light_color = vectors(light.at), vectors(light.color)
     world.light_kind = wp.array(light.kind, dtype=int, device=device)
@@ -323,6 +375,26 @@ def assemble(
     world.softness, world.cloud, world.haze = light.softness, light.cloud, light.haze
     world.seed = int(rng.integers(1, 99999))
     return world, (static, moving), light.key
+
+
+def set_cloths(world: Any, whole: Piece, wardrobe: Wardrobe | None, device: str) -> None:
+    """The part of the world that textures colour: empty without a wardrobe."""
+    bare = whole.rows is None or whole.uv is None or whole.layer is None
+    uv = np.zeros((1, 2), np.float32) if bare else whole.uv.reshape(-1, 2)
+    layer = np.full(len(whole.faces), -1, np.int32) if bare else whole.layer
+    rows = np.zeros((1, CLOTH_COLUMNS), np.float32) if bare else whole.rows
+    world.p_uv = wp.array(uv, dtype=wp.vec2, device=device)
+    world.p_cloth = wp.array(layer, dtype=int, device=device)
+    world.cloths = wp.array(rows, dtype=float, device=device)
+    world.texels, world.textures = pictures_on(wardrobe, device)
+
+
+@functools.lru_cache(maxsize=4)
+def pictures_on(wardrobe: Wardrobe | None, device: str) -> tuple[Any, Any]:
+    """The pictures of a wardrobe on the device, loaded once; one black pixel without a wardrobe."""
+    texels = np.zeros(4, np.uint8) if wardrobe is None else wardrobe.texels
+    textures = np.array([[0, 1]], np.int32) if wardrobe is None else wardrobe.textures
+    return wp.array(texels, dtype=wp.uint8, device=device), wp.array(textures, dtype=int, device=device)
 
 
 def lens_of(camera: Camera, width: int, height: int) -> Any:
@@ -358,13 +430,13 @@ def render_scene(
     place_number, camera_number = choose_place(settings, index, rng)
     place = place_and_mesh(settings.seed, place_number, device)[0]
     camera = build_camera(settings.seed, camera_number, place, rng)
-    people = people_of(settings, index, rng)
+    people = people_of(settings, index, rng, wardrobe)
     spots = positions(camera, place, settings, len(people), rng)
     if not spots:  # a camera without a free spot in view still gives a picture
         spots = [(*place.layout.area[:2], 1.0, 0.0)]
     people = people[: len(spots)]
-    pieces = dressed_people([p for _, p in people], spots, settings.height / 600, rng)
-    world, alive, key = assemble(settings, place_number, pieces, [p for _, p in people], rng, device)
+    pieces = dressed_people([p for _, p in people], spots, settings.height / 600, rng, wardrobe)
+    world, alive, key = assemble(settings, place_number, pieces, [p for _, p in people], rng, device, wardrobe)
     lens = lens_of(camera, settings.width, settings.height)
     picture = render.render(world, lens, windows_of(camera, pieces, settings.width, settings.height), device)
     del alive

@@ -18,3 +18,5 @@ class Stream(IntEnum):
     SCENE = 6
     HOME = 7
     """Who of a place's residents is at home"""
+    ATTIRE = 8
+    """What a person of a wardrobe wears"""
