@@ -18,7 +18,7 @@ from personsearch.synthesis.wardrobe import Fabric, Garment, Skin, Wardrobe
 
 Floats = NDArray[Any]
 Rng = np.random.Generator
-FORMULA_SHARE, TWIN_SHARE = 0.3, 0.15
+PAINTED_SKIRTS, PAINTED_OTHERS, TWIN_SHARE = 0.85, 0.1, 0.15
 UNCUT = 9.0
 IRISES = ((0.25, 0.14, 0.08), (0.18, 0.10, 0.06), (0.35, 0.42, 0.5), (0.3, 0.33, 0.2))
 SHOE, BOTTOM, TUCKED, TOP, LOOSE, OUTER, HAIR, HAT = range(8)
@@ -94,9 +94,8 @@ def attire_like(rng: Rng, other: Attire, own: Attire) -> Attire:
 def shifted(rng: Rng, layer: Layer) -> Layer:
     """The same thing from another batch of dye."""
     row = layer.row.copy()
-    row[c.DYE_A : c.DYE_C + 3] = np.clip(
-        row[c.DYE_A : c.DYE_C + 3] * np.tile(rng.uniform(0.78, 1.28, 3), 3), 0.004, 0.95
-    )
+    dyes = slice(c.DYE_A, c.DYE_C + 3)
+    row[dyes] = np.clip(row[dyes] * np.tile(rng.uniform(0.78, 1.28, 3), 3), 0.004, 0.95)
     row[c.SEED] = rng.integers(1, 9000)
     row[c.HUE] += rng.normal(0, 0.12)
     return dataclasses.replace(layer, row=row)
@@ -123,10 +122,10 @@ def sample_attire(rng: Rng, wardrobe: Wardrobe, person: o.Identity) -> Attire:
     woman = bool(person.phenotype[0] > 0.5)
     skin, dark = choose_skin(rng, wardrobe, person, woman)
     eyes = blank(c.EYE_MODE)
-    eyes[c.DYE_A : c.DYE_A + 3] = o.linear(
-        IRISES[int(rng.choice(4, p=[1, 0, 0, 0] if dark else [0.35, 0.3, 0.2, 0.15]))]
-    )
-    painted = bool(rng.random() < FORMULA_SHARE)
+    iris = int(rng.choice(4, p=[1, 0, 0, 0] if dark else [0.35, 0.3, 0.2, 0.15]))
+    eyes[c.DYE_A : c.DYE_A + 3] = o.linear(IRISES[iris])
+    special = person.outfit.skirt > 0 or person.outfit.coat > 0  # what no wardrobe holds
+    painted = bool(rng.random() < (PAINTED_SKIRTS if special else PAINTED_OTHERS))
     layers = [] if painted else clothes(rng, wardrobe, woman)
     layers += [shoes(rng, wardrobe), *head(rng, wardrobe, person, woman, dark)]
     return Attire(painted, skin, eyes, tuple(layers))
@@ -163,8 +162,8 @@ def choose_skin(rng: Rng, wardrobe: Wardrobe, person: o.Identity, woman: bool) -
     skin = min(wardrobe.skins, key=unlike)
     row = blank(c.SKIN_MODE)
     row[c.TEXTURE], row[c.METRES] = skin.texture, 2.4
-    tint = (target / np.asarray(skin.color)) ** (0.35 if dark else 0.6)
-    row[c.DYE_A : c.DYE_A + 3] = np.clip(tint, 0.5, 1.6)
+    tint = (target / np.asarray(skin.color)) ** (0.35 if dark else 0.5)
+    row[c.DYE_A : c.DYE_A + 3] = np.clip(tint, 0.5, 1.4) * min(1.0, 0.95 / float(tint.max()))
     row[c.SHEEN] = 0.15
     return row, dark
 
@@ -208,11 +207,10 @@ def fits(garment: Garment, woman: bool, rng: Rng) -> bool:
     return not (name.startswith("male") and woman) or bool(rng.random() < 0.3)
 
 
-def pick_garment(rng: Rng, wardrobe: Wardrobe, kind: str, woman: bool) -> int | None:
-    """The number of a garment of a kind, one that fits where there is one; None where there is none at all."""
+def pick_garment(rng: Rng, wardrobe: Wardrobe, kind: str, woman: bool) -> int:
+    """The number of a garment of a kind, of which the wardrobe has some; one that fits where there is one."""
     every = wardrobe.of(kind)
-    fitting = [k for k in every if fits(wardrobe.garments[k], woman, rng)] or every
-    return int(rng.choice(fitting)) if fitting else None
+    return int(rng.choice([k for k in every if fits(wardrobe.garments[k], woman, rng)] or every))
 
 
 def clothes(rng: Rng, wardrobe: Wardrobe, woman: bool) -> list[Layer]:
@@ -223,13 +221,9 @@ def clothes(rng: Rng, wardrobe: Wardrobe, woman: bool) -> list[Layer]:
         return [top(rng, wardrobe, number, LOOSE, rng.uniform(0, 0.006), kept=0.5)]
     number = pick_garment(rng, wardrobe, "top", woman)
     legs = pick_garment(rng, wardrobe, "bottom", woman)
-    assert number is not None
-    assert legs is not None
     tucked = rng.random() < 0.2
-    result = [
-        bottom(rng, wardrobe, legs),
-        top(rng, wardrobe, number, TUCKED if tucked else TOP, rng.uniform(0.0, 0.01)),
-    ]
+    upper = top(rng, wardrobe, number, TUCKED if tucked else TOP, rng.uniform(0.0, 0.01))
+    result = [bottom(rng, wardrobe, legs), upper]
     if tucked:
         result[0] = dataclasses.replace(result[0], place=TOP)
     long = [k for k in tops if sleeve(wardrobe.garments[k]) > 0.8 and fits(wardrobe.garments[k], woman, rng)]
@@ -271,9 +265,8 @@ def bottom(rng: Rng, wardrobe: Wardrobe, number: int) -> Layer:
     garment = wardrobe.garments[number]
     denim = not garment.skirt and rng.random() < 0.42
     dye = o.linear(o.pick(rng, o.DENIM) if denim else o.cloth_color(rng, 0.6, 0.05))
-    row = row_of(
-        garment, c.CLOTH_MODE, dye, 0.15 if denim else 0.0, rng.uniform(0.6, 1.0) if denim else rng.uniform(0.1, 0.5)
-    )
+    relief = rng.uniform(0.6, 1.0) if denim else rng.uniform(0.1, 0.5)
+    row = row_of(garment, c.CLOTH_MODE, dye, 0.15 if denim else 0.0, relief)
     colour(row, rng, wardrobe, o.BOTTOM_KINDS, o.BOTTOM_SHARES)
     if denim:
         row[c.KIND], row[c.FABRIC] = t.CLOTH_PLAIN, -1

@@ -67,7 +67,7 @@ def mesh_normals(points: Floats, faces: Ints) -> Floats:
     flat = np.cross(b - a, c - a)
     corners = faces.ravel()
     total = np.stack([np.bincount(corners, np.repeat(flat[:, k], 3), len(points)) for k in range(3)], 1)
-    return (total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-12)).astype(np.float32)
+    return np.asarray(total / (np.linalg.norm(total, axis=1, keepdims=True) + 1e-12), np.float32)
 
 
 def fit(binding: Binding, rest: Floats) -> Floats:
@@ -88,15 +88,11 @@ def bone_weights(binding: Binding, skirt: bool = False) -> Floats:
         x = fit(binding, base.template.rest)[:, 0]
         left = np.clip(x / 0.3 + 0.5, 0, 1)[:, None]
         left = left * left * (3 - 2 * left)
-        names = list(base.template.bones)
-        pairs = [
-            (n, names.index(name), names.index(name[:-1] + "R"))
-            for n, name in enumerate(names)
-            if "leg" in name and name.endswith("L")
-        ]
-        for _, one, other in pairs:
-            both = shares[:, [one]] + shares[:, [other]]
-            shares[:, [one]], shares[:, [other]] = both * left, both * (1 - left)
+        for name, one in base.template.bones.items():
+            if "leg" in name and name.endswith("L"):
+                other = base.template.bones[name[:-1] + "R"]
+                both = shares[:, [one]] + shares[:, [other]]
+                shares[:, [one]], shares[:, [other]] = both * left, both * (1 - left)
     return np.asarray(shares / (shares.sum(1, keepdims=True) + 1e-9), np.float32)
 
 
@@ -164,8 +160,7 @@ def under(inner: Garment | None, outer: Garment) -> Bools:
     """Which vertices of a garment (of the skin, for None) are under another, found on the average body."""
     if inner is None:
         base = load_base()
-        hidden = covered(base.template.rest[:SKIN_END], base.normals, outer.rest, outer.faces, 0.015, 0.07)
-        return hidden
+        return covered(base.template.rest[:SKIN_END], base.normals, outer.rest, outer.faces, 0.015, 0.07)
     return covered(inner.rest, inner.normals, outer.rest, outer.faces, 0.03, 0.06)
 
 

@@ -379,10 +379,9 @@ def assemble(
 
 def set_cloths(world: Any, whole: Piece, wardrobe: Wardrobe | None, device: str) -> None:
     """The part of the world that textures colour: empty without a wardrobe."""
-    bare = whole.rows is None or whole.uv is None or whole.layer is None
-    uv = np.zeros((1, 2), np.float32) if bare else whole.uv.reshape(-1, 2)
-    layer = np.full(len(whole.faces), -1, np.int32) if bare else whole.layer
-    rows = np.zeros((1, CLOTH_COLUMNS), np.float32) if bare else whole.rows
+    uv = np.zeros((1, 2), np.float32) if whole.uv is None else whole.uv.reshape(-1, 2)
+    layer = np.full(len(whole.faces), -1, np.int32) if whole.layer is None else whole.layer
+    rows = np.zeros((1, CLOTH_COLUMNS), np.float32) if whole.rows is None else whole.rows
     world.p_uv = wp.array(uv, dtype=wp.vec2, device=device)
     world.p_cloth = wp.array(layer, dtype=int, device=device)
     world.cloths = wp.array(rows, dtype=float, device=device)
