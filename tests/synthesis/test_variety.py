@@ -9,6 +9,8 @@ pytest.importorskip("anny", reason="needs pip install 'personsearch[synthesis]'"
 pytest.importorskip("warp", reason="needs pip install 'personsearch[synthesis]'")
 
 from personsearch.synthesis import bodies, cameras, carried, gestures, probes, scenes, sensors, standing
+from personsearch.synthesis.attire import Attire, Dressed
+from personsearch.synthesis.cloths import CLOTH_COLUMNS
 from personsearch.synthesis.layouts import KINDS
 from personsearch.synthesis.light import probe_light
 from personsearch.synthesis.outfits import identity_of
@@ -36,7 +38,22 @@ def wardrobe(tmp_path_factory: pytest.TempPathFactory) -> Wardrobe:
             pixels[3, 5] = (250, 240, 200, 137)
         header = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 16 +X 32\n"
         (folder / f"{name}.hdr").write_bytes(header + pixels.tobytes())
-    return Wardrobe(folder, "probes")
+    return Wardrobe(folder, "probes", textures=np.array([[0, 1]], np.int32))
+
+
+@pytest.fixture(autouse=True)
+def plain_clothes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """People of a wardrobe in clothes of formulas, so that none is needed."""
+    none = np.zeros(CLOTH_COLUMNS, np.float32)
+
+    def dressed(seed: int, named: tuple[int, ...], total: int, *_: object) -> list[tuple[int, Dressed]]:
+        numbers = [*named, *[scenes.UNLABELED] * (total - len(named))]
+        people = [identity_of(seed, k) for k in range(total)]
+        return [
+            (n, Dressed(**vars(p), attire=Attire(True, none, none, ()))) for n, p in zip(numbers, people, strict=True)
+        ]
+
+    monkeypatch.setattr(scenes, "worn_by", dressed)
 
 
 def test_without_a_wardrobe_pictures_are_as_they_always_were(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,9 +90,9 @@ def test_with_a_wardrobe_a_picture_is_a_function_of_its_index(wardrobe: Wardrobe
 
 
 def test_boxes_do_not_depend_on_the_sensor(wardrobe: Wardrobe, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = scenes.render_scene(SETTINGS, 3, wardrobe=wardrobe)
+    first = scenes.render_scene(SETTINGS, 35, wardrobe=wardrobe)
     monkeypatch.setattr(scenes, "sensor_of", lambda _seed, _camera: sensors.sensor_of(99, 99))
-    other = scenes.render_scene(SETTINGS, 3, wardrobe=wardrobe)
+    other = scenes.render_scene(SETTINGS, 35, wardrobe=wardrobe)
     assert first.annotations
     assert first.annotations == other.annotations
     assert first.jpeg != other.jpeg
@@ -120,7 +137,7 @@ def test_the_sky_of_a_probe_is_seen_and_lights(wardrobe: Wardrobe) -> None:
         body = bodies.pose_bodies(bodies.COARSE, np.full((1, 6), 0.5, np.float32), bodies.rotation_table([{}]))[0]
         person = identity_of(1, 0)
         piece = scenes.put(scenes.dress(body, person), 0.0, 0.0, 0.0)
-        world, alive, _ = scenes.assemble(SETTINGS, 2, [piece], [person], np.random.default_rng(0), "cpu", light)
+        world, alive, _ = scenes.assemble(SETTINGS, 2, [piece], [person], np.random.default_rng(0), "cpu", light=light)
         axes = cameras.aim(np.zeros(3), np.pi / 2, 0.0, 0.0)
         camera = cameras.Camera(
             np.array([0.0, -9.0, 2.0]), axes, 0.8, cameras.sample_response(np.random.default_rng(0))
@@ -198,10 +215,10 @@ def test_things_are_seen_but_nobody_in_the_annotations(wardrobe: Wardrobe, monke
 
     def counted(people: list[object], *rest: object) -> object:
         everybody.append(len(people))
-        return dressed(people, *rest)
+        return clothed(people, *rest)
 
-    dressed = scenes.dressed_people
-    monkeypatch.setattr(scenes, "dressed_people", counted)
+    clothed = scenes.clothed_people
+    monkeypatch.setattr(scenes, "clothed_people", counted)
     monkeypatch.setattr(scenes, "draw_things", lambda _rng, people: ["umbrella"] * people)
     scene = scenes.render_scene(SETTINGS, 9, wardrobe=wardrobe)
     assert scene.owner.max() >= everybody[0]

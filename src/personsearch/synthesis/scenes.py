@@ -6,7 +6,8 @@ A picture is a pure function of the settings and its index, so any process may r
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ import warp as wp
 from numpy.typing import NDArray
 
 from personsearch.synthesis import bodies, kernels, render
+from personsearch.synthesis.attire import Dressed, attire_of, bystander, dressed_alike
 from personsearch.synthesis.cameras import CAMERAS_PER_PLACE, Camera, build_camera
 from personsearch.synthesis.carried import carry, draw_things, painted
+from personsearch.synthesis.cloths import CLOTH_COLUMNS
 from personsearch.synthesis.film import record, smear_people
+from personsearch.synthesis.fitting import pose_wearers
 from personsearch.synthesis.garments import Piece, dress, merge
 from personsearch.synthesis.gestures import varied_pose
 from personsearch.synthesis.layouts import KINDS
@@ -29,6 +33,7 @@ from personsearch.synthesis.sensors import sensor_of, shaken
 from personsearch.synthesis.standing import Spot, crowd, gather, positions, project, velocity
 from personsearch.synthesis.streams import Stream
 from personsearch.synthesis.wardrobe import Wardrobe
+from personsearch.synthesis.wearing import wear
 
 UNLABELED = -1
 LEAST_VISIBLE = 0.2
@@ -188,13 +193,17 @@ def place_of(settings: Settings, index: int) -> tuple[int, int]:
     return choose_place(settings, index, scene_rng(settings, index))
 
 
-def people_of(settings: Settings, index: int, rng: Rng, more: int = 0) -> list[tuple[int, Identity]]:
+def people_of(
+    settings: Settings, index: int, rng: Rng, wardrobe: Wardrobe | None = None, more: int = 0
+) -> Sequence[tuple[int, Identity]]:
     """The people of a picture with their numbers; bystanders have UNLABELED, some dress like somebody named. `more` is
     the number of bystanders beyond `crowd_size`."""
     total, _ = crowd_size(settings, index)
     named = casting(settings, split_of(settings, index))[index]
-    people = [(number, identity_of(settings.seed, number)) for number in named]
     others = pool(settings, split_of(settings, index))
+    if wardrobe is not None:
+        return worn_by(settings.seed, named, total + more, others, rng, wardrobe)
+    people = [(number, identity_of(settings.seed, number)) for number in named]
     for _ in range(total + more - len(named)):
         if rng.random() < 0.3:
             model = int(rng.choice(others)) if rng.random() < 0.5 else named[int(rng.integers(len(named)))]
@@ -204,25 +213,33 @@ def people_of(settings: Settings, index: int, rng: Rng, more: int = 0) -> list[t
     return people
 
 
+def worn_by(
+    seed: int, named: tuple[int, ...], total: int, others: range, rng: Rng, wardrobe: Wardrobe
+) -> list[tuple[int, Dressed]]:
+    """`people_of` in clothes of a wardrobe."""
+    people = [(number, attire_of(wardrobe, seed, number)) for number in named]
+    for _ in range(total - len(named)):
+        if rng.random() < 0.35:
+            model = int(rng.choice(others)) if rng.random() < 0.4 else named[int(rng.integers(len(named)))]
+            people.append((UNLABELED, dressed_alike(rng, wardrobe, seed, model)))
+        else:
+            people.append((UNLABELED, bystander(rng, wardrobe)))
+    return people
+
+
 def put(piece: Piece, x: float, y: float, turn: float) -> Piece:
     """The piece turned by `turn` about z and moved to (x, y)."""
     c, s = np.cos(turn), np.sin(turn)
     rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)
     points = piece.points @ rotation.T + np.array([x, y, 0], np.float32)
     normals = (piece.normals @ rotation.T).astype(np.float32)
-    return Piece(points.astype(np.float32), normals, piece.rest, piece.arm, piece.faces, piece.part)
+    return replace(piece, points=points.astype(np.float32), normals=normals)
 
 
-def dressed_people(
-    people: list[Identity], spots: list[Spot], scale: float, rng: Rng, variety: Rng | None = None
-) -> tuple[list[Piece], list[tuple[Piece, Identity]], list[str]]:
-    """The people as meshes where they stand, in order, the large in the picture with the fine body; what they carry,
-    with the row of its colours; how each moves. With `variety`, poses vary more and some carry things."""
-    things = draw_things(variety, len(spots)) if variety else ["none"] * len(spots)
-    drawn = [varied_pose(variety, thing) if variety else bodies.sample_pose(rng) for thing in things]
-    poses = [pose for _, pose in drawn]
+def dressed_people(people: Sequence[Identity], spots: list[Spot], scale: float, rng: Rng) -> list[Piece]:
+    """The people as meshes where they stand, in order; the large in the picture get the fine body."""
+    poses = [bodies.sample_pose(rng)[1] for _ in spots]
     result: dict[int, Piece] = {}
-    carried: list[tuple[Piece, Identity]] = []
     for topology, fine in ((bodies.COARSE, False), (bodies.FINE, True)):
         rows = [k for k, spot in enumerate(spots) if (spot[2] > FINE_FROM * scale) == fine]
         phenotypes = np.array([people[k].phenotype for k in rows], np.float32).reshape(-1, 6)
@@ -230,9 +247,25 @@ def dressed_people(
         for k, body in zip(rows, bodies.pose_bodies(topology, phenotypes, table), strict=True):
             x, y, _, turn = spots[k]
             result[k] = put(dress(body, people[k]), x, y, turn)
-            if variety and things[k] != "none":
-                carried.append((put(carry(things[k], body, variety), x, y, turn), painted(people[k], variety)))
-    return [result[k] for k in range(len(spots))], carried, [move for move, _ in drawn]
+    return [result[k] for k in range(len(spots))]
+
+
+def clothed_people(
+    people: Sequence[Identity], spots: list[Spot], wardrobe: Wardrobe, rng: Rng
+) -> tuple[list[Piece], list[tuple[Piece, Identity]], list[str]]:
+    """`dressed_people` in clothes of a wardrobe and more poses; what some carry, with the row of its colours; how each
+    moves."""
+    things = draw_things(rng, len(spots))
+    drawn = [varied_pose(rng, thing) for thing in things]
+    phenotypes = np.array([person.phenotype for person in people], np.float32).reshape(-1, 6)
+    wearers = pose_wearers(phenotypes, bodies.rotation_table([pose for _, pose in drawn]))
+    pieces, carried = [], []
+    for (x, y, _, turn), wearer, person, thing in zip(spots, wearers, people, things, strict=True):
+        assert isinstance(person, Dressed)
+        pieces.append(put(wear(wearer, person, wardrobe), x, y, turn))
+        if thing != "none":
+            carried.append((put(carry(thing, wearer.body, rng), x, y, turn), painted(person, rng)))
+    return pieces, carried, [move for move, _ in drawn]
 
 
 def windows_of(camera: Camera, pieces: list[Piece], width: int, height: int) -> NDArray[np.int32]:
@@ -249,9 +282,10 @@ def assemble(
     settings: Settings,
     place_number: int,
     pieces: list[Piece],
-    people: list[Identity],
+    people: Sequence[Identity],
     rng: Rng,
     device: str,
+    wardrobe: Wardrobe | None = None,
     light: Light | None = None,
 ) -> tuple[Any, Any, float]:
     """The world for the kernels, what must stay alive while it is used, and the exposure key. The light is drawn where
@@ -276,6 +310,7 @@ def assemble(
     world.p_normal, world.p_rest, world.feet = vectors(whole.normals), vectors(whole.rest), vectors(feet)
     world.p_arm = wp.array(whole.arm, dtype=float, device=device)
     world.p_part = wp.array(whole.part, dtype=int, device=device)
+    set_cloths(world, whole, wardrobe, device)
     world.persons = wp.array(np.stack([p.outfit.row for p in people]), dtype=float, device=device)
     world.light_at, world.light_color = vectors(light.at), vectors(light.color)
     world.light_kind = wp.array(light.kind, dtype=int, device=device)
@@ -290,6 +325,25 @@ def assemble(
     world.probe = vectors(none if light.picture is None else light.picture)
     world.ambient = vectors(none[0] if light.ambient is None else light.ambient)
     return world, (static, moving), light.key
+
+
+def set_cloths(world: Any, whole: Piece, wardrobe: Wardrobe | None, device: str) -> None:
+    """The part of the world that textures colour: empty without a wardrobe."""
+    uv = np.zeros((1, 2), np.float32) if whole.uv is None else whole.uv.reshape(-1, 2)
+    layer = np.full(len(whole.faces), -1, np.int32) if whole.layer is None else whole.layer
+    rows = np.zeros((1, CLOTH_COLUMNS), np.float32) if whole.rows is None else whole.rows
+    world.p_uv = wp.array(uv, dtype=wp.vec2, device=device)
+    world.p_cloth = wp.array(layer, dtype=int, device=device)
+    world.cloths = wp.array(rows, dtype=float, device=device)
+    world.texels, world.textures = pictures_on(wardrobe, device)
+
+
+@functools.lru_cache(maxsize=4)
+def pictures_on(wardrobe: Wardrobe | None, device: str) -> tuple[Any, Any]:
+    """The pictures of a wardrobe on the device, loaded once; one black pixel without a wardrobe."""
+    texels = np.zeros(4, np.uint8) if wardrobe is None else wardrobe.texels
+    textures = np.array([[0, 1]], np.int32) if wardrobe is None else wardrobe.textures
+    return wp.array(texels, dtype=wp.uint8, device=device), wp.array(textures, dtype=int, device=device)
 
 
 def lens_of(camera: Camera, width: int, height: int) -> Any:
@@ -335,19 +389,23 @@ def render_scene(
     place = place_and_mesh(settings.seed, place_number, device)[0]
     camera = build_camera(settings.seed, camera_number, place, rng, varied=variety is not None)
     more = crowd(variety) if variety else 0
-    people = people_of(settings, index, rng, more)
+    people = people_of(settings, index, rng, wardrobe, more)
     size = settings.width, settings.height
     spots = positions(camera, place, size, len(people) - more, rng)
     if not spots:  # a camera without a free spot in view still gives a picture
         spots = [(*place.layout.area[:2], 1.0, 0.0)]
     close = gather(camera, place, spots, more, variety) if variety else []
-    people = people[: len(spots)] + people[len(people) - more :][: len(close)]
+    people = [*people[: len(spots)], *people[len(people) - more :][: len(close)]]
     spots += close
-    pieces, carried, moves = dressed_people([p for _, p in people], spots, settings.height / 600, rng, variety)
-    pieces += [piece for piece, _ in carried]
-    owners = [p for _, p in people] + [p for _, p in carried]
+    who = [person for _, person in people]
+    if wardrobe and variety:
+        pieces, things, moves = clothed_people(who, spots, wardrobe, variety)
+    else:
+        pieces, things, moves = dressed_people(who, spots, settings.height / 600, rng), [], []
+    pieces += [piece for piece, _ in things]
+    owners = who + [owner for _, owner in things]
     light = varied_light(wardrobe, place, variety) if wardrobe and variety else None
-    world, alive, key = assemble(settings, place_number, pieces, owners, rng, device, light)
+    world, alive, key = assemble(settings, place_number, pieces, owners, rng, device, wardrobe, light)
     picture = render.render(world, lens_of(camera, *size), windows_of(camera, pieces, *size), device)
     del alive
     found = annotate(picture.owner, picture.alone, [number for number, _ in people])

@@ -1,0 +1,141 @@
+"""MakeHuman's two text files of a garment: the `.obj` is its mesh, the `.mhclo` binds it to the base mesh.
+
+A line "a b c  u v w  dx dy dz" of the `.mhclo` places one vertex: the sum of three base vertices with weights u, v, w,
+and an offset in units that `x_scale`, `y_scale` and `z_scale` give (two base vertices and their distance on the base
+body). A line of one number is that base vertex itself. MakeHuman's y points up and its z ahead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personsearch.errors import DataError
+
+Floats = NDArray[Any]
+Ints = NDArray[Any]
+BASE_MESH, BASE_VERTICES = "hm08", 19158
+
+
+@dataclass(frozen=True)
+class Binding:
+    """Where each of V garment vertices lies: corners [V, 3] of the base mesh, their weights [V, 3], offsets [V, 3] in
+    MakeHuman's axes; scales: for x, y and z two base vertices and their distance on the base body."""
+
+    corners: Ints
+    weights: Floats
+    offsets: Floats
+    scales: tuple[tuple[int, int, float], ...]
+    hidden: Ints
+    """Base vertices that the garment hides (`delete_verts`)."""
+    material: str
+
+
+@dataclass(frozen=True)
+class ObjMesh:
+    """vertices: how many; faces [F, 3] triangles; uv [F, 3, 2] of their corners."""
+
+    vertices: int
+    faces: Ints
+    uv: Floats
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file without comments. Raises DataError."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); copy it again") from None
+    return [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
+
+
+def read_obj(path: Path) -> ObjMesh:
+    """The mesh of an .obj with texture coordinates; polygons are cut into fans. Raises DataError."""
+    vertices = 0
+    points: list[list[float]] = []
+    corners: list[list[tuple[int, int]]] = []
+    try:
+        for line in read_lines(path):
+            word, *rest = line.split()
+            if word == "v":
+                vertices += 1
+            elif word == "vt":
+                points.append([float(rest[0]), float(rest[1])])
+            elif word == "f":
+                ring = [part.split("/") for part in rest]
+                pairs = [(int(p[0]) - 1, int(p[1]) - 1 if len(p) > 1 and p[1] else -1) for p in ring]
+                corners += [[pairs[0], pairs[k], pairs[k + 1]] for k in range(1, len(pairs) - 1)]
+    except (ValueError, IndexError):
+        raise DataError(f"{path}: damaged .obj; copy it again") from None
+    table = np.array(corners, np.int64).reshape(-1, 3, 2)
+    uv = np.array([*points, [0.5, 0.5]], np.float32)
+    if not len(table) or table[..., 0].max() >= vertices or table[..., 0].min() < 0 or table[..., 1].max() >= len(uv):
+        raise DataError(f"{path}: damaged .obj: its faces name vertices that are not there; copy it again")
+    return ObjMesh(vertices, table[..., 0], uv[table[..., 1]])
+
+
+def read_mhclo(path: Path) -> Binding:
+    """The binding of a garment. Raises DataError, also where it belongs to another base mesh."""
+    scales: dict[str, tuple[int, int, float]] = {}
+    rows: list[list[float]] = []
+    hidden: list[int] = []
+    base, material, section = BASE_MESH, "", ""
+    try:
+        for line in read_lines(path):
+            words = line.split()
+            if words[0] in ("verts", "delete_verts"):
+                section = words[0]
+            elif words[0][0].isalpha():
+                if words[0] in ("x_scale", "y_scale", "z_scale"):
+                    scales[words[0][0]] = (int(words[1]), int(words[2]), float(words[3]))
+                base = words[1] if words[0] == "basemesh" else base
+                material = words[1] if words[0] == "material" else material
+            elif section == "verts":
+                rows.append([float(w) for w in words])
+            elif section == "delete_verts":
+                hidden += ranges(words)
+        table = np.array([r if len(r) >= 9 else [r[0]] * 3 + [1.0, 0, 0, 0, 0, 0] for r in rows])[:, :9]
+        axes = tuple(scales[axis] for axis in "xyz")
+    except (ValueError, IndexError):
+        raise DataError(f"{path}: damaged .mhclo; copy it again") from None
+    except KeyError as error:
+        raise DataError(f"{path}: damaged .mhclo: no {error.args[0]}_scale; copy it again") from None
+    corners = table[:, :3].astype(np.int64)
+    named = [*corners.ravel(), *hidden, *(v for a, b, _ in axes for v in (a, b))]
+    if base != BASE_MESH or min(named) < 0 or max(named) >= BASE_VERTICES:
+        raise DataError(f"{path}: made for another base mesh than {BASE_MESH}; take the version for MakeHuman 1.1")
+    if not all(np.isfinite(distance) and distance > 0 for *_, distance in axes) or not np.isfinite(table).all():
+        raise DataError(f"{path}: damaged .mhclo: numbers that no garment has; copy it again")
+    return Binding(corners, table[:, 3:6], table[:, 6:9], axes, np.array(sorted(set(hidden)), np.int64), material)
+
+
+def ranges(words: list[str]) -> list[int]:
+    """The numbers of "3 5 - 8 11": 3, 5, 6, 7, 8, 11."""
+    numbers: list[int] = []
+    k = 0
+    while k < len(words):
+        if k + 2 < len(words) and words[k + 1] == "-":
+            numbers += range(int(words[k]), int(words[k + 2]) + 1)
+            k += 3
+        else:
+            numbers.append(int(words[k]))
+            k += 1
+    return numbers
+
+
+def components(vertices: int, faces: Ints) -> Ints:
+    """The number of the connected component of each vertex [V], from 0."""
+    label = np.arange(vertices)
+    while True:
+        low = label[faces].min(1)
+        new = label.copy()
+        for k in range(3):
+            np.minimum.at(new, faces[:, k], low)
+        new = new[new]
+        if (new == label).all():
+            return np.asarray(np.unique(label, return_inverse=True)[1])
+        label = new
