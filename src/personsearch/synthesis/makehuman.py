@@ -69,13 +69,16 @@ def read_obj(path: Path) -> ObjMesh:
                 ring = [part.split("/") for part in rest]
                 pairs = [(int(p[0]) - 1, int(p[1]) - 1 if len(p) > 1 and p[1] else -1) for p in ring]
                 corners += [[pairs[0], pairs[k], pairs[k + 1]] for k in range(1, len(pairs) - 1)]
-    except (ValueError, IndexError):
+        table = np.array(corners, np.int64).reshape(-1, 3, 2)
+    except (ValueError, IndexError, OverflowError):
         raise DataError(f"{path}: damaged .obj; copy it again") from None
-    table = np.array(corners, np.int64).reshape(-1, 3, 2)
     uv = np.array([*points, [0.5, 0.5]], np.float32)
-    if not len(table) or table[..., 0].max() >= vertices or table[..., 0].min() < 0 or table[..., 1].max() >= len(uv):
+    corner, point = table[..., 0], table[..., 1]
+    if not len(table) or corner.max() >= vertices or corner.min() < 0 or point.max() >= len(uv) or point.min() < -1:
         raise DataError(f"{path}: damaged .obj: its faces name vertices that are not there; copy it again")
-    return ObjMesh(vertices, table[..., 0], uv[table[..., 1]])
+    if not np.isfinite(uv).all():
+        raise DataError(f"{path}: damaged .obj: numbers that no mesh has; copy it again")
+    return ObjMesh(vertices, corner, uv[point])
 
 
 def read_mhclo(path: Path) -> Binding:
@@ -100,16 +103,16 @@ def read_mhclo(path: Path) -> Binding:
                 hidden += ranges(words)
         table = np.array([r if len(r) >= 9 else [r[0]] * 3 + [1.0, 0, 0, 0, 0, 0] for r in rows])[:, :9]
         axes = tuple(scales[axis] for axis in "xyz")
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, OverflowError):
         raise DataError(f"{path}: damaged .mhclo; copy it again") from None
     except KeyError as error:
         raise DataError(f"{path}: damaged .mhclo: no {error.args[0]}_scale; copy it again") from None
+    if not (np.abs(table) < 1e9).all() or not all(0 < distance < 1e9 for *_, distance in axes):
+        raise DataError(f"{path}: damaged .mhclo: numbers that no garment has; copy it again")
     corners = table[:, :3].astype(np.int64)
     named = [*corners.ravel(), *hidden, *(v for a, b, _ in axes for v in (a, b))]
     if base != BASE_MESH or min(named) < 0 or max(named) >= BASE_VERTICES:
         raise DataError(f"{path}: made for another base mesh than {BASE_MESH}; take the version for MakeHuman 1.1")
-    if not all(np.isfinite(distance) and distance > 0 for *_, distance in axes) or not np.isfinite(table).all():
-        raise DataError(f"{path}: damaged .mhclo: numbers that no garment has; copy it again")
     return Binding(corners, table[:, 3:6], table[:, 6:9], axes, np.array(sorted(set(hidden)), np.int64), material)
 
 
