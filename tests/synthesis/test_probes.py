@@ -96,13 +96,6 @@ def test_enormous_files_are_refused_before_they_are_read(tmp_path: Path) -> None
         radiance.read_radiance(path)
 
 
-def test_probes_are_found_in_subfolders(tmp_path: Path) -> None:
-    (tmp_path / "hdri").mkdir()
-    for name in ("b.hdr", "hdri/a.HDR", "c.txt"):
-        (tmp_path / name).write_bytes(b"")
-    assert [p.name for p in probes.find_probes(tmp_path)] == ["b.hdr", "a.HDR"]
-
-
 def test_a_large_probe_is_reduced(tmp_path: Path) -> None:
     pixels = np.full((256, 600, 4), (128, 128, 128, 128), np.uint8)
     probe = probes.load_probe(write(tmp_path / "p.hdr", pixels.tobytes(), "-Y 256 +X 600"))

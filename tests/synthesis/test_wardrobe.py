@@ -285,3 +285,23 @@ def test_pictures_without_a_wardrobe_stay_as_they_were() -> None:
         assert person.person_id == number
         pixels = np.asarray(Image.open(io.BytesIO(scene.jpeg)), float)
         assert pixels.mean((0, 1)) == pytest.approx(mean, abs=0.2)
+
+
+def test_a_light_probe_is_found_counted_and_left_out_when_damaged(
+    folder: Path, wardrobe: Wardrobe, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lit = tmp_path / "lit"
+    shutil.copytree(folder, lit)
+    (lit / "hdri").mkdir()
+    content = b"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 8 +X 16\n" + bytes((90, 90, 90, 128)) * 128
+    (lit / "hdri" / "sky.hdr").write_bytes(content)
+    found = load_wardrobe(lit)
+    assert [p.name for p in found.probes] == ["sky.hdr"]
+    assert not wardrobe.probes
+    assert found.fingerprint != wardrobe.fingerprint
+    (lit / "hdri" / "torn.hdr").write_bytes(content[:-1])
+    load_wardrobe.cache_clear()
+    with pytest.raises(DataError, match=r"torn\.hdr: is damaged"):
+        load_wardrobe(lit)
+    assert [p.name for p in load_wardrobe(lit, lenient=True).probes] == ["sky.hdr"]
+    assert "torn.hdr" in capsys.readouterr().err

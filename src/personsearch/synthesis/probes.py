@@ -36,12 +36,6 @@ class Probe:
     """Whether there is sky overhead, no roof."""
 
 
-@functools.lru_cache(maxsize=4)
-def find_probes(folder: Path) -> tuple[Path, ...]:
-    """All .hdr files below a folder, in the order of their names."""
-    return tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() == ".hdr" and p.is_file()))
-
-
 def directions() -> tuple[Floats, Floats]:
     """Unit vectors [HEIGHT, WIDTH, 3] of a probe's pixels, z up, and their solid angles [HEIGHT, WIDTH]."""
     polar = (np.arange(HEIGHT)[:, None] + 0.5) / HEIGHT * np.pi
@@ -51,7 +45,7 @@ def directions() -> tuple[Floats, Floats]:
     return d, solid
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=64)
 def load_probe(path: Path) -> Probe:
     """Reads and reduces a probe. Raises what `read_radiance` raises."""
     full = np.nan_to_num(read_radiance(path))

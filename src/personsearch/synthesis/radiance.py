@@ -74,15 +74,20 @@ def _flat(path: Path, rows: bytes, at: int, out: NDArray[np.uint8]) -> int:
 def _coded(path: Path, rows: bytes, at: int, out: NDArray[np.uint8]) -> int:
     """Decodes a row, channel by channel, into [W, 4]; gives the position behind it."""
     width = len(out)
-    for channel in range(4):
-        x = 0
-        while x < width:
+    row = bytearray()
+    for channel in range(1, 5):
+        while len(row) < channel * width:
             count = rows[at] if at < len(rows) else 0
-            run = count > 128
-            count = count - 128 if run else count
-            values = rows[at + 1 : at + (2 if run else 1 + count)]
-            if not count or x + count > width or len(values) != (1 if run else count):
+            if count > 128:
+                values = rows[at + 1 : at + 2] * (count - 128)
+                at += 2
+            else:
+                values = rows[at + 1 : at + 1 + count]
+                at += 1 + count
+            if not values or len(values) != (count - 128 if count > 128 else count):
                 raise _damaged(path)
-            out[x : x + count, channel] = np.frombuffer(values, np.uint8)
-            at, x = at + 1 + len(values), x + count
+            row += values
+        if len(row) > channel * width:
+            raise _damaged(path)
+    out[:] = np.frombuffer(row, np.uint8).reshape(4, width).T
     return at

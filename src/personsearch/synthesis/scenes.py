@@ -28,7 +28,7 @@ from personsearch.synthesis.light import Light, probe_light, sample_light
 from personsearch.synthesis.outfits import Identity, identity_of, look_alike, sample_identity
 from personsearch.synthesis.places import Place, build_place
 from personsearch.synthesis.postprocess import develop
-from personsearch.synthesis.probes import find_probes, load_probe
+from personsearch.synthesis.probes import load_probe
 from personsearch.synthesis.sensors import sensor_of, shaken
 from personsearch.synthesis.standing import Spot, crowd, gather, positions, project, velocity
 from personsearch.synthesis.streams import Stream
@@ -373,7 +373,7 @@ def annotate(owner: NDArray[np.int32], alone: NDArray[np.float64], numbers: list
 
 def varied_light(wardrobe: Wardrobe, place: Place, rng: Rng) -> Light:
     """Most pictures are lit by one of the wardrobe's light probes, the others as those without a wardrobe."""
-    probes = find_probes(wardrobe.folder)
+    probes = wardrobe.probes
     if not probes or rng.random() > PROBED:
         return sample_light(rng, place)
     return probe_light(rng, place, load_probe(probes[int(rng.integers(len(probes)))]))

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from personsearch.errors import DataError, SettingError
 from personsearch.synthesis.makehuman import Binding, ObjMesh, components, read_mhclo, read_obj
+from personsearch.synthesis.probes import load_probe
 from personsearch.synthesis.texels import Bytes, Texels, open_picture, read_picture
 
 Floats = NDArray[Any]
@@ -69,6 +70,8 @@ class Wardrobe:
     garments: tuple[Garment, ...] = ()
     skins: tuple[Skin, ...] = ()
     fabrics: tuple[Fabric, ...] = ()
+    probes: tuple[Path, ...] = ()
+    """Light probes (.hdr), all of which can be read"""
     texels: Bytes = field(default_factory=lambda: np.zeros(4, np.uint8))
     textures: NDArray[np.int32] = field(default_factory=lambda: np.zeros((1, 2), np.int32))
 
@@ -97,8 +100,9 @@ def load_wardrobe(folder: Path, lenient: bool = False) -> Wardrobe:
         raise SettingError(f"{folder}: holds no skins (skins/*_diffuse.png); give the folder with all of MakeHuman's")
     sheets = [p for p in files if p.name.startswith("Fabric") and p.suffix.lower() == ".webp"]
     fabrics = [f for path in sheets for f in room.tried(room.fabric_sheet, path)]
-    texels, textures = room.texels.finish()
-    return Wardrobe(folder, fingerprint(folder, files), tuple(garments), tuple(skins), tuple(fabrics), texels, textures)
+    probes = [p for path in files if path.suffix.lower() == ".hdr" for p in room.tried(room.probe, path)]
+    things = tuple(garments), tuple(skins), tuple(fabrics), tuple(probes)
+    return Wardrobe(folder, fingerprint(folder, files), *things, *room.texels.finish())
 
 
 def fingerprint(folder: Path, files: list[Path]) -> str:
@@ -184,6 +188,11 @@ class Loader:
             for kind, chosen in parts_of(path, binding, obj):
                 found.append(cut(path.stem, kind, binding, obj, chosen, number, pixels))
         return found
+
+    def probe(self, path: Path) -> list[Path]:
+        """The path itself, when there is a light probe. Raises DataError."""
+        load_probe(path)
+        return [path]
 
     def skin(self, path: Path) -> list[Skin]:
         number, pixels = self.picture(path)
