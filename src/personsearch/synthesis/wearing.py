@@ -95,13 +95,13 @@ def skin(wearer: Wearer, person: Dressed, wardrobe: Wardrobe, clothes: list[Laye
     count = times_covered(None, template.rest[:SKIN_END], template.arm[:SKIN_END], clothes, wardrobe)
     if attire.painted:
         piece = dressed_body(body, person)
-        points, push = piece.points, 0.0
+        points = piece.points
     else:
-        points, push = body.vertices.copy(), PUSH
+        points = body.vertices.copy()
         if person.outfit.row[f.HAIRLINE] > 1.5 and person.hair != "bald":
             line = 0.712 - 0.35 * (template.rest[:, 1] + 0.05)
             points += body.normals * (0.018 * smooth(template.rest[:, 2], line - 0.006, line + 0.012))[:, None]
-    points[:SKIN_END] -= body.normals[:SKIN_END] * (push * count)[:, None].astype(np.float32)
+    points[:SKIN_END] -= body.normals[:SKIN_END] * (PUSH * count)[:, None].astype(np.float32)
     kept = ~inside(base.skin, count > 0)
     faces = np.concatenate([base.skin[kept], base.eyes]).astype(np.int32)
     seen, eyes = int(kept.sum()), len(base.eyes)
