@@ -16,10 +16,10 @@ from personsearch.errors import DataError, SettingError
 from personsearch.synthesis import scenes
 from personsearch.synthesis.attire import attire_like, attire_of
 from personsearch.synthesis.bodies import rotation_table, sample_pose
-from personsearch.synthesis.fitting import SKIN_END, carry, fit, inside, load_base, pose_wearers, under
+from personsearch.synthesis.fitting import SKIN_END, carry, fit, inside, load_base, pose_wearers
 from personsearch.synthesis.synthesize import checked, claim, quiet, synthesize
 from personsearch.synthesis.wardrobe import Garment, Wardrobe, load_wardrobe
-from personsearch.synthesis.wearing import wear
+from personsearch.synthesis.wearing import under, wear
 
 SETTINGS = scenes.Settings(12, 40, 5, 4, 10, 160, 96)
 

@@ -18,7 +18,7 @@ from personsearch.synthesis.wardrobe import Fabric, Garment, Skin, Wardrobe
 
 Floats = NDArray[Any]
 Rng = np.random.Generator
-PAINTED_SKIRTS, PAINTED_OTHERS, TWIN_SHARE = 0.85, 0.1, 0.15
+PAINTED_SKIRTS, PAINTED_OTHERS, TWIN_SHARE = 0.85, 0.06, 0.15
 UNCUT = 9.0
 IRISES = ((0.25, 0.14, 0.08), (0.18, 0.10, 0.06), (0.35, 0.42, 0.5), (0.3, 0.33, 0.2))
 SHOE, BOTTOM, TUCKED, TOP, LOOSE, OUTER, HAIR, HAT = range(8)
@@ -37,7 +37,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Attire:
-    """`painted`: trunk and legs wear clothes of formulas, and `layers` are shoes, hair and hat alone."""
+    """`painted`: clothes of formulas are worn, a coat, a skirt or all; `layers` are what goes with them."""
 
     painted: bool
     skin: Floats  # [CLOTH_COLUMNS]
@@ -112,8 +112,14 @@ def put_on(person: o.Identity, attire: Attire) -> Dressed:
     row[f.HAIRLINE] = 2.0 if hatted else 0.0
     row[f.SHOE_TOP] = -9.0
     hair = person.hair if hatted else "bald"
+    row[f.SLEEVE] = min(row[f.SLEEVE], 0.88)  # the base mesh's hands begin there
+    outfit = dataclasses.replace(person.outfit, row=row)
+    if any(x.place in (TUCKED, TOP) for x in attire.layers):
+        outfit = dataclasses.replace(outfit, top_thick=0.0, coat=0.0, loose=False)
+    if any(x.place == BOTTOM for x in attire.layers):
+        outfit = dataclasses.replace(outfit, bottom_thick=0.0, flare=0.0, skirt=0.0)
     fields = {x.name: getattr(person, x.name) for x in dataclasses.fields(o.Identity)}
-    fields |= {"hair": hair, "outfit": dataclasses.replace(person.outfit, row=row)}
+    fields |= {"hair": hair, "outfit": outfit}
     return Dressed(**fields, attire=attire)
 
 
@@ -126,9 +132,18 @@ def sample_attire(rng: Rng, wardrobe: Wardrobe, person: o.Identity) -> Attire:
     eyes[c.DYE_A : c.DYE_A + 3] = o.linear(IRISES[iris])
     special = person.outfit.skirt > 0 or person.outfit.coat > 0  # what no wardrobe holds
     painted = bool(rng.random() < (PAINTED_SKIRTS if special else PAINTED_OTHERS))
-    layers = [] if painted else clothes(rng, wardrobe, woman)
+    layers = beside_paint(rng, wardrobe, person, woman) if painted else clothes(rng, wardrobe, woman)
     layers += [shoes(rng, wardrobe), *head(rng, wardrobe, person, woman, dark)]
     return Attire(painted, skin, eyes, tuple(layers))
+
+
+def beside_paint(rng: Rng, wardrobe: Wardrobe, person: o.Identity, woman: bool) -> list[Layer]:
+    """What goes with clothes of formulas: trousers with a coat, a top with a skirt."""
+    if person.outfit.coat and wardrobe.of("bottom"):
+        return [bottom(rng, wardrobe, pick_garment(rng, wardrobe, "bottom", woman))]
+    if person.outfit.skirt and wardrobe.of("top"):
+        return [top(rng, wardrobe, pick_garment(rng, wardrobe, "top", woman), TOP, rng.uniform(0, 0.01))]
+    return []
 
 
 def blank(mode: int) -> Floats:
@@ -184,8 +199,8 @@ def colour(row: Floats, rng: Rng, wardrobe: Wardrobe, kinds: Any, shares: Any) -
     even = [x for x in wardrobe.fabrics if not x.patterned]
     if (plaid and kind == t.CLOTH_CHECKS) or not even:
         weave(row, rng, plaid[int(rng.integers(len(plaid)))])
-        row[c.KIND], row[c.FABRIC_KEEP] = t.CLOTH_PLAIN, 1.0
-        row[c.HUE] = rng.uniform(-np.pi, np.pi) if rng.random() < 0.6 else 0.0
+        row[c.KIND], row[c.FABRIC_KEEP] = t.CLOTH_PLAIN, rng.uniform(0.4, 0.9)
+        row[c.HUE] = rng.uniform(-np.pi, np.pi) if rng.random() < 0.5 else rng.normal(0, 0.3)
     else:
         weave(row, rng, even[int(rng.integers(len(even)))])
 
@@ -210,7 +225,9 @@ def fits(garment: Garment, woman: bool, rng: Rng) -> bool:
 def pick_garment(rng: Rng, wardrobe: Wardrobe, kind: str, woman: bool) -> int:
     """The number of a garment of a kind, of which the wardrobe has some; one that fits where there is one."""
     every = wardrobe.of(kind)
-    return int(rng.choice([k for k in every if fits(wardrobe.garments[k], woman, rng)] or every))
+    fitting = [k for k in every if fits(wardrobe.garments[k], woman, rng)] or every
+    long = [k for k in fitting if kind != "top" or wardrobe.garments[k].rest[:, 2].min() < 0.15]
+    return int(rng.choice(long if long and rng.random() < 0.9 else fitting))  # few show their belly
 
 
 def clothes(rng: Rng, wardrobe: Wardrobe, woman: bool) -> list[Layer]:
@@ -244,7 +261,7 @@ def top(rng: Rng, wardrobe: Wardrobe, number: int, place: int, ease: float, kept
     row = row_of(garment, c.CLOTH_MODE, dye, rng.uniform(0.7, 1.0) if original else 0.0, rng.uniform(0.35, 0.8))
     colour(row, rng, wardrobe, o.TOP_KINDS, o.TOP_SHARES)
     if original:
-        row[c.HUE] = rng.uniform(-np.pi, np.pi) if rng.random() < 0.7 else 0.0
+        row[c.KIND], row[c.HUE] = t.CLOTH_PLAIN, rng.normal(0, 0.5)
     if sleeve(garment) > 0.8 and place != LOOSE and rng.random() < 0.2:
         row[c.SLEEVE_END] = rng.uniform(0.25, 0.6)
     elif sleeve(garment) < 0.5 and rng.random() < 0.06:

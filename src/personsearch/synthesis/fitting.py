@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 from personsearch.synthesis.bodies import Posed, Template, load_template
 from personsearch.synthesis.covering import find_cloth
 from personsearch.synthesis.makehuman import Binding
-
-if TYPE_CHECKING:
-    from personsearch.synthesis.wardrobe import Garment
 
 Floats = NDArray[Any]
 Ints = NDArray[Any]
@@ -153,15 +150,6 @@ def covered(points: Floats, normals: Floats, cloth: Floats, faces: Ints, depth: 
     rays = [wp.array(np.asarray(v, np.float32), dtype=wp.vec3, device=device) for v in (points, normals)]
     wp.launch(find_cloth, dim=len(points), inputs=[mesh.id, *rays, depth, reach, found], device=device)
     return np.asarray(found.numpy() > 0)
-
-
-@functools.lru_cache(maxsize=4096)
-def under(inner: Garment | None, outer: Garment) -> Bools:
-    """Which vertices of a garment (of the skin, for None) are under another, found on the average body."""
-    if inner is None:
-        base = load_base()
-        return covered(base.template.rest[:SKIN_END], base.normals, outer.rest, outer.faces, 0.015, 0.07)
-    return covered(inner.rest, inner.normals, outer.rest, outer.faces, 0.03, 0.06)
 
 
 def inside(faces: Ints, hidden: Bools) -> Bools:

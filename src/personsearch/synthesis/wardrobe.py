@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from personsearch.errors import DataError, SettingError
+from personsearch.synthesis.fitting import bone_weights, fit, load_base, mesh_normals
 from personsearch.synthesis.makehuman import Binding, ObjMesh, components, read_mhclo, read_obj
 from personsearch.synthesis.probes import load_probe
 from personsearch.synthesis.texels import Bytes, Texels, open_picture, read_picture
@@ -223,8 +225,6 @@ class Loader:
 
 def trimmed(tile: Bytes) -> Bytes | None:
     """A sample without its white margin as a square [128, 128, 4]; None where nothing is."""
-    from PIL import Image
-
     inked = (tile < 250).any(2)
     rows, columns = np.flatnonzero(inked.mean(1) > 0.5), np.flatnonzero(inked.mean(0) > 0.5)
     if inked.mean() < 0.02:
@@ -238,8 +238,6 @@ def trimmed(tile: Bytes) -> Bytes | None:
 
 def parts_of(path: Path, binding: Binding, obj: ObjMesh) -> list[tuple[str, Ints]]:
     """The kinds of things in a garment's file, and the vertices of each."""
-    from personsearch.synthesis.fitting import fit, load_base
-
     everything = np.arange(obj.vertices)
     if any("hair" in part.lower() for part in path.parts[-3:]):
         return [("hair", everything)]
@@ -263,8 +261,6 @@ def parts_of(path: Path, binding: Binding, obj: ObjMesh) -> list[tuple[str, Ints
 
 def cut(name: str, kind: str, binding: Binding, obj: ObjMesh, chosen: Ints, texture: int, pixels: Bytes) -> Garment:
     """The garment of some vertices of a file."""
-    from personsearch.synthesis.fitting import bone_weights, fit, load_base, mesh_normals
-
     number = np.full(obj.vertices, -1)
     number[chosen] = np.arange(len(chosen))
     kept = (number[obj.faces] >= 0).all(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,11 @@ from personsearch.synthesis.fitting import (
     SKIN_END,
     Wearer,
     carry,
+    covered,
     fit,
     inside,
     load_base,
     mesh_normals,
-    under,
 )
 from personsearch.synthesis.garments import Piece, added_pieces, bag_pieces, dressed_body, head_pieces, merge, smooth
 from personsearch.synthesis.wardrobe import Garment, Wardrobe
@@ -53,6 +54,15 @@ def left_over(row: Floats, rest: Floats, arm: Floats) -> Bools:
     width = row[c.OPEN] * (0.7 + 0.9 * np.clip(rest[:, 2] - 0.1, 0, 1))
     front = (row[c.OPEN] > 0) & (rest[:, 1] < 0.0) & (arm < 0.5) & (np.abs(rest[:, 0]) < width + 0.02)
     return np.asarray(ended | front)
+
+
+@functools.lru_cache(maxsize=4096)
+def under(inner: Garment | None, outer: Garment) -> Bools:
+    """Which vertices of a garment (of the skin, for None) are under another, found on the average body."""
+    if inner is None:
+        base = load_base()
+        return covered(base.template.rest[:SKIN_END], base.normals, outer.rest, outer.faces, 0.015, 0.07)
+    return covered(inner.rest, inner.normals, outer.rest, outer.faces, 0.03, 0.06)
 
 
 def times_covered(
@@ -95,13 +105,13 @@ def skin(wearer: Wearer, person: Dressed, wardrobe: Wardrobe, clothes: list[Laye
     count = times_covered(None, template.rest[:SKIN_END], template.arm[:SKIN_END], clothes, wardrobe)
     if attire.painted:
         piece = dressed_body(body, person)
-        points, push = piece.points, 0.0
+        points = piece.points
     else:
-        points, push = body.vertices.copy(), PUSH
+        points = body.vertices.copy()
         if person.outfit.row[f.HAIRLINE] > 1.5 and person.hair != "bald":
             line = 0.712 - 0.35 * (template.rest[:, 1] + 0.05)
             points += body.normals * (0.018 * smooth(template.rest[:, 2], line - 0.006, line + 0.012))[:, None]
-    points[:SKIN_END] -= body.normals[:SKIN_END] * (push * count)[:, None].astype(np.float32)
+    points[:SKIN_END] -= body.normals[:SKIN_END] * (PUSH * count)[:, None].astype(np.float32)
     kept = ~inside(base.skin, count > 0)
     faces = np.concatenate([base.skin[kept], base.eyes]).astype(np.int32)
     seen, eyes = int(kept.sum()), len(base.eyes)
