@@ -129,7 +129,8 @@ def test_the_sun_is_taken_out_and_turns_with_its_surroundings() -> None:
     assert probe.sun == pytest.approx(where, abs=0.02)
     assert probe.color.min() > 0.5
     assert probe.picture.max() < 2 * probes.SUN_FROM
-    half = probes.turned(probe, probes.WIDTH // 2)
-    assert half.sun == pytest.approx(where * (-1, -1, 1), abs=0.02)
-    assert np.array_equal(half.picture[:, : probes.WIDTH // 2], probe.picture[:, probes.WIDTH // 2 :])
+    quarter = probes.turned(probe, probes.WIDTH // 4)
+    assert quarter.sun == pytest.approx((-where[1], where[0], where[2]), abs=0.02)
+    brightest = np.argmax(quarter.picture @ probes.LUMA)
+    assert probes.directions()[0].reshape(-1, 3)[brightest] == pytest.approx(quarter.sun, abs=0.06)
     assert not probes.split(surroundings()).color.any()

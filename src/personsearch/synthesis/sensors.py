@@ -62,11 +62,11 @@ def _saturation(rng: Rng) -> float:
 def draw_sensor(rng: Rng) -> Sensor:
     """Any cheap camera: webcams, surveillance, old video, telephones."""
     film = rng.random() < 0.5  # a video's frame, or single pictures
-    sharpen = _maybe(rng, 0.65, 40, 260)
-    calm = 1 / (1 + sharpen / 130)  # sharpening enlarges noise
+    sharpen = _maybe(rng, 0.7, 40, 320)
+    calm = 1 / (1 + sharpen / 180)  # sharpening enlarges noise
     return Sensor(
         vignette=_maybe(rng, 0.5, 0.1, 0.5),
-        defocus=_maybe(rng, 0.45, 0.4, 1.3),
+        defocus=_maybe(rng, 0.4, 0.4, 1.1),
         shutter=_maybe(rng, 0.6, 0.004, 0.04),
         adaption=float(rng.uniform(0.65, 1.0)),
         balance=_balance(rng.normal(0, 0.1), rng.normal(0, 0.045)),
@@ -77,8 +77,8 @@ def draw_sensor(rng: Rng) -> Sensor:
         black=float(rng.choice([rng.uniform(0.0, 0.1), rng.uniform(-0.13, 0.0), 0.0], p=[0.55, 0.2, 0.25])),
         saturation=_saturation(rng),
         shadow_tint=_triple(rng.normal(0, 0.02, 3)),
-        shrink=float(rng.choice([1.0, rng.uniform(1.2, 2.0), rng.uniform(2.0, 3.0)], p=[0.5, 0.33, 0.17])),
-        noise=float(rng.uniform(0.002, 0.032) * calm),
+        shrink=float(rng.choice([1.0, rng.uniform(1.2, 2.0), rng.uniform(2.0, 2.7)], p=[0.6, 0.28, 0.12])),
+        noise=float(rng.uniform(0.002, 0.035) * calm),
         chroma_noise=_maybe(rng, 0.6, 0.005, 0.04) * calm,
         denoise=bool(rng.random() < 0.2),
         sharpen=sharpen,
