@@ -115,7 +115,9 @@ def put_on(person: o.Identity, attire: Attire) -> Dressed:
     row[f.SLEEVE] = min(row[f.SLEEVE], 0.88)  # the base mesh's hands begin there
     outfit = dataclasses.replace(person.outfit, row=row)
     if any(x.place in (TUCKED, TOP) for x in attire.layers):
-        outfit = dataclasses.replace(outfit, top_thick=0.0, coat=0.0, loose=False)
+        row[f.SLEEVE], row[f.COLLAR] = -UNCUT, 0.2  # bare where the top is
+        thick = max(outfit.bottom_thick, 0.018)
+        outfit = dataclasses.replace(outfit, top_thick=0.0, bottom_thick=thick, coat=0.0, loose=False)
     if any(x.place == BOTTOM for x in attire.layers):
         outfit = dataclasses.replace(outfit, bottom_thick=0.0, flare=0.0, skirt=0.0)
     fields = {x.name: getattr(person, x.name) for x in dataclasses.fields(o.Identity)}
@@ -159,6 +161,7 @@ def row_of(garment: Garment, mode: int, dye: Floats, keep: float, relief: float)
     row = blank(mode)
     row[c.TEXTURE], row[c.TONE], row[c.METRES] = garment.texture, garment.tone, garment.metres
     row[c.DYE_A : c.DYE_C + 3] = np.tile(dye, 3)
+    row[c.GREY : c.GREY + 3] = garment.grey
     row[c.KEEP], row[c.RELIEF] = keep, relief
     return row
 

@@ -40,7 +40,8 @@ class Garment:
     faces: Ints
     uv: Floats  # [F, 3, 2]
     texture: int
-    tone: float  # mean luminance (linear) of its part of the texture
+    grey: tuple[float, float, float]  # mix of linear RGB in which its prints are faint and its folds stay
+    tone: float  # mean of that mix in its part of the texture
     metres: float  # that a step of 1 in texture coordinates spans
     skirt: bool
 
@@ -263,22 +264,30 @@ def cut(name: str, kind: str, binding: Binding, obj: ObjMesh, chosen: Ints, text
     rest = fit(part, base.rest)
     low = rest[:, 2].min() + 0.2 * np.ptp(rest[:, 2])
     skirt = kind == "bottom" and bool(((np.abs(rest[:, 0]) < 0.02) & (rest[:, 2] < min(low, -0.05))).any())
-    tone, metres = spread(rest[faces], uv, pixels)
+    grey, tone, metres = spread(rest[faces], uv, pixels)
     arm = np.clip((part.weights * base.arm[part.corners]).sum(1), 0, 1).astype(np.float32)
     weights, normals = bone_weights(part, skirt), mesh_normals(rest, faces)
-    return Garment(name, kind, part, weights, rest, normals, arm, faces, uv, texture, tone, metres, skirt)
+    return Garment(name, kind, part, weights, rest, normals, arm, faces, uv, texture, grey, tone, metres, skirt)
 
 
-def spread(corners: Floats, uv: Floats, pixels: Bytes) -> tuple[float, float]:
-    """The mean luminance of a texture under triangles [F, 3, 3], and metres a unit of texture coordinates."""
-    middle = uv.mean(1) % 1.0
+def spread(corners: Floats, uv: Floats, pixels: Bytes) -> tuple[tuple[float, float, float], float, float]:
+    """Of the texture under triangles [F, 3, 3]: the mix of its channels that varies least, the mean of that mix, and
+    the metres that a unit of texture coordinates spans."""
     side = len(pixels)
-    x = np.clip((middle[:, 0] * side).astype(int), 0, side - 1)
-    y = np.clip(((1 - middle[:, 1]) * side).astype(int), 0, side - 1)
+    shares = np.array([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4], [2, 2, 1], [1, 2, 2], [2, 1, 2]])
+    at = np.einsum("sk,fkc->fsc", shares / shares.sum(1, keepdims=True), uv) % 1.0
+    x = np.clip((at[..., 0] * side).astype(int), 0, side - 1)
+    y = np.clip(((1 - at[..., 1]) * side).astype(int), 0, side - 1)
     edges, flat = corners[:, 1:] - corners[:, :1], uv[:, 1:] - uv[:, :1]
     area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
     span = np.abs(flat[:, 0, 0] * flat[:, 1, 1] - flat[:, 0, 1] * flat[:, 1, 0])
-    seen = luminance(pixels[y, x, :3])
-    solid = pixels[y, x, 3] > 128
-    tone = float((seen * area * solid).sum() / ((area * solid).sum() + 1e-12))
-    return max(tone, 0.004), float(np.sqrt((area.sum() + 1e-9) / (span.sum() + 1e-9)))
+    color = (pixels[y, x, :3].astype(np.float32) / 255) ** 2.2
+    weight = area[:, None] * (pixels[y, x, 3] > 128) + 1e-12
+    best, grey, tone = np.inf, (0.3, 0.59, 0.11), 0.0
+    for red, green in [(r / 4, g / 4) for r in range(5) for g in range(5 - r)]:
+        mixed = color @ np.array([red, green, 1 - red - green], np.float32) + 0.004
+        mean = float(np.average(mixed, weights=weight))
+        varied = float(np.average((np.log(mixed / mean)) ** 2, weights=weight))
+        if varied < best:
+            best, grey, tone = varied, (red, green, 1 - red - green), mean
+    return grey, tone, float(np.sqrt((area.sum() + 1e-9) / (span.sum() + 1e-9)))
