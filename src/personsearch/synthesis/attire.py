@@ -60,10 +60,15 @@ def attire_of(wardrobe: Wardrobe, seed: int, number: int) -> Dressed:
     own = sample_attire(rng, wardrobe, person)
     if number and rng.random() < TWIN_SHARE:
         other = np.random.default_rng([seed, Stream.ATTIRE, number - 1])
-        model = sample_attire(other, wardrobe, o.identity_of(seed, number - 1))
-        if not model.painted and not own.painted:
+        neighbour = o.identity_of(seed, number - 1)
+        model = sample_attire(other, wardrobe, neighbour)
+        if not model.painted and not own.painted and is_woman(person) == is_woman(neighbour):
             own = attire_like(rng, model, own)
     return put_on(person, own)
+
+
+def is_woman(person: o.Identity) -> bool:
+    return bool(person.phenotype[0] > 0.5)
 
 
 def bystander(rng: Rng, wardrobe: Wardrobe) -> Dressed:
@@ -74,7 +79,10 @@ def bystander(rng: Rng, wardrobe: Wardrobe) -> Dressed:
 
 def dressed_alike(rng: Rng, wardrobe: Wardrobe, seed: int, number: int) -> Dressed:
     """A bystander dressed much like the person with this number; see outfits.look_alike."""
-    stranger = o.look_alike(rng, o.identity_of(seed, number))
+    other = o.identity_of(seed, number)
+    stranger = o.look_alike(rng, other)
+    while is_woman(stranger) != is_woman(other):
+        stranger = o.look_alike(rng, other)
     own = sample_attire(rng, wardrobe, stranger)
     return put_on(stranger, attire_like(rng, attire_of(wardrobe, seed, number).attire, own))
 
@@ -127,7 +135,7 @@ def put_on(person: o.Identity, attire: Attire) -> Dressed:
 
 def sample_attire(rng: Rng, wardrobe: Wardrobe, person: o.Identity) -> Attire:
     """New clothes for a person; whom formulas dress keeps those of their outfit."""
-    woman = bool(person.phenotype[0] > 0.5)
+    woman = is_woman(person)
     skin, dark = choose_skin(rng, wardrobe, person, woman)
     eyes = blank(c.EYE_MODE)
     iris = int(rng.choice(4, p=[1, 0, 0, 0] if dark else [0.35, 0.3, 0.2, 0.15]))

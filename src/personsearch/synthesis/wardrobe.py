@@ -95,7 +95,7 @@ def load_wardrobe(folder: Path, lenient: bool = False) -> Wardrobe:
     for what, kinds in NEEDED.items():
         if not any(g.kind in kinds for g in garments):
             raise SettingError(f"{folder}: holds no {what} that can be worn; give the folder with all of MakeHuman's")
-    skins = [s for path in files if is_skin(path) for s in room.tried(room.skin, path)]
+    skins = [s for path in files if is_skin(path.relative_to(folder)) for s in room.tried(room.skin, path)]
     if not skins:
         raise SettingError(f"{folder}: holds no skins (skins/*_diffuse.png); give the folder with all of MakeHuman's")
     sheets = [p for p in files if p.name.startswith("Fabric") and p.suffix.lower() == ".webp"]
@@ -175,7 +175,7 @@ class Loader:
     def garments(self, path: Path) -> list[Garment]:
         """The things to wear that one .mhclo holds: a suit falls apart into top and bottom. Raises DataError."""
         binding = read_mhclo(path)
-        mesh = path.with_suffix(".obj")
+        mesh = path.with_name(Path(binding.mesh).name)
         if not mesh.is_file():
             raise DataError(f"{path}: its mesh {mesh.name} is not beside it; copy it there")
         obj = read_obj(mesh)
@@ -184,7 +184,7 @@ class Loader:
         found = []
         for picture, shade in self.texture_of(path, binding.material):
             number, pixels = self.picture(picture, shade)
-            for kind, chosen in parts_of(path, binding, obj):
+            for kind, chosen in parts_of(path.relative_to(self.folder), binding, obj):
                 found.append(cut(path.stem, kind, binding, obj, chosen, number, pixels))
         return found
 
@@ -229,16 +229,19 @@ def trimmed(tile: Bytes) -> Bytes | None:
 
 
 def parts_of(path: Path, binding: Binding, obj: ObjMesh) -> list[tuple[str, Ints]]:
-    """The kinds of things in a garment's file, and the vertices of each."""
+    """The kinds of things in a garment's file, whose place in the wardrobe is `path`, and the vertices of each."""
     everything = np.arange(obj.vertices)
-    if any("hair" in part.lower() for part in path.parts[-3:]):
+    if any("hair" in part.lower() for part in path.parts):
         return [("hair", everything)]
     rest = fit(binding, load_base().template.rest)
     low, high = float(rest[:, 2].min()), float(rest[:, 2].max())
-    if low > 0.6:
-        return [("hat", everything)]
+    if low > 0.6:  # what stays below the crown, as eyes and brows do, is nothing to wear
+        return [("hat", everything)] if high > 0.78 else []
     if high < -0.4:
         return [("shoes", everything)]
+    middle = rest[np.abs(rest[:, 0]) < 0.12, 2]
+    if not (len(middle) and middle.max() > -0.05):  # gloves, bracelets
+        return []
     label = components(obj.vertices, obj.faces)
     group: dict[str, list[Ints]] = {"top": [], "bottom": [], "suit": []}
     for part in (np.flatnonzero(label == k) for k in range(label.max() + 1)):
@@ -258,7 +261,7 @@ def cut(name: str, kind: str, binding: Binding, obj: ObjMesh, chosen: Ints, text
     kept = (number[obj.faces] >= 0).all(1)
     faces, uv = number[obj.faces[kept]], obj.uv[kept]
     part = Binding(
-        binding.corners[chosen], binding.weights[chosen], binding.offsets[chosen], binding.scales, binding.hidden, ""
+        binding.corners[chosen], binding.weights[chosen], binding.offsets[chosen], binding.scales, binding.mesh, ""
     )
     base = load_base().template
     rest = fit(part, base.rest)
