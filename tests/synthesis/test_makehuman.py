@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from personsearch.errors import DataError
-from personsearch.synthesis.makehuman import components, ranges, read_mhclo, read_obj
+from personsearch.synthesis.makehuman import components, read_mhclo, read_obj
 from personsearch.synthesis.texels import Texels, pyramid, read_picture
 
 MHCLO = """# a comment
@@ -37,7 +37,7 @@ def test_a_binding_holds_what_its_lines_say(tmp_path: Path) -> None:
     assert binding.weights.tolist() == [[1, 0, 0], [0.5, 0.25, 0.25]]
     assert binding.offsets.tolist() == [[0, 0, 0], [0.1, -0.2, 0.3]]
     assert binding.scales == ((0, 1, 2.0), (4, 5, 8.0), (2, 3, 4.0))  # of x, y and z
-    assert binding.hidden.tolist() == [9, 11, 12, 13, 20]
+    assert binding.mesh == "shirt.obj"
     assert binding.material == "shirt.mhmat"
 
 
@@ -76,11 +76,6 @@ def test_a_damaged_mesh_is_one_line_that_names_the_file(old: str, tmp_path: Path
     text = text.replace("vt 0 0", old) if old.startswith("vt") else text
     with pytest.raises(DataError, match=r"shirt\.obj: damaged"):
         read_obj(write(tmp_path / "shirt.obj", text))
-
-
-def test_ranges() -> None:
-    assert ranges(["3", "5", "-", "8", "11"]) == [3, 5, 6, 7, 8, 11]
-    assert ranges([]) == []
 
 
 def test_components_are_those_of_a_slow_walk() -> None:

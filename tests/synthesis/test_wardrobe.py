@@ -4,6 +4,7 @@ import dataclasses
 import io
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +14,21 @@ pytest.importorskip("anny", reason="needs pip install 'personsearch[synthesis]'"
 pytest.importorskip("warp", reason="needs pip install 'personsearch[synthesis]'")
 
 from personsearch.errors import DataError, SettingError
-from personsearch.synthesis import scenes
-from personsearch.synthesis.attire import attire_like, attire_of
+from personsearch.synthesis import cloths, scenes
+from personsearch.synthesis.attire import attire_like, attire_of, blank
 from personsearch.synthesis.bodies import rotation_table, sample_pose
+from personsearch.synthesis.cameras import Camera, aim, sample_response
 from personsearch.synthesis.fitting import SKIN_END, carry, fit, inside, load_base, pose_wearers
+from personsearch.synthesis.garments import Piece
+from personsearch.synthesis.layouts import KINDS
+from personsearch.synthesis.outfits import identity_of
+from personsearch.synthesis.render import Rendering, render
 from personsearch.synthesis.synthesize import checked, claim, quiet, synthesize
+from personsearch.synthesis.texels import Texels
 from personsearch.synthesis.wardrobe import Garment, Wardrobe, load_wardrobe
 from personsearch.synthesis.wearing import under, wear
 
+RNG = np.random.default_rng
 SETTINGS = scenes.Settings(12, 40, 5, 4, 10, 160, 96)
 
 
@@ -183,6 +191,67 @@ def test_a_picture_depends_on_settings_and_index_alone(wardrobe: Wardrobe) -> No
     assert first.jpeg == again.jpeg
     assert first.annotations == again.annotations
     assert first.jpeg != scenes.render_scene(SETTINGS, 7).jpeg
+
+
+def card(row: np.ndarray[Any, Any], texture: np.ndarray[Any, Any]) -> tuple[Piece, Wardrobe]:
+    """A square of 1 m that faces the camera, with its lower edge at z = 0.2, coloured by a row and a texture."""
+    texels = Texels()
+    texels.add(texture)
+    data, table = texels.finish()
+    corners = np.array([[-0.5, 0, 0.2], [0.5, 0, 0.2], [0.5, 0, 1.2], [-0.5, 0, 1.2]], np.float32)
+    uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float32)
+    faces = np.array([[0, 1, 2], [0, 2, 3]], np.int32)
+    ahead = np.tile(np.array([0, -1, 0], np.float32), (4, 1))
+    part, layer = np.full(2, cloths.WORN, np.int32), np.zeros(2, np.int32)
+    piece = Piece(corners, ahead, corners, np.zeros(4, np.float32), faces, part, uv[faces], layer, row[None])
+    return piece, Wardrobe(Path(), "", texels=data, textures=table)
+
+
+def seen(row: np.ndarray[Any, Any], texture: np.ndarray[Any, Any]) -> Rendering:
+    """The card alone in an open place, 100 pixels wide in the middle of 160 x 120."""
+    piece, wardrobe = card(row, texture)
+    camera = Camera(np.array([0, -8.0, 0.7]), aim(np.zeros(3), np.pi / 2, 0.0, 0.0), 5.0, sample_response(RNG(0)))
+    plaza = next(k for k, kind in enumerate(KINDS) if kind.__name__ == "winter")
+    world, alive, *_ = scenes.assemble(SETTINGS, plaza, [piece], [identity_of(1, 0)], RNG(0), "cpu", wardrobe)
+    lens = scenes.lens_of(camera, 160, 120)
+    picture = render(world, lens, scenes.windows_of(camera, [piece], 160, 120))
+    del alive
+    return picture
+
+
+def test_rays_go_between_hairs_and_coverage_counts_none_of_them() -> None:
+    texture = np.full((16, 16, 4), 255, np.uint8)
+    texture[:, :8, 3] = 0  # the left half is a hole
+    whole, holed = (seen(blank(mode), texture) for mode in (cloths.CLOTH_MODE, cloths.HAIR_MODE))
+    left, right = (slice(10, 110), slice(32, 75)), (slice(10, 110), slice(85, 128))
+    assert (whole.owner[left] == 0).all()
+    assert (holed.owner[left] != 0).all()
+    assert (holed.owner[right] == 0).all()
+    assert holed.alone[0] == pytest.approx(whole.alone[0] / 2, rel=0.05)
+
+
+def test_a_cut_hem_leaves_nothing_below_it() -> None:
+    row = blank(cloths.CLOTH_MODE)
+    row[cloths.HEM_END] = 0.7
+    picture = seen(row, np.full((4, 4, 4), 255, np.uint8))
+    assert (picture.owner[15:55, 40:120] == 0).all()
+    assert (picture.owner[65:105, 40:120] != 0).all()
+
+
+def test_a_texture_stands_upright_and_its_dye_colours_it() -> None:
+    texture = np.zeros((16, 16, 4), np.uint8)
+    texture[:8] = (200, 30, 30, 255)  # above
+    texture[8:] = (30, 30, 200, 255)
+    row = blank(cloths.CLOTH_MODE)
+    row[cloths.KEEP] = 1.0
+    picture = seen(row, texture).color
+    above, below = picture[20:50, 60:100].mean((0, 1)), picture[70:100, 60:100].mean((0, 1))
+    assert above[0] > 5 * above[2]
+    assert below[2] > 5 * below[0]
+    row[cloths.KEEP], row[cloths.RELIEF] = 0.0, 0.0
+    row[cloths.DYE_A : cloths.DYE_A + 3] = (0.02, 0.5, 0.02)
+    dyed = seen(row, texture).color[20:100, 60:100].mean((0, 1))
+    assert dyed[1] > 5 * max(dyed[0], dyed[2])
 
 
 def test_without_a_wardrobe_settings_say_nothing_of_one(tmp_path: Path) -> None:

@@ -60,10 +60,15 @@ def attire_of(wardrobe: Wardrobe, seed: int, number: int) -> Dressed:
     own = sample_attire(rng, wardrobe, person)
     if number and rng.random() < TWIN_SHARE:
         other = np.random.default_rng([seed, Stream.ATTIRE, number - 1])
-        model = sample_attire(other, wardrobe, o.identity_of(seed, number - 1))
-        if not model.painted and not own.painted:
+        neighbour = o.identity_of(seed, number - 1)
+        model = sample_attire(other, wardrobe, neighbour)
+        if not model.painted and not own.painted and is_woman(person) == is_woman(neighbour):
             own = attire_like(rng, model, own)
     return put_on(person, own)
+
+
+def is_woman(person: o.Identity) -> bool:
+    return bool(person.phenotype[0] > 0.5)
 
 
 def bystander(rng: Rng, wardrobe: Wardrobe) -> Dressed:
@@ -74,7 +79,10 @@ def bystander(rng: Rng, wardrobe: Wardrobe) -> Dressed:
 
 def dressed_alike(rng: Rng, wardrobe: Wardrobe, seed: int, number: int) -> Dressed:
     """A bystander dressed much like the person with this number; see outfits.look_alike."""
-    stranger = o.look_alike(rng, o.identity_of(seed, number))
+    other = o.identity_of(seed, number)
+    stranger = o.look_alike(rng, other)
+    while is_woman(stranger) != is_woman(other):
+        stranger = o.look_alike(rng, other)
     own = sample_attire(rng, wardrobe, stranger)
     return put_on(stranger, attire_like(rng, attire_of(wardrobe, seed, number).attire, own))
 
@@ -115,7 +123,9 @@ def put_on(person: o.Identity, attire: Attire) -> Dressed:
     row[f.SLEEVE] = min(row[f.SLEEVE], 0.88)  # the base mesh's hands begin there
     outfit = dataclasses.replace(person.outfit, row=row)
     if any(x.place in (TUCKED, TOP) for x in attire.layers):
-        outfit = dataclasses.replace(outfit, top_thick=0.0, coat=0.0, loose=False)
+        row[f.SLEEVE], row[f.COLLAR] = -UNCUT, 0.2  # bare where the top is
+        thick = max(outfit.bottom_thick, 0.018)
+        outfit = dataclasses.replace(outfit, top_thick=0.0, bottom_thick=thick, coat=0.0, loose=False)
     if any(x.place == BOTTOM for x in attire.layers):
         outfit = dataclasses.replace(outfit, bottom_thick=0.0, flare=0.0, skirt=0.0)
     fields = {x.name: getattr(person, x.name) for x in dataclasses.fields(o.Identity)}
@@ -125,7 +135,7 @@ def put_on(person: o.Identity, attire: Attire) -> Dressed:
 
 def sample_attire(rng: Rng, wardrobe: Wardrobe, person: o.Identity) -> Attire:
     """New clothes for a person; whom formulas dress keeps those of their outfit."""
-    woman = bool(person.phenotype[0] > 0.5)
+    woman = is_woman(person)
     skin, dark = choose_skin(rng, wardrobe, person, woman)
     eyes = blank(c.EYE_MODE)
     iris = int(rng.choice(4, p=[1, 0, 0, 0] if dark else [0.35, 0.3, 0.2, 0.15]))
@@ -159,6 +169,7 @@ def row_of(garment: Garment, mode: int, dye: Floats, keep: float, relief: float)
     row = blank(mode)
     row[c.TEXTURE], row[c.TONE], row[c.METRES] = garment.texture, garment.tone, garment.metres
     row[c.DYE_A : c.DYE_C + 3] = np.tile(dye, 3)
+    row[c.GREY : c.GREY + 3] = garment.grey
     row[c.KEEP], row[c.RELIEF] = keep, relief
     return row
 

@@ -44,7 +44,8 @@ HEM_END = 25  # rest height below which nothing is left, metres
 OPEN = 26  # half width of an open front, metres
 FOLDS = 27  # strength of folds
 SHEEN = 28
-CLOTH_COLUMNS = 29
+GREY = 29  # mix of the texture's channels that gives its shades
+CLOTH_COLUMNS = 32
 
 SOLID = 0.45  # of alpha; below it a ray goes on
 
@@ -135,11 +136,13 @@ def passes(
 def strapped(persons: wp.array2d(dtype=float), owner: int, p: wp.vec3) -> bool:
     """Whether the strap of a bag runs here, as figures.trunk_color paints it."""
     straps = persons[owner, STRAPS]
+    if p[2] < 0.0 or p[2] > 0.6:
+        return False
     if straps > 2.5:
         return p[2] > 0.24 and wp.abs(wp.abs(p[0]) - 0.1) < 0.025 and p[1] < 0.05
     if straps > 0.5:
         lean = wp.where(straps < 1.5, 1.0, -1.0)
-        return p[2] > 0.0 and wp.abs(p[0] * lean * 1.35 + 0.27 - p[2]) < 0.03
+        return wp.abs(p[0] * lean * 1.35 + 0.27 - p[2]) < 0.03
     return False
 
 
@@ -190,7 +193,7 @@ def dyed(
         woven = decode(sample(texels, textures, fabric, at, blur / cloths[row, METRES] * size))
         weave = wp.clamp(brightness(woven) / cloths[row, FABRIC_TONE], 0.2, 2.5)
         c = mix(c * weave, turned(woven, cloths[row, HUE]), cloths[row, FABRIC_KEEP])
-    shade = wp.pow(wp.max(brightness(own), 0.0005) / cloths[row, TONE], cloths[row, RELIEF])
+    shade = wp.pow((wp.dot(own, rgb(cloths, row, GREY)) + 0.004) / cloths[row, TONE], cloths[row, RELIEF])
     c = c * wp.clamp(shade, 0.25, 2.2)
     return mix(c, turned(own, cloths[row, HUE]), cloths[row, KEEP])
 
@@ -216,10 +219,10 @@ def worn_color(
     if mode == SKIN_MODE:
         return skin_color(persons, owner, p, arm, wp.cw_mul(own, rgb(cloths, row, DYE_A)))
     if mode == HAIR_MODE:
-        shade = wp.pow(wp.max(brightness(own), 0.0005) / cloths[row, TONE], cloths[row, RELIEF])
+        shade = wp.pow((wp.dot(own, rgb(cloths, row, GREY)) + 0.004) / cloths[row, TONE], cloths[row, RELIEF])
         return mix(rgb(cloths, row, DYE_A) * wp.clamp(shade, 0.3, 2.6), own, cloths[row, KEEP])
     c = dyed(texels, textures, cloths, row, uv, p, arm, blur, own)
-    if arm < 0.5 and cloths[row, SLEEVE_END] < 9.0 and strapped(persons, owner, p):
+    if arm < 0.5 and strapped(persons, owner, p):
         return rgb(persons, owner, BAG_COLOR)
     return c
 

@@ -30,8 +30,8 @@ class Binding:
     weights: Floats
     offsets: Floats
     scales: tuple[tuple[int, int, float], ...]
-    hidden: Ints
-    """Base vertices that the garment hides (`delete_verts`)."""
+    mesh: str
+    """Name of its .obj."""
     material: str
 
 
@@ -85,8 +85,8 @@ def read_mhclo(path: Path) -> Binding:
     """The binding of a garment. Raises DataError, also where it belongs to another base mesh."""
     scales: dict[str, tuple[int, int, float]] = {}
     rows: list[list[float]] = []
-    hidden: list[int] = []
-    base, material, section = BASE_MESH, "", ""
+    words_of = {"basemesh": BASE_MESH, "material": "", "obj_file": path.with_suffix(".obj").name}
+    section = ""
     try:
         for line in read_lines(path):
             words = line.split()
@@ -95,12 +95,10 @@ def read_mhclo(path: Path) -> Binding:
             elif words[0][0].isalpha():
                 if words[0] in ("x_scale", "y_scale", "z_scale"):
                     scales[words[0][0]] = (int(words[1]), int(words[2]), float(words[3]))
-                base = words[1] if words[0] == "basemesh" else base
-                material = words[1] if words[0] == "material" else material
+                elif words[0] in words_of:
+                    words_of[words[0]] = words[1]
             elif section == "verts":
                 rows.append([float(w) for w in words])
-            elif section == "delete_verts":
-                hidden += ranges(words)
         table = np.array([r if len(r) >= 9 else [r[0]] * 3 + [1.0, 0, 0, 0, 0, 0] for r in rows])[:, :9]
         axes = tuple(scales[axis] for axis in "xyz")
     except (ValueError, IndexError, OverflowError):
@@ -110,24 +108,10 @@ def read_mhclo(path: Path) -> Binding:
     if not (np.abs(table) < 1e9).all() or not all(0 < distance < 1e9 for *_, distance in axes):
         raise DataError(f"{path}: damaged .mhclo: numbers that no garment has; copy it again")
     corners = table[:, :3].astype(np.int64)
-    named = [*corners.ravel(), *hidden, *(v for a, b, _ in axes for v in (a, b))]
-    if base != BASE_MESH or min(named) < 0 or max(named) >= BASE_VERTICES:
+    named = [*corners.ravel(), *(v for a, b, _ in axes for v in (a, b))]
+    if words_of["basemesh"] != BASE_MESH or min(named) < 0 or max(named) >= BASE_VERTICES:
         raise DataError(f"{path}: made for another base mesh than {BASE_MESH}; take the version for MakeHuman 1.1")
-    return Binding(corners, table[:, 3:6], table[:, 6:9], axes, np.array(sorted(set(hidden)), np.int64), material)
-
-
-def ranges(words: list[str]) -> list[int]:
-    """The numbers of "3 5 - 8 11": 3, 5, 6, 7, 8, 11."""
-    numbers: list[int] = []
-    k = 0
-    while k < len(words):
-        if k + 2 < len(words) and words[k + 1] == "-":
-            numbers += range(int(words[k]), int(words[k + 2]) + 1)
-            k += 3
-        else:
-            numbers.append(int(words[k]))
-            k += 1
-    return numbers
+    return Binding(corners, table[:, 3:6], table[:, 6:9], axes, words_of["obj_file"], words_of["material"])
 
 
 def components(vertices: int, faces: Ints) -> Ints:

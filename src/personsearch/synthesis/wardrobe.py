@@ -41,7 +41,8 @@ class Garment:
     faces: Ints
     uv: Floats  # [F, 3, 2]
     texture: int
-    tone: float  # mean luminance (linear) of its part of the texture
+    grey: tuple[float, float, float]  # mix of linear RGB in which its prints are faint and its folds stay
+    tone: float  # mean of that mix in its part of the texture
     metres: float  # that a step of 1 in texture coordinates spans
     skirt: bool
 
@@ -97,7 +98,7 @@ def load_wardrobe(folder: Path, lenient: bool = False) -> Wardrobe:
     for what, kinds in NEEDED.items():
         if not any(g.kind in kinds for g in garments):
             raise SettingError(f"{folder}: holds no {what} that can be worn; give the folder with all of MakeHuman's")
-    skins = [s for path in files if is_skin(path) for s in room.tried(room.skin, path)]
+    skins = [s for path in files if is_skin(path.relative_to(folder)) for s in room.tried(room.skin, path)]
     if not skins:
         raise SettingError(f"{folder}: holds no skins (skins/*_diffuse.png); give the folder with all of MakeHuman's")
     sheets = [p for p in files if p.name.startswith("Fabric") and p.suffix.lower() == ".webp"]
@@ -178,7 +179,7 @@ class Loader:
     def garments(self, path: Path) -> list[Garment]:
         """The things to wear that one .mhclo holds: a suit falls apart into top and bottom. Raises DataError."""
         binding = read_mhclo(path)
-        mesh = path.with_suffix(".obj")
+        mesh = path.with_name(Path(binding.mesh).name)
         if not mesh.is_file():
             raise DataError(f"{path}: its mesh {mesh.name} is not beside it; copy it there")
         obj = read_obj(mesh)
@@ -187,7 +188,7 @@ class Loader:
         found = []
         for picture, shade in self.texture_of(path, binding.material):
             number, pixels = self.picture(picture, shade)
-            for kind, chosen in parts_of(path, binding, obj):
+            for kind, chosen in parts_of(path.relative_to(self.folder), binding, obj):
                 found.append(cut(path.stem, kind, binding, obj, chosen, number, pixels))
         return found
 
@@ -237,16 +238,19 @@ def trimmed(tile: Bytes) -> Bytes | None:
 
 
 def parts_of(path: Path, binding: Binding, obj: ObjMesh) -> list[tuple[str, Ints]]:
-    """The kinds of things in a garment's file, and the vertices of each."""
+    """The kinds of things in a garment's file, whose place in the wardrobe is `path`, and the vertices of each."""
     everything = np.arange(obj.vertices)
-    if any("hair" in part.lower() for part in path.parts[-3:]):
+    if any("hair" in part.lower() for part in path.parts):
         return [("hair", everything)]
     rest = fit(binding, load_base().template.rest)
     low, high = float(rest[:, 2].min()), float(rest[:, 2].max())
-    if low > 0.6:
-        return [("hat", everything)]
+    if low > 0.6:  # what stays below the crown, as eyes and brows do, is nothing to wear
+        return [("hat", everything)] if high > 0.78 else []
     if high < -0.4:
         return [("shoes", everything)]
+    middle = rest[np.abs(rest[:, 0]) < 0.12, 2]
+    if not (len(middle) and middle.max() > -0.05):  # gloves, bracelets
+        return []
     label = components(obj.vertices, obj.faces)
     group: dict[str, list[Ints]] = {"top": [], "bottom": [], "suit": []}
     for part in (np.flatnonzero(label == k) for k in range(label.max() + 1)):
@@ -266,28 +270,36 @@ def cut(name: str, kind: str, binding: Binding, obj: ObjMesh, chosen: Ints, text
     kept = (number[obj.faces] >= 0).all(1)
     faces, uv = number[obj.faces[kept]], obj.uv[kept]
     part = Binding(
-        binding.corners[chosen], binding.weights[chosen], binding.offsets[chosen], binding.scales, binding.hidden, ""
+        binding.corners[chosen], binding.weights[chosen], binding.offsets[chosen], binding.scales, binding.mesh, ""
     )
     base = load_base().template
     rest = fit(part, base.rest)
     low = rest[:, 2].min() + 0.2 * np.ptp(rest[:, 2])
     skirt = kind == "bottom" and bool(((np.abs(rest[:, 0]) < 0.02) & (rest[:, 2] < min(low, -0.05))).any())
-    tone, metres = spread(rest[faces], uv, pixels)
+    grey, tone, metres = spread(rest[faces], uv, pixels)
     arm = np.clip((part.weights * base.arm[part.corners]).sum(1), 0, 1).astype(np.float32)
     weights, normals = bone_weights(part, skirt), mesh_normals(rest, faces)
-    return Garment(name, kind, part, weights, rest, normals, arm, faces, uv, texture, tone, metres, skirt)
+    return Garment(name, kind, part, weights, rest, normals, arm, faces, uv, texture, grey, tone, metres, skirt)
 
 
-def spread(corners: Floats, uv: Floats, pixels: Bytes) -> tuple[float, float]:
-    """The mean luminance of a texture under triangles [F, 3, 3], and metres a unit of texture coordinates."""
-    middle = uv.mean(1) % 1.0
+def spread(corners: Floats, uv: Floats, pixels: Bytes) -> tuple[tuple[float, float, float], float, float]:
+    """Of the texture under triangles [F, 3, 3]: the mix of its channels that varies least, the mean of that mix, and
+    the metres that a unit of texture coordinates spans."""
     side = len(pixels)
-    x = np.clip((middle[:, 0] * side).astype(int), 0, side - 1)
-    y = np.clip(((1 - middle[:, 1]) * side).astype(int), 0, side - 1)
+    shares = np.array([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4], [2, 2, 1], [1, 2, 2], [2, 1, 2]])
+    at = np.einsum("sk,fkc->fsc", shares / shares.sum(1, keepdims=True), uv) % 1.0
+    x = np.clip((at[..., 0] * side).astype(int), 0, side - 1)
+    y = np.clip(((1 - at[..., 1]) * side).astype(int), 0, side - 1)
     edges, flat = corners[:, 1:] - corners[:, :1], uv[:, 1:] - uv[:, :1]
     area = np.linalg.norm(np.cross(edges[:, 0], edges[:, 1]), axis=1)
     span = np.abs(flat[:, 0, 0] * flat[:, 1, 1] - flat[:, 0, 1] * flat[:, 1, 0])
-    seen = luminance(pixels[y, x, :3])
-    solid = pixels[y, x, 3] > 128
-    tone = float((seen * area * solid).sum() / ((area * solid).sum() + 1e-12))
-    return max(tone, 0.004), float(np.sqrt((area.sum() + 1e-9) / (span.sum() + 1e-9)))
+    color = (pixels[y, x, :3].astype(np.float32) / 255) ** 2.2
+    weight = area[:, None] * (pixels[y, x, 3] > 128) + 1e-12
+    best, grey, tone = np.inf, (0.3, 0.59, 0.11), 0.0
+    for red, green in [(r / 4, g / 4) for r in range(5) for g in range(5 - r)]:
+        mixed = color @ np.array([red, green, 1 - red - green], np.float32) + 0.004
+        mean = float(np.average(mixed, weights=weight))
+        varied = float(np.average((np.log(mixed / mean)) ** 2, weights=weight))
+        if varied < best:
+            best, grey, tone = varied, (red, green, 1 - red - green), mean
+    return grey, tone, float(np.sqrt((area.sum() + 1e-9) / (span.sum() + 1e-9)))
