@@ -114,12 +114,12 @@ def test_coverage_of_a_coarse_grid_is_close_to_every_pixel() -> None:
     windows = scenes.windows_of(camera, pieces, 1280, 960)
     x1, y1, x2, y2 = windows[0]
     assert (x2 - x1) * (y2 - y1) > 40000
-    estimate = coverage(world.p_mesh, lens, windows, "cpu")[0]  # type: ignore[attr-defined]
+    estimate = coverage(world, lens, windows, "cpu")[0]
     quarters = [[x1, y1, (x1 + x2) // 2, (y1 + y2) // 2], [(x1 + x2) // 2, y1, x2, (y1 + y2) // 2]]
     quarters += [[x1, (y1 + y2) // 2, (x1 + x2) // 2, y2], [(x1 + x2) // 2, (y1 + y2) // 2, x2, y2]]
     whole = 0.0
     for quarter in quarters:  # each under the limit, so counted exactly; row 0 is the person
-        whole += coverage(world.p_mesh, lens, np.array([quarter], np.int32), "cpu")[0]  # type: ignore[attr-defined]
+        whole += coverage(world, lens, np.array([quarter], np.int32), "cpu")[0]
     del alive
     assert estimate == pytest.approx(whole, rel=0.02)
 

@@ -14,6 +14,11 @@ from personsearch.errors import DataError, SettingError
 LAYOUTS = ("coco", "cuhk-sysu", "prw")
 """What `synthesize` can write."""
 
+Closet = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Folder of MakeHuman's garments, hair and skins to wear.")
+]
+Lenient = Annotated[bool, typer.Option("--lenient", help="Leave out what of the wardrobe cannot be used.")]
+
 data = typer.Typer(
     help="Look after benchmarks.\n\nExample: personsearch data check coco:rendered", no_args_is_help=True
 )
@@ -37,10 +42,8 @@ def synthesize(
         float, typer.Option(callback=within(0, 1), help="Part of training sights at the person's own place.")
     ] = 0.0,
     workers: Annotated[int | None, typer.Option(callback=within(1), help="Processes; by default one a core.")] = None,
-    wardrobe: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Folder of MakeHuman's garments, hair and skins to wear.")
-    ] = None,
-    lenient: Annotated[bool, typer.Option(help="Leave out what of the wardrobe cannot be used.")] = False,
+    wardrobe: Closet = None,
+    lenient: Lenient = False,
     device: Annotated[str, typer.Option(help="What casts the rays: cpu, or cuda where there is a GPU.")] = "cpu",
 ) -> None:
     """Render people in places: a benchmark in COCO style. The same command goes on after a stop.

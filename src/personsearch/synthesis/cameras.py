@@ -65,14 +65,43 @@ def sample_response(rng: np.random.Generator) -> Response:
     )
 
 
-def build_camera(seed: int, number: int, place: Place, rng: np.random.Generator) -> Camera:
-    """The camera with this number at its place; `rng` (a picture's) shakes it a little."""
+@dataclass(frozen=True)
+class Mounting:
+    """How a camera hangs: height in metres, field of view in radians, and how far down it looks at."""
+
+    height: float
+    field_of_view: float
+    distance: float
+    """Metres to the ground in the middle of the picture"""
+
+    def pitch(self, height: float) -> float:
+        """Radians below the horizon for a camera that hangs `height` metres high."""
+        return float(np.arctan2(height - 0.7, self.distance))
+
+
+def mount(rng: np.random.Generator) -> Mounting:
+    """At eye level, on a wall, or high above with a steep view."""
+    kind = str(rng.choice(["eye", "wall", "steep", "mast"], p=[0.25, 0.3, 0.25, 0.2]))
+    low, high = {"eye": (1.3, 2.0), "wall": (2.0, 3.5), "steep": (2.8, 6.0), "mast": (4.0, 8.0)}[kind]
+    height = rng.uniform(low, high)
+    slope = {"eye": (0.02, 0.1), "wall": (0.1, 0.35), "steep": (0.5, 1.0), "mast": (0.25, 0.5)}[kind]
+    distance = max(height - 0.7, 0.5) / rng.uniform(*slope)
+    wide = rng.uniform(48, 88) if kind == "steep" else rng.uniform(34, 84)
+    return Mounting(float(height), float(np.radians(wide)), float(distance))
+
+
+def build_camera(seed: int, number: int, place: Place, rng: np.random.Generator, varied: bool = False) -> Camera:
+    """The camera with this number at its place; `rng` (a picture's) shakes it a little. Where `varied`,
+    it hangs and looks as `mount` says."""
     own = np.random.default_rng([seed, Stream.CAMERA, number])
     x, y, tx, ty = place.layout.views[number % CAMERAS_PER_PLACE]
     ceiling = place.layout.ceiling
     height = float(
         own.choice([own.uniform(1.5, 2.2), own.uniform(2.2, 4.0), own.uniform(3.5, 6.0)], p=[0.25, 0.4, 0.35])
     )
+    mounting = mount(np.random.default_rng([seed, Stream.MOUNT, number])) if varied else None
+    if mounting:
+        height = mounting.height
     if ceiling:
         height = min(height, ceiling - 0.25)
     at = np.array([x, y, height])
@@ -85,5 +114,8 @@ def build_camera(seed: int, number: int, place: Place, rng: np.random.Generator)
     yaw = np.arctan2(ty - at[1], tx - at[0]) + rng.normal(0, 0.03)
     low, high = np.radians(1.0 + 2.2 * height), np.radians(5.0 + 4.5 * height)
     pitch = own.uniform(low, high) + rng.normal(0, 0.012)
+    if mounting:
+        focal = 0.5 / np.tan(mounting.field_of_view / 2)
+        pitch = mounting.pitch(float(at[2])) + rng.normal(0, 0.012)
     axes = aim(at, float(yaw), float(pitch), float(own.normal(0, 0.012)))
     return Camera(at + rng.normal(0, 0.05, 3), axes, float(focal), sample_response(own))

@@ -176,8 +176,12 @@ def wrinkled(rows: wp.array2d(dtype=float), row: int, part: int, p: wp.vec3, arm
     """The shading normal of cloth: folds at two sizes, none on skin and hair."""
     if part > SKIRT or (p[2] > 0.58 and arm < 0.5):
         return n
-    amount = rows[row, WRINKLES]
-    seed = int(rows[row, SEED])
+    return folded(p, int(rows[row, SEED]), rows[row, WRINKLES], n)
+
+
+@wp.func
+def folded(p: wp.vec3, seed: int, amount: float, n: wp.vec3) -> wp.vec3:
+    """A normal bent by folds at two sizes."""
     q = wp.vec3(p[0] * 11.0, p[1] * 11.0, p[2] * 19.0 + p[0] * 14.0)
     folds = wp.vec3(noise3(q, seed) - 0.5, noise3(q, seed + 1) - 0.5, noise3(q, seed + 2) - 0.5)
     r = q * 2.7

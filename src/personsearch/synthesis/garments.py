@@ -20,7 +20,10 @@ REST_HIPS, WAIST, CHEST = 0.05, 0.13, 0.36  # rest heights, metres
 
 @dataclass(frozen=True)
 class Piece:
-    """A mesh with clothes' coordinates. points, normals, rest [V, 3]; arm [V]; faces [F, 3]; part [F] of figures.py."""
+    """A mesh with clothes' coordinates. points, normals, rest [V, 3]; arm [V]; faces [F, 3]; part [F] of figures.py.
+
+    What textures colour has, for each face, texture coordinates of its corners uv [F, 3, 2] and the row of `rows`
+    [L, CLOTH_COLUMNS] in `layer` [F], -1 for none."""
 
     points: Floats
     normals: Floats
@@ -28,6 +31,9 @@ class Piece:
     arm: Floats
     faces: Ints
     part: Ints
+    uv: Floats | None = None
+    layer: Ints | None = None
+    rows: Floats | None = None
 
 
 def smooth(x: Floats, low: Any, high: Any) -> Floats:
@@ -229,15 +235,20 @@ def bag_pieces(body: Posed, person: Identity) -> list[Piece]:
 
 def dress(body: Posed, person: Identity) -> Piece:
     """The whole person as one mesh, facing -y, soles at z = 0."""
+    return merge([dressed_body(body, person), *added_pieces(body, person)])
+
+
+def added_pieces(body: Posed, person: Identity) -> list[Piece]:
+    """What formulas add to the body: hair, bags, skirts and coats."""
     outfit = person.outfit
-    pieces = [dressed_body(body, person), *head_pieces(body, person), *bag_pieces(body, person)]
+    pieces = [*head_pieces(body, person), *bag_pieces(body, person)]
     if outfit.skirt:
         margin = outfit.bottom_thick + 0.008
         pieces.append(hanging_cloth(body, WAIST, WAIST - outfit.skirt, margin, f.SKIRT, 0.03 + outfit.flare * 2))
     if outfit.coat or outfit.loose:
         end = WAIST - outfit.coat if outfit.coat else float(outfit.row[f.HEM]) - 0.02
         pieces.append(hanging_cloth(body, CHEST, end, outfit.top_thick + 0.008, f.LONG_TOP, 0.022))
-    return merge(pieces)
+    return pieces
 
 
 def merge(pieces: list[Piece]) -> Piece:
@@ -253,4 +264,20 @@ def merge(pieces: list[Piece]) -> Piece:
         arm,
         faces=np.concatenate([p.faces + s for p, s in zip(pieces, starts, strict=True)]).astype(np.int32),
         part=np.concatenate([p.part for p in pieces]),
+        **merged_layers(pieces),
     )
+
+
+def merged_layers(pieces: list[Piece]) -> dict[str, Any]:
+    """uv, layer and rows of several meshes as one; nothing where none has any."""
+    if all(p.rows is None for p in pieces):
+        return {}
+    uv, layer, rows, start = [], [], [], 0
+    for p in pieces:
+        count = len(p.faces)
+        uv.append(np.zeros((count, 3, 2), np.float32) if p.uv is None else p.uv)
+        layer.append(np.full(count, -1) if p.layer is None else np.where(p.layer < 0, -1, p.layer + start))
+        if p.rows is not None:
+            rows.append(p.rows)
+            start += len(p.rows)
+    return {"uv": np.concatenate(uv), "layer": np.concatenate(layer).astype(np.int32), "rows": np.concatenate(rows)}

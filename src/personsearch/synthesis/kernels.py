@@ -7,7 +7,8 @@ CPU and on a GPU. A pixel's first ray goes through its centre and decides its ow
 
 import warp as wp
 
-from personsearch.synthesis.figures import person_color, wrinkled
+from personsearch.synthesis.cloths import FOLDS, SHEEN, WORN, painted_color, passes, worn_color
+from personsearch.synthesis.figures import SEED, folded, person_color, wrinkled
 from personsearch.synthesis.textures import GLASS, LEAVES, hash3, mix, noise2, surface
 
 # No gradients are needed, which halves the code to compile.
@@ -34,6 +35,11 @@ class World:
     p_arm: wp.array(dtype=float)
     p_part: wp.array(dtype=int)
     p_owner: wp.array(dtype=int)
+    p_uv: wp.array(dtype=wp.vec2)  # of each corner of each face; used where p_cloth is not negative
+    p_cloth: wp.array(dtype=int)  # for each face its row of cloths, -1 where formulas colour it
+    cloths: wp.array2d(dtype=float)
+    texels: wp.array(dtype=wp.uint8)
+    textures: wp.array2d(dtype=int)
     persons: wp.array2d(dtype=float)
     feet: wp.array(dtype=wp.vec3)  # x, y and radius of the contact shade under each person
     light_at: wp.array(dtype=wp.vec3)  # direction to the sun, or position of a lamp
@@ -46,6 +52,8 @@ class World:
     cloud: float
     haze: float
     seed: int
+    probe: wp.array2d(dtype=wp.vec3)  # surroundings, row 0 the zenith; 1 x 1 where the sky is painted
+    ambient: wp.array(dtype=wp.vec3)  # nine harmonics of what falls from everywhere; 1 where sky and bounce do
 
 
 @wp.struct
@@ -85,7 +93,40 @@ def blend(values: wp.array(dtype=wp.vec3), index: wp.array(dtype=int), face: int
 
 
 @wp.func
+def photographed(probe: wp.array2d(dtype=wp.vec3), d: wp.vec3) -> wp.vec3:
+    """The probe's light from direction d; below the horizon that of the horizon."""
+    rows = probe.shape[0]
+    columns = probe.shape[1]
+    y = wp.acos(wp.clamp(d[2], 0.0, 1.0)) / wp.pi * float(rows) - 0.5
+    x = wp.atan2(d[1], d[0]) / (2.0 * wp.pi) * float(columns) - 0.5 + float(columns)
+    i = int(wp.floor(x))
+    j = int(wp.floor(y))
+    u = x - float(i)
+    v = y - float(j)
+    i1 = i % columns
+    i2 = (i + 1) % columns
+    j1 = wp.max(j, 0)
+    j2 = wp.min(j + 1, rows - 1)
+    above = mix(probe[j1, i1], probe[j1, i2], u)
+    return mix(above, mix(probe[j2, i1], probe[j2, i2], u), v)
+
+
+@wp.func
+def harmonic(c: wp.array(dtype=wp.vec3), n: wp.vec3) -> wp.vec3:
+    """The sum of probes.harmonics at a unit normal, never darker than a tenth of their mean."""
+    x = n[0]
+    y = n[1]
+    z = n[2]
+    total = c[0] * 0.282095 + (c[1] * y + c[2] * z + c[3] * x) * 0.488603
+    total += (c[4] * (x * y) + c[5] * (y * z) + c[7] * (x * z)) * 1.092548
+    total += c[6] * (0.315392 * (3.0 * z * z - 1.0)) + c[8] * (0.546274 * (x * x - y * y))
+    return wp.max(total, c[0] * 0.0282095)
+
+
+@wp.func
 def sky(world: World, d: wp.vec3) -> wp.vec3:
+    if world.probe.shape[0] > 1:
+        return photographed(world.probe, d)
     t = wp.clamp(d[2] * 2.2, 0.0, 1.0)
     base = mix(world.sky_side, world.sky_up, t)
     if world.cloud <= 0.0 or d[2] < 0.02:
@@ -111,6 +152,8 @@ def lit(world: World, at: wp.vec3, n: wp.vec3, view: wp.vec3, noise: wp.vec3, sh
     """Light that arrives and is reflected: sky above, bounce below, each sun or lamp with its shadow."""
     up = 0.5 + 0.5 * n[2]
     total = (world.sky_up * 0.55 + world.sky_side * 0.45) * up + world.bounce * (1.0 - up)
+    if world.ambient.shape[0] > 1:
+        total = harmonic(world.ambient, n)
     for i in range(world.light_at.shape[0]):
         reach = float(FAR)
         d = world.light_at[i]
@@ -132,6 +175,46 @@ def lit(world: World, at: wp.vec3, n: wp.vec3, view: wp.vec3, noise: wp.vec3, sh
 
 
 @wp.func
+def texture_at(world: World, face: int, u: float, v: float) -> wp.vec2:
+    i = face * 3
+    return world.p_uv[i] * u + world.p_uv[i + 1] * v + world.p_uv[i + 2] * (1.0 - u - v)
+
+
+@wp.func
+def arm_at(world: World, face: int, u: float, v: float) -> float:
+    i = face * 3
+    return (
+        world.p_arm[world.p_index[i]] * u
+        + world.p_arm[world.p_index[i + 1]] * v
+        + world.p_arm[world.p_index[i + 2]] * (1.0 - u - v)
+    )
+
+
+@wp.func
+def first_person(world: World, at: wp.vec3, d: wp.vec3, reach: float, pixel: float, root: int) -> wp.MeshQueryRay:
+    """The first hit on a person, looking between hairs and past the ends of clothes; t counts from `at`. `root` is
+    the group to look at, -1 for everybody; `pixel` a pixel's width at a distance of one metre."""
+    start = float(0.0)  # noqa: UP018
+    hit = wp.mesh_query_ray(world.p_mesh, at, d, reach, root)
+    for _ in range(16):
+        if not hit.result:
+            return hit
+        row = world.p_cloth[hit.face]
+        if row < 0:
+            break
+        p = blend(world.p_rest, world.p_index, hit.face, hit.u, hit.v)
+        arm = arm_at(world, hit.face, hit.u, hit.v)
+        uv = texture_at(world, hit.face, hit.u, hit.v)
+        blur = (start + hit.t) * pixel
+        if not passes(world.texels, world.textures, world.cloths, row, uv, p, arm, blur):
+            break
+        start = start + hit.t + 0.0004
+        hit = wp.mesh_query_ray(world.p_mesh, at + d * start, d, reach - start, root)
+    hit.t = hit.t + start
+    return hit
+
+
+@wp.func
 def see_person(
     world: World, at: wp.vec3, d: wp.vec3, t: float, face: int, u: float, v: float, blur: float, noise: wp.vec3
 ):
@@ -139,21 +222,30 @@ def see_person(
     part = world.p_part[face]
     p = blend(world.p_rest, world.p_index, face, u, v)
     n = wp.normalize(blend(world.p_normal, world.p_index, face, u, v))
+    shine = float(0.12)  # noqa: UP018
     if wp.dot(n, d) > 0.0:
         n = n - d * (1.05 * wp.dot(n, d))
-    i = face * 3
-    arm = (
-        world.p_arm[world.p_index[i]] * u
-        + world.p_arm[world.p_index[i + 1]] * v
-        + world.p_arm[world.p_index[i + 2]] * (1.0 - u - v)
-    )
+    arm = arm_at(world, face, u, v)
     n = wp.normalize(n)
-    bent = wrinkled(world.persons, row, part, p, arm, n)
-    albedo = person_color(world.persons, row, part, p, arm, blur)
+    c = world.p_cloth[face]
+    bent = n
+    albedo = wp.vec3(0.0, 0.0, 0.0)
+    if c < 0:
+        bent = wrinkled(world.persons, row, part, p, arm, n)
+        albedo = person_color(world.persons, row, part, p, arm, blur)
+    else:
+        uv = texture_at(world, face, u, v)
+        if part < WORN:
+            bent = wrinkled(world.persons, row, part, p, arm, n)
+            albedo = painted_color(world.texels, world.textures, world.cloths, c, world.persons, row, uv, p, arm, blur)
+        else:
+            albedo = worn_color(world.texels, world.textures, world.cloths, c, world.persons, row, uv, p, arm, blur)
+            bent = folded(p, int(world.persons[row, SEED]), world.cloths[c, FOLDS], n)
+            shine = world.cloths[c, SHEEN]
     spot = at + d * t
     shade = 0.62 + 0.38 * wp.clamp(spot[2] / 1.1, 0.0, 1.0)  # less sky between the legs than at the shoulders
     shade = shade * (0.75 + 0.25 * wp.clamp(-wp.dot(n, d) * 2.0, 0.0, 1.0))
-    light = lit(world, spot + n * 0.025, bent, d, noise, 0.12)
+    light = lit(world, spot + n * 0.025, bent, d, noise, shine)
     return wp.cw_mul(albedo, light) * shade
 
 
@@ -237,12 +329,12 @@ def look(world: World, lens: Lens, x: float, y: float, salt: int) -> Sight:
     place = first_solid(world, lens.at, d)
     if place.result:
         sight.depth = place.t
-    body = wp.mesh_query_ray(world.p_mesh, lens.at, d, sight.depth)
+    body = first_person(world, lens.at, d, sight.depth, 1.0 / lens.focal, -1)
     pixel = sight.depth / lens.focal
     if body.result:
         sight.depth = body.t
         sight.owner = world.p_owner[body.face]
-        sight.key = -2 - sight.owner * 8 - world.p_part[body.face]
+        sight.key = -2 - sight.owner * 64 - world.p_part[body.face]
         sight.color = see_person(world, lens.at, d, body.t, body.face, body.u, body.v, body.t / lens.focal, noise)
     elif place.result:
         sight.key = world.s_material[place.face]
@@ -287,13 +379,14 @@ def refine_pixels(world: World, lens: Lens, pixels: wp.array(dtype=int), color: 
 
 @wp.kernel
 def count_alone(
-    mesh: wp.uint64, lens: Lens, person: int, x1: int, y1: int, x2: int, y2: int, step: int, count: wp.array(dtype=int)
+    world: World, lens: Lens, person: int, x1: int, y1: int, x2: int, y2: int, step: int, count: wp.array(dtype=int)
 ):
     """Counts the rays of a grid over a window (also outside the picture) that meet this person when alone."""
     j, i = wp.tid()
     x = x1 + i * step
     y = y1 + j * step
     if x < x2 and y < y2:
-        root = wp.mesh_get_group_root(mesh, person)
-        if wp.mesh_query_ray_anyhit(mesh, lens.at, ray(lens, float(x) + 0.5, float(y) + 0.5), FAR, root):
+        root = wp.mesh_get_group_root(world.p_mesh, person)
+        hit = first_person(world, lens.at, ray(lens, float(x) + 0.5, float(y) + 0.5), FAR, 1.0 / lens.focal, root)
+        if hit.result:
             wp.atomic_add(count, 0, 1)

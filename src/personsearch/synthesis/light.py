@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from personsearch.synthesis.places import Place
+from personsearch.synthesis.probes import LUMA, WIDTH, Probe, basis, harmonics, turned
 
 Floats = NDArray[Any]
 Rng = np.random.Generator
@@ -28,6 +29,17 @@ class Light:
     cloud: float
     haze: float  # 1 / m
     key: float  # log mean that the camera exposes for
+    picture: Floats | None = None  # [H, W, 3] surroundings of a probe, shown as the sky
+    ambient: Floats | None = None  # [9, 3] probes.harmonics, in place of sky and bounce
+
+    def cast(self) -> Floats:
+        """The colour [3] of a white thing that lies in all of the light, of mean 1: what white balance looks for."""
+        around = 0.6 * self.sky_up + 0.4 * self.sky_side
+        if self.ambient is not None:
+            around = np.maximum(basis(np.array([0.0, 0.0, 1.0])) @ self.ambient, 1e-3)
+        share = np.where(np.asarray(self.kind) == 0, 0.6, 0.3)  # lamps are some way off
+        total = around + (np.asarray(self.color) * share[:, None]).sum(0)
+        return np.asarray(total / total.mean())
 
 
 def tinted(rng: Rng, color: tuple[float, float, float], spread: float = 0.05) -> Floats:
@@ -90,3 +102,30 @@ def lamplight(rng: Rng, place: Place, floor: Floats) -> Light:
 def sample_light(rng: Rng, place: Place) -> Light:
     floor = np.asarray(place.layout.floor) ** 2.2
     return daylight(rng, floor) if place.layout.light == "day" else lamplight(rng, place, floor)
+
+
+def probe_light(rng: Rng, place: Place, probe: Probe) -> Light:
+    """The light of a probe, turned at random: by day all of it; where lamps burn, the lamps in its ambient."""
+    painted = sample_light(rng, place)
+    probe = turned(probe, int(rng.integers(WIDTH)))
+    around = harmonics(probe.picture)
+    if place.layout.light != "day":
+        level = float((0.5 * (painted.sky_up + painted.bounce)) @ LUMA) / max(float(around[0] @ LUMA) * 0.282095, 1e-6)
+        return replace(painted, ambient=around * level)
+    rows = len(probe.picture)
+    up, side = probe.picture[: rows // 4].mean((0, 1)), probe.picture[rows * 3 // 8 : rows // 2].mean((0, 1))
+    shining = bool(probe.color.any())
+    return Light(
+        sky_up=up,
+        sky_side=side,
+        bounce=side * 0.3,
+        at=probe.sun[None] if shining else np.zeros((0, 3)),
+        color=probe.color[None] * rng.uniform(0.6, 1.3) if shining else np.zeros((0, 3)),
+        kind=[0] * shining,
+        softness=float(rng.uniform(0.01, 0.05)),
+        cloud=0.0,
+        haze=painted.haze,
+        key=painted.key,
+        picture=probe.picture if probe.open else None,
+        ambient=around,
+    )

@@ -37,7 +37,7 @@ def edges(key: NDArray[np.int32], depth: NDArray[np.float32]) -> NDArray[np.int3
     return np.flatnonzero(edge).astype(np.int32)
 
 
-def coverage(mesh: Any, lens: Any, windows: NDArray[np.int32], device: str) -> NDArray[np.float64]:
+def coverage(world: Any, lens: Any, windows: NDArray[np.int32], device: str) -> NDArray[np.float64]:
     """Pixels covered by each person alone. windows [P, 4] are x1, y1, x2, y2 in pixels, also outside the picture.
     Windows over 40,000 pixels are sampled on a grid of every second, third, … pixel, so large people are counted to
     about 1%."""
@@ -47,7 +47,7 @@ def coverage(mesh: Any, lens: Any, windows: NDArray[np.int32], device: str) -> N
         shape = (max(1, -(-(y2 - y1) // step)), max(1, -(-(x2 - x1) // step)))
         count = wp.zeros(1, dtype=int, device=device)
         window = [int(x1), int(y1), int(x2), int(y2)]
-        wp.launch(count_alone, dim=shape, inputs=[mesh, lens, row, *window, step, count], device=device)
+        wp.launch(count_alone, dim=shape, inputs=[world, lens, row, *window, step, count], device=device)
         result[row] = count.numpy()[0] * step * step
     return result
 
@@ -70,5 +70,5 @@ def render(world: Any, lens: Any, windows: NDArray[np.int32], device: str = "cpu
         color=color.numpy().reshape(height, width, 3),
         owner=owner.numpy().reshape(height, width),
         depth=distance,
-        alone=coverage(world.p_mesh, lens, windows, device),
+        alone=coverage(world, lens, windows, device),
     )

@@ -6,7 +6,8 @@ A picture is a pure function of the settings and its index, so any process may r
 from __future__ import annotations
 
 import functools
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,15 +15,25 @@ import warp as wp
 from numpy.typing import NDArray
 
 from personsearch.synthesis import bodies, kernels, render
+from personsearch.synthesis.attire import Dressed, attire_of, bystander, dressed_alike
 from personsearch.synthesis.cameras import CAMERAS_PER_PLACE, Camera, build_camera
+from personsearch.synthesis.carried import carry, draw_things, painted
+from personsearch.synthesis.cloths import CLOTH_COLUMNS
+from personsearch.synthesis.film import record, smear_people
+from personsearch.synthesis.fitting import pose_wearers
 from personsearch.synthesis.garments import Piece, dress, merge
+from personsearch.synthesis.gestures import varied_pose
 from personsearch.synthesis.layouts import KINDS
-from personsearch.synthesis.light import sample_light
+from personsearch.synthesis.light import Light, probe_light, sample_light
 from personsearch.synthesis.outfits import Identity, identity_of, look_alike, sample_identity
 from personsearch.synthesis.places import Place, build_place
 from personsearch.synthesis.postprocess import develop
+from personsearch.synthesis.probes import load_probe
+from personsearch.synthesis.sensors import sensor_of, shaken
+from personsearch.synthesis.standing import Spot, crowd, gather, positions, project, velocity
 from personsearch.synthesis.streams import Stream
 from personsearch.synthesis.wardrobe import Wardrobe
+from personsearch.synthesis.wearing import wear
 
 UNLABELED = -1
 LEAST_VISIBLE = 0.2
@@ -33,6 +44,8 @@ LEAST_HEIGHT = 24
 """Pixels; people whose visible box is lower are not annotated."""
 FINE_FROM = 230
 """Pixels; people higher than this are rendered with the fine body mesh."""
+PROBED = 0.65
+"""Part of the pictures that light probes light, where a wardrobe has some."""
 
 _HOUSEHOLD = 10
 """How many people at least have their home at one place: more than most pictures name."""
@@ -180,13 +193,18 @@ def place_of(settings: Settings, index: int) -> tuple[int, int]:
     return choose_place(settings, index, scene_rng(settings, index))
 
 
-def people_of(settings: Settings, index: int, rng: Rng) -> list[tuple[int, Identity]]:
-    """The people of a picture with their numbers; bystanders have UNLABELED, some dress like somebody named."""
+def people_of(
+    settings: Settings, index: int, rng: Rng, wardrobe: Wardrobe | None = None, more: int = 0
+) -> Sequence[tuple[int, Identity]]:
+    """The people of a picture with their numbers; bystanders have UNLABELED, some dress like somebody named. `more` is
+    the number of bystanders beyond `crowd_size`."""
     total, _ = crowd_size(settings, index)
     named = casting(settings, split_of(settings, index))[index]
-    people = [(number, identity_of(settings.seed, number)) for number in named]
     others = pool(settings, split_of(settings, index))
-    for _ in range(total - len(named)):
+    if wardrobe is not None:
+        return worn_by(settings.seed, named, total + more, others, rng, wardrobe)
+    people = [(number, identity_of(settings.seed, number)) for number in named]
+    for _ in range(total + more - len(named)):
         if rng.random() < 0.3:
             model = int(rng.choice(others)) if rng.random() < 0.5 else named[int(rng.integers(len(named)))]
             people.append((UNLABELED, look_alike(rng, identity_of(settings.seed, model))))
@@ -195,63 +213,18 @@ def people_of(settings: Settings, index: int, rng: Rng) -> list[tuple[int, Ident
     return people
 
 
-def project(camera: Camera, points: NDArray[Any], width: int, height: int) -> NDArray[np.float64]:
-    """Pixels x, y and depth [N, 3] of points [N, 3] metres; behind the camera the depth is negative."""
-    p = (np.asarray(points, np.float64) - camera.at) @ camera.axes.T
-    z = np.where(np.abs(p[:, 2]) < 1e-3, 1e-3, p[:, 2])
-    f = camera.focal * width
-    return np.stack([p[:, 0] / z * f + width / 2, p[:, 1] / z * f + height / 2, p[:, 2]], 1)
-
-
-def stand(
-    camera: Camera, place: Place, width: int, height: int, rng: Rng, taken: list[Any]
-) -> tuple[float, float, float] | None:
-    """A free point of the ground in view: x, y and the height in pixels of a person there. None if there is none."""
-    scale, near_share = height / 600, rng.random()
-    for _ in range(60):
-        middle, spread = (105, 0.42) if near_share < 0.55 else (190, 0.42)
-        tall = float(np.clip(np.exp(rng.normal(np.log(middle), spread)), 36, 520)) * scale
-        distance = camera.focal * width * 1.7 / tall
-        side = rng.uniform(-0.54, 0.54) / camera.focal
-        flat = camera.axes[2, :2] / np.linalg.norm(camera.axes[2, :2])
-        right = np.array([flat[1], -flat[0]])
-        x, y = camera.at[:2] + flat * distance + right * side * distance
-        if not place.free(float(x), float(y)):
-            continue
-        if any((x - a) ** 2 + (y - b) ** 2 < 0.32 for a, b, _ in taken):
-            continue
-        feet, head = project(camera, np.array([[x, y, 0], [x, y, 1.7]]), width, height)
-        inside = min(feet[1], height) - max(head[1], 0)
-        if head[2] > 1.0 and -20 * scale < head[0] < width + 20 * scale and inside > 0.45 * (feet[1] - head[1]):
-            return float(x), float(y), float(feet[1] - head[1])
-    return None
-
-
-def positions(
-    camera: Camera, place: Place, settings: Settings, count: int, rng: Rng
-) -> list[tuple[float, float, float, float]]:
-    """Up to `count` standing points: x, y, height in pixels and the direction (radians) the person faces. Some walk in
-    pairs."""
-    found: list[tuple[float, float, float]] = []
-    headings: list[float] = []
-    flow = rng.uniform(0, 2 * np.pi)
-    for _ in range(count):
-        if found and rng.random() < 0.22:
-            x, y, tall = found[-1]
-            turn = headings[-1]
-            gap = rng.uniform(0.55, 0.75) * rng.choice([-1, 1])
-            near = (x + gap * np.cos(turn), y + gap * np.sin(turn))
-            clear = all((near[0] - a) ** 2 + (near[1] - b) ** 2 > 0.2 for a, b, _ in found)
-            if clear and place.free(*near):
-                found.append((*near, tall))
-                headings.append(turn + rng.normal(0, 0.2))
-                continue
-        point = stand(camera, place, settings.width, settings.height, rng, found)
-        if point is not None:
-            found.append(point)
-            along = flow + rng.choice([0, np.pi]) + rng.normal(0, 0.3)
-            headings.append(float(along if rng.random() < 0.5 else rng.uniform(0, 2 * np.pi)))
-    return [(*p, h) for p, h in zip(found, headings, strict=True)]
+def worn_by(
+    seed: int, named: tuple[int, ...], total: int, others: range, rng: Rng, wardrobe: Wardrobe
+) -> list[tuple[int, Dressed]]:
+    """`people_of` in clothes of a wardrobe."""
+    people = [(number, attire_of(wardrobe, seed, number)) for number in named]
+    for _ in range(total - len(named)):
+        if rng.random() < 0.35:
+            model = int(rng.choice(others)) if rng.random() < 0.4 else named[int(rng.integers(len(named)))]
+            people.append((UNLABELED, dressed_alike(rng, wardrobe, seed, model)))
+        else:
+            people.append((UNLABELED, bystander(rng, wardrobe)))
+    return people
 
 
 def put(piece: Piece, x: float, y: float, turn: float) -> Piece:
@@ -260,12 +233,10 @@ def put(piece: Piece, x: float, y: float, turn: float) -> Piece:
     rotation = np.array([[c, -s, 0], [s, c, 0], [0, 0, 1]], np.float32)
     points = piece.points @ rotation.T + np.array([x, y, 0], np.float32)
     normals = (piece.normals @ rotation.T).astype(np.float32)
-    return Piece(points.astype(np.float32), normals, piece.rest, piece.arm, piece.faces, piece.part)
+    return replace(piece, points=points.astype(np.float32), normals=normals)
 
 
-def dressed_people(
-    people: list[Identity], spots: list[tuple[float, float, float, float]], scale: float, rng: Rng
-) -> list[Piece]:
+def dressed_people(people: Sequence[Identity], spots: list[Spot], scale: float, rng: Rng) -> list[Piece]:
     """The people as meshes where they stand, in order; the large in the picture get the fine body."""
     poses = [bodies.sample_pose(rng)[1] for _ in spots]
     result: dict[int, Piece] = {}
@@ -279,6 +250,24 @@ def dressed_people(
     return [result[k] for k in range(len(spots))]
 
 
+def clothed_people(
+    people: Sequence[Identity], spots: list[Spot], wardrobe: Wardrobe, rng: Rng
+) -> tuple[list[Piece], list[tuple[Piece, Identity]], list[str]]:
+    """`dressed_people` in clothes of a wardrobe and more poses; what some carry, with the row of its colours; how each
+    moves."""
+    things = draw_things(rng, len(spots))
+    drawn = [varied_pose(rng, thing) for thing in things]
+    phenotypes = np.array([person.phenotype for person in people], np.float32).reshape(-1, 6)
+    wearers = pose_wearers(phenotypes, bodies.rotation_table([pose for _, pose in drawn]))
+    pieces, carried = [], []
+    for (x, y, _, turn), wearer, person, thing in zip(spots, wearers, people, things, strict=True):
+        assert isinstance(person, Dressed)
+        pieces.append(put(wear(wearer, person, wardrobe), x, y, turn))
+        if thing != "none":
+            carried.append((put(carry(thing, wearer.body, rng), x, y, turn), painted(person, rng)))
+    return pieces, carried, [move for move, _ in drawn]
+
+
 def windows_of(camera: Camera, pieces: list[Piece], width: int, height: int) -> NDArray[np.int32]:
     """The pixel rectangle around each piece, also outside the picture."""
     rows = []
@@ -290,14 +279,23 @@ def windows_of(camera: Camera, pieces: list[Piece], width: int, height: int) -> 
 
 
 def assemble(
-    settings: Settings, place_number: int, pieces: list[Piece], people: list[Identity], rng: Rng, device: str
+    settings: Settings,
+    place_number: int,
+    pieces: list[Piece],
+    people: Sequence[Identity],
+    rng: Rng,
+    device: str,
+    wardrobe: Wardrobe | None = None,
+    light: Light | None = None,
 ) -> tuple[Any, Any, float]:
-    """The world for the kernels, what must stay alive while it is used, and the exposure key."""
+    """The world for the kernels, what must stay alive while it is used, and the exposure key. The light is drawn where
+    none is given."""
     place, static, arrays = place_and_mesh(settings.seed, place_number, device)
-    light = sample_light(rng, place)
+    light = light or sample_light(rng, place)
     whole = merge(pieces)
     owner = np.concatenate([np.full(len(p.faces), k, np.int32) for k, p in enumerate(pieces)])
-    feet = [[*p.points[p.points[:, 2] < 0.3][:, :2].mean(0), 0.5] for p in pieces]
+    low = [p.points[p.points[:, 2] < 0.3][:, :2] for p in pieces]
+    feet = [[*points.mean(0), 0.5] for points in low if len(points)]  # an open umbrella touches no ground
 
     def vectors(values: Any) -> Any:
         return wp.array(np.asarray(values, np.float32), dtype=wp.vec3, device=device)
@@ -312,6 +310,7 @@ def assemble(
     world.p_normal, world.p_rest, world.feet = vectors(whole.normals), vectors(whole.rest), vectors(feet)
     world.p_arm = wp.array(whole.arm, dtype=float, device=device)
     world.p_part = wp.array(whole.part, dtype=int, device=device)
+    set_cloths(world, whole, wardrobe, device)
     world.persons = wp.array(np.stack([p.outfit.row for p in people]), dtype=float, device=device)
     world.light_at, world.light_color = vectors(light.at), vectors(light.color)
     world.light_kind = wp.array(light.kind, dtype=int, device=device)
@@ -322,7 +321,29 @@ def assemble(
     )
     world.softness, world.cloud, world.haze = light.softness, light.cloud, light.haze
     world.seed = int(rng.integers(1, 99999))
+    none = np.zeros((1, 1, 3), np.float32)
+    world.probe = vectors(none if light.picture is None else light.picture)
+    world.ambient = vectors(none[0] if light.ambient is None else light.ambient)
     return world, (static, moving), light.key
+
+
+def set_cloths(world: Any, whole: Piece, wardrobe: Wardrobe | None, device: str) -> None:
+    """The part of the world that textures colour: empty without a wardrobe."""
+    uv = np.zeros((1, 2), np.float32) if whole.uv is None else whole.uv.reshape(-1, 2)
+    layer = np.full(len(whole.faces), -1, np.int32) if whole.layer is None else whole.layer
+    rows = np.zeros((1, CLOTH_COLUMNS), np.float32) if whole.rows is None else whole.rows
+    world.p_uv = wp.array(uv, dtype=wp.vec2, device=device)
+    world.p_cloth = wp.array(layer, dtype=int, device=device)
+    world.cloths = wp.array(rows, dtype=float, device=device)
+    world.texels, world.textures = pictures_on(wardrobe, device)
+
+
+@functools.lru_cache(maxsize=4)
+def pictures_on(wardrobe: Wardrobe | None, device: str) -> tuple[Any, Any]:
+    """The pictures of a wardrobe on the device, loaded once; one black pixel without a wardrobe."""
+    texels = np.zeros(4, np.uint8) if wardrobe is None else wardrobe.texels
+    textures = np.array([[0, 1]], np.int32) if wardrobe is None else wardrobe.textures
+    return wp.array(texels, dtype=wp.uint8, device=device), wp.array(textures, dtype=int, device=device)
 
 
 def lens_of(camera: Camera, width: int, height: int) -> Any:
@@ -350,27 +371,52 @@ def annotate(owner: NDArray[np.int32], alone: NDArray[np.float64], numbers: list
     return found
 
 
+def varied_light(wardrobe: Wardrobe, place: Place, rng: Rng) -> Light:
+    """Most pictures are lit by one of the wardrobe's light probes, the others as those without a wardrobe."""
+    probes = wardrobe.probes
+    if not probes or rng.random() > PROBED:
+        return sample_light(rng, place)
+    return probe_light(rng, place, load_probe(probes[int(rng.integers(len(probes)))]))
+
+
 def render_scene(
     settings: Settings, index: int, device: str = "cpu", wardrobe: Wardrobe | None = None
 ) -> RenderedScene:
     """Renders one picture with its annotations. `wardrobe` is the one whose fingerprint the settings hold."""
     rng = scene_rng(settings, index)
+    variety = np.random.default_rng([settings.seed, Stream.VARIETY, index]) if wardrobe else None
     place_number, camera_number = choose_place(settings, index, rng)
     place = place_and_mesh(settings.seed, place_number, device)[0]
-    camera = build_camera(settings.seed, camera_number, place, rng)
-    people = people_of(settings, index, rng)
-    spots = positions(camera, place, settings, len(people), rng)
+    camera = build_camera(settings.seed, camera_number, place, rng, varied=variety is not None)
+    more = crowd(variety) if variety else 0
+    people = people_of(settings, index, rng, wardrobe, more)
+    size = settings.width, settings.height
+    spots = positions(camera, place, size, len(people) - more, rng)
     if not spots:  # a camera without a free spot in view still gives a picture
         spots = [(*place.layout.area[:2], 1.0, 0.0)]
-    people = people[: len(spots)]
-    pieces = dressed_people([p for _, p in people], spots, settings.height / 600, rng)
-    world, alive, key = assemble(settings, place_number, pieces, [p for _, p in people], rng, device)
-    lens = lens_of(camera, settings.width, settings.height)
-    picture = render.render(world, lens, windows_of(camera, pieces, settings.width, settings.height), device)
+    close = gather(camera, place, spots, more, variety) if variety else []
+    people = [*people[: len(spots)], *people[len(people) - more :][: len(close)]]
+    spots += close
+    who = [person for _, person in people]
+    if wardrobe and variety:
+        pieces, things, moves = clothed_people(who, spots, wardrobe, variety)
+    else:
+        pieces, things, moves = dressed_people(who, spots, settings.height / 600, rng), [], []
+    pieces += [piece for piece, _ in things]
+    owners = who + [owner for _, owner in things]
+    light = varied_light(wardrobe, place, variety) if wardrobe and variety else None
+    world, alive, key = assemble(settings, place_number, pieces, owners, rng, device, wardrobe, light)
+    picture = render.render(world, lens_of(camera, *size), windows_of(camera, pieces, *size), device)
     del alive
     found = annotate(picture.owner, picture.alone, [number for number, _ in people])
+    if variety and light:
+        sensor = shaken(sensor_of(settings.seed, camera_number), variety)
+        motion = velocity(camera, spots, moves, size)
+        jpeg = record(smear_people(picture.color, picture.owner, motion, sensor.shutter), sensor, light, variety)
+    else:
+        jpeg = develop(picture.color, camera.response, key, rng)
     return RenderedScene(
-        jpeg=develop(picture.color, camera.response, key, rng),
+        jpeg=jpeg,
         annotations=tuple(a for _, a in found),
         camera=camera_number,
         place=f"{place.kind}-{place_number}",

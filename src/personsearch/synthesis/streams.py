@@ -18,3 +18,11 @@ class Stream(IntEnum):
     SCENE = 6
     HOME = 7
     """Who of a place's residents is at home"""
+    ATTIRE = 8
+    """What a person of a wardrobe wears"""
+    SENSOR = 9
+    """What a camera makes of light, with a wardrobe"""
+    VARIETY = 10
+    """What a picture varies with a wardrobe: light, poses, things carried, crowds"""
+    MOUNT = 11
+    """How a camera hangs, with a wardrobe"""

@@ -71,12 +71,8 @@ def synthesize(
 
     device = checked_device(device)
     settings = checked(identities, scenes, seed, test_identities, test_scenes, width, height, home)
-    closet = None
-    if wardrobe is not None:
-        from personsearch.synthesis.wardrobe import load_wardrobe
-
-        closet = (Path(wardrobe), lenient)
-        settings = dataclasses.replace(settings, wardrobe=load_wardrobe(*closet).fingerprint)
+    closet = None if wardrobe is None else (Path(wardrobe), lenient)
+    settings = dressed_from(closet, settings)
     out = Path(out)
     check_folder(out)
     claim(out, settings.as_dict())
@@ -128,6 +124,15 @@ def checked(
     from personsearch.synthesis.scenes import Settings
 
     return Settings(identities, scenes, seed, held_out, held_scenes, width, height, home)
+
+
+def dressed_from(closet: Closet | None, settings: Settings) -> Settings:
+    """The settings with the mark of the wardrobe, which this loads. Raises SettingError and DataError."""
+    if closet is None:
+        return settings
+    from personsearch.synthesis.wardrobe import load_wardrobe
+
+    return dataclasses.replace(settings, wardrobe=load_wardrobe(*closet).fingerprint)
 
 
 def write_atomic(path: Path, content: bytes) -> None:
