@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -23,8 +24,6 @@ from personsearch.training.batches.scenes import Batch
 from personsearch.training.batches.variation import MARGIN, VariationSettings, vary
 
 _KEPT_SIZE = (256, 112)
-_READERS = 8
-"""Threads that cut patches out of scenes."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ class PatchBatches(Dataset[Batch]):
     def __init__(self, scenes: Sequence[Scene], settings: PatchSettings, seed: int) -> None:
         """Reads every scene once. Raises DataError when fewer than two identities are seen."""
         self.settings, self.seed = settings, seed
-        with ThreadPoolExecutor(_READERS) as readers:
+        with ThreadPoolExecutor(os.cpu_count()) as readers:
             peopled = [scene for scene in scenes if scene.persons]
             cut = list(readers.map(partial(_cut, min_visible=settings.min_visible), peopled))
         self.patches = torch.cat([patches for patches, _ in cut])  # [N, 3, 256, 112] uint8
