@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import multiprocessing
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,7 +140,8 @@ class Loader:
         except DataError as error:
             if not self.lenient:
                 raise
-            print(f"left out: {error}", file=sys.stderr)
+            if multiprocessing.parent_process() is None:  # workers would say it again
+                print(f"left out: {error}", file=sys.stderr)
             return []
 
     def picture(self, path: Path, shade: Path | None = None) -> tuple[int, Bytes]:
