@@ -152,7 +152,7 @@ class Loader:
                 dark = read_picture(shade, len(pixels))[..., :3].astype(np.float32).mean(2, keepdims=True) / 255
                 if len(dark) == len(pixels):
                     pixels = pixels.copy()
-                    pixels[..., :3] = (pixels[..., :3] * (0.35 + 0.65 * dark)).astype(np.uint8)
+                    pixels[..., :3] = (pixels[..., :3] * (0.55 + 0.45 * dark)).astype(np.uint8)
             self.known[path, shade] = self.texels.add(pixels), pixels
         return self.known[path, shade]
 
