@@ -260,7 +260,7 @@ def test_without_a_wardrobe_settings_say_nothing_of_one(tmp_path: Path) -> None:
     worn = dataclasses.replace(settings, wardrobe="abc")
     assert worn.as_dict()["wardrobe"] == "abc"
     claim(tmp_path / "out", settings.as_dict())
-    with pytest.raises(SettingError, match="wardrobe=, not abc"):
+    with pytest.raises(SettingError, match="wardrobe=none, not abc"):
         claim(tmp_path / "out", worn.as_dict())
     claim(tmp_path / "worn", worn.as_dict())
     for other in (settings, dataclasses.replace(settings, wardrobe="abd")):

@@ -127,6 +127,7 @@ def put_on(person: o.Identity, attire: Attire) -> Dressed:
         thick = max(outfit.bottom_thick, 0.018)
         outfit = dataclasses.replace(outfit, top_thick=0.0, bottom_thick=thick, coat=0.0, loose=False)
     if any(x.place == BOTTOM for x in attire.layers):
+        row[f.LEG_END], row[f.SOCK : f.SOCK + 3] = 0.0, (-1, 0, 0)  # bare below the trousers
         outfit = dataclasses.replace(outfit, bottom_thick=0.0, flare=0.0, skirt=0.0)
     fields = {x.name: getattr(person, x.name) for x in dataclasses.fields(o.Identity)}
     fields |= {"hair": hair, "outfit": outfit}
@@ -189,7 +190,7 @@ def choose_skin(rng: Rng, wardrobe: Wardrobe, person: o.Identity, woman: bool) -
     row = blank(c.SKIN_MODE)
     row[c.TEXTURE], row[c.METRES] = skin.texture, 2.4
     tint = (target / np.asarray(skin.color)) ** (0.35 if dark else 0.5)
-    row[c.DYE_A : c.DYE_A + 3] = np.clip(tint, 0.5, 1.4) * min(1.0, 0.95 / float(tint.max()))
+    row[c.DYE_A : c.DYE_A + 3] = np.clip(tint, 0.5, 1.4) * min(1.0, 0.86 / float(tint.max()))
     row[c.SHEEN] = 0.15
     return row, dark
 
@@ -218,7 +219,7 @@ def colour(row: Floats, rng: Rng, wardrobe: Wardrobe, kinds: Any, shares: Any) -
 
 def weave(row: Floats, rng: Rng, fabric: Fabric) -> None:
     """Writes a fabric: a tile of it spans some centimetres, and lies straight or askew."""
-    span = rng.uniform(0.12, 0.4) if fabric.patterned else rng.uniform(0.05, 0.3)
+    span = rng.uniform(0.12, 0.4) if fabric.patterned else rng.uniform(0.04, 0.15)
     angle = rng.choice([0.0, 0.5 * np.pi]) + rng.normal(0, 0.05) if fabric.patterned else rng.uniform(0, 2 * np.pi)
     size = row[c.METRES] / span
     row[c.FABRIC], row[c.FABRIC_TONE] = fabric.texture, max(fabric.tone, 0.01)
@@ -246,7 +247,7 @@ def clothes(rng: Rng, wardrobe: Wardrobe, woman: bool) -> list[Layer]:
     suits, tops, bottoms = (wardrobe.of(kind) for kind in ("suit", "top", "bottom"))
     if suits and (not tops or not bottoms or rng.random() < (0.03 if woman else 0.08)):
         number = int(rng.choice(suits))
-        return [top(rng, wardrobe, number, LOOSE, rng.uniform(0, 0.006), kept=0.5)]
+        return [top(rng, wardrobe, number, LOOSE, rng.uniform(0, 0.006), kept=0.2)]
     number = pick_garment(rng, wardrobe, "top", woman)
     legs = pick_garment(rng, wardrobe, "bottom", woman)
     tucked = rng.random() < 0.2
@@ -267,12 +268,15 @@ def sleeve(garment: Garment) -> float:
 
 def top(rng: Rng, wardrobe: Wardrobe, number: int, place: int, ease: float, kept: float = 0.1) -> Layer:
     garment = wardrobe.garments[number]
-    dye = o.linear(o.cloth_color(rng, 0.3, 0.17))
+    dye = o.linear(o.cloth_color(rng, 0.6, 0.04) if place == LOOSE else o.cloth_color(rng, 0.3, 0.17))
     original = rng.random() < kept
     row = row_of(garment, c.CLOTH_MODE, dye, rng.uniform(0.7, 1.0) if original else 0.0, rng.uniform(0.35, 0.8))
     colour(row, rng, wardrobe, o.TOP_KINDS, o.TOP_SHARES)
-    if original:
+    if original or place == LOOSE:
         row[c.KIND], row[c.HUE] = t.CLOTH_PLAIN, rng.normal(0, 0.5)
+    if place == LOOSE:
+        row[c.FABRIC] = -1
+        row[c.RELIEF] *= 0.6
     if sleeve(garment) > 0.8 and place != LOOSE and rng.random() < 0.2:
         row[c.SLEEVE_END] = rng.uniform(0.25, 0.6)
     elif sleeve(garment) < 0.5 and rng.random() < 0.06:

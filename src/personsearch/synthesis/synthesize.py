@@ -161,7 +161,7 @@ def claim(out: Path, settings: dict[str, float | str]) -> None:
         if differ:
             name = differ[0]
             raise SettingError(
-                f"{out}: holds scenes made with {name}={stored.get(name)}, not {asked.get(name)}: "
+                f"{out}: holds scenes made with {name}={told(stored.get(name))}, not {told(asked.get(name))}: "
                 "give another folder or delete it"
             )
     elif out.exists() and any(out.iterdir()):
@@ -172,6 +172,11 @@ def claim(out: Path, settings: dict[str, float | str]) -> None:
             part.unlink()
     if not mark.exists():
         write_atomic(mark, json.dumps(settings, indent=1).encode())
+
+
+def told(value: Any) -> Any:
+    """A setting as a message says it."""
+    return "none" if value == "" else value
 
 
 def picture_path(out: Path, index: int) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import multiprocessing
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -143,7 +144,8 @@ class Loader:
         except DataError as error:
             if not self.lenient:
                 raise
-            print(f"left out: {error}", file=sys.stderr)
+            if multiprocessing.parent_process() is None:  # workers would say it again
+                print(f"left out: {error}", file=sys.stderr)
             return []
 
     def picture(self, path: Path, shade: Path | None = None) -> tuple[int, Bytes]:
@@ -154,7 +156,7 @@ class Loader:
                 dark = read_picture(shade, len(pixels))[..., :3].astype(np.float32).mean(2, keepdims=True) / 255
                 if len(dark) == len(pixels):
                     pixels = pixels.copy()
-                    pixels[..., :3] = (pixels[..., :3] * (0.35 + 0.65 * dark)).astype(np.uint8)
+                    pixels[..., :3] = (pixels[..., :3] * (0.55 + 0.45 * dark)).astype(np.uint8)
             self.known[path, shade] = self.texels.add(pixels), pixels
         return self.known[path, shade]
 
