@@ -104,7 +104,8 @@ def _best_match(cosines: Floats, one: NDArray[np.intp], other: NDArray[np.intp])
     """[A, B]: of each pair the better of the two likenesses in which its people are matched; who is not has -inf."""
     rows, columns = np.full((len(cosines), 1), -np.inf), np.full((1, cosines.shape[1]), -np.inf)
     rows[one, 0] = columns[0, other] = cosines[one, other]
-    return np.maximum(rows, columns).astype(np.float32)
+    best: Floats = np.maximum(rows, columns).astype(np.float32)
+    return best
 
 
 def _pairs(scenes: int) -> list[tuple[int, int]]:
