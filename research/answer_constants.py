@@ -30,7 +30,7 @@ def main() -> None:
     options = argparse.ArgumentParser()
     options.add_argument("model")
     options.add_argument("data")
-    options.add_argument("--scenes", type=int, default=None)
+    options.add_argument("--scenes", type=int, default=300, help="the first ones; reading them takes a second each")
     options.add_argument("--keep", type=Path, default=Path("cache/answers-readings"))
     options.add_argument("--gallery-size", type=int, default=100)
     given = options.parse_args()
@@ -41,7 +41,7 @@ def main() -> None:
     whole = load_benchmark(given.data)
     scenes = whole.train[: given.scenes]
     benchmark = Benchmark(whole.name, (), 0, scenes, derive_queries(scenes, given.gallery_size))
-    place = given.keep / f"train-{split_spec(given.data)[1].name}-{loaded.fingerprint}"
+    place = given.keep / f"train-{len(scenes)}-{split_spec(given.data)[1].name}-{loaded.fingerprint}"
     kept = read_scenes(loaded.model, scenes, boxes_of_queries(benchmark), place, progress=shown)
     best = rows(loaded.model.to("cpu"), projections, cropped=False)[-1]
     for tried in trials(best, projections):

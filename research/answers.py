@@ -145,7 +145,7 @@ def judge(benchmark: Benchmark, kept: Kept, levers: Levers) -> SearchResult:
     if levers.centred:
         found, asked = centred(benchmark, kept, found, asked)
     detections = in_scenes(benchmark, kept.found, found)
-    strangers = find_strangers(found, kept.found.scene_of) if levers.widen else None
+    strangers = find_strangers(found, kept.found.scene_of, kept.found.scores) if levers.widen else None
     return evaluate_search(benchmark, detections, in_order(benchmark, asked), rank=ranking(levers, strangers))
 
 

@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -51,8 +52,22 @@ def main(
 def _inputs(names: list[str], inputs: int, start: int, seed: int | None) -> list[tuple[str, int]]:
     if seed is not None:
         return [(name, seed) for name in names]
-    whole = sum(FORMATS[name].share for name in names)
-    return [(name, start + number) for name in names for number in range(round(inputs * FORMATS[name].share / whole))]
+    counts = shared([FORMATS[name].share for name in names], inputs)
+    return [(name, start + number) for name, count in zip(names, counts, strict=True) for number in range(count)]
+
+
+def shared(shares: Sequence[float], total: int) -> list[int]:
+    """Whole numbers in proportion to shares that sum up to the total: the largest remainders are rounded up.
+
+    >>> shared([1, 1, 1], 10_000)
+    [3334, 3333, 3333]
+    """
+    exact = [total * share / sum(shares) for share in shares]
+    counts = [int(part) for part in exact]
+    by_remainder = sorted(range(len(shares)), key=lambda place: counts[place] - exact[place])
+    for place in by_remainder[: total - sum(counts)]:
+        counts[place] += 1
+    return counts
 
 
 def _print(counts: dict[str, Counter[str]], kinds: dict[tuple[str, str], list[Answer]]) -> None:

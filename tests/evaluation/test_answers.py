@@ -66,14 +66,15 @@ def test_the_mean_of_each_camera_is_that_of_its_sure_people(benchmark: Benchmark
 
 
 def test_people_are_ranked_as_by_a_gallery() -> None:
-    people, query = unit(40, 6, 1).double(), unit(1, 6, 2)[0].double()
-    scene_of, scores = torch.arange(40) // 4, torch.linspace(0.5, 1, 40).double()
-    strangers = find_strangers(people, scene_of)
+    people, query = unit(80, 6, 1).double(), unit(1, 6, 2)[0].double()
+    people[[20, 30]] = F.normalize(people[5] + 0.1 * unit(2, 6, 3).double())  # in three scenes
+    scene_of, scores = torch.arange(80) // 4, torch.linspace(0.5, 1, 80).double()
+    strangers = find_strangers(people, scene_of, scores)
     ranked = rank_by(strangers)(query, Searched(people @ query, people, scores, scene_of))
     crowd = PeopleInMemory(people, scene_of, scores)
     choose = partial(first_answers, scene_of=scene_of, count=WIDEN)
     assert torch.equal(ranked, rank_people(query, crowd, strangers=strangers, choose=choose).likenesses)
-    there = people[5]  # is clear of strangers: everybody is ranked again
+    there = people[5]  # her answers are clear of strangers: everybody is ranked again
     widened = rank_by(strangers)(there, Searched(people @ there, people, scores, scene_of))
     assert not torch.allclose(widened, rank_people(there, crowd).likenesses)
 

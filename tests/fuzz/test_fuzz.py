@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -52,6 +54,16 @@ def test_whole_files_are_read_and_damaged_ones_are_read_or_refused(name: str, wo
     answers = [worker.read(name, seed) for seed in seeds]
     faults = [f"{name} {a.seed}: {a.kind}\n{a.text}" for a in answers if a.verdict == "fault"]
     assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize("total", [0, 1, 7, 999, 10_000])
+def test_shares_of_inputs_sum_up_to_what_is_asked_for(total: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(Path(__file__).parents[2] / "research"), *sys.path])
+    shared = importlib.import_module("fuzz").shared
+    shares = [FORMATS[name].share for name in FORMATS]
+    counts = shared(shares, total)
+    assert sum(counts) == total
+    assert all(abs(count - total * share / sum(shares)) < 1 for count, share in zip(counts, shares, strict=True))
 
 
 def test_an_input_is_a_function_of_format_and_seed(tmp_path: Path) -> None:

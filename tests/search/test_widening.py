@@ -1,12 +1,14 @@
 """The widened query, and whom it is widened by."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from personsearch.search.strangers import Strangers
-from personsearch.search.widening import clear, first_answers, widened
+from personsearch.search.widening import agreement, clear, first_answers, widened
 
 
 def test_answers_count_by_their_likeness() -> None:
@@ -16,13 +18,23 @@ def test_answers_count_by_their_likeness() -> None:
     assert torch.equal(widened(query, answers[:0], torch.zeros(0)), query)
 
 
-def test_an_answer_is_clear_above_what_strangers_reach() -> None:
-    known = Strangers(np.arange(1000, dtype=np.float32) / 1024)
-    assert clear(torch.tensor([0.95, 0.1]), known, people=2)  # 50 of 1,000 are more alike than 0.93
-    assert not clear(torch.tensor([0.90]), known, people=2)
-    assert not clear(torch.tensor([0.95]), known, people=200)
-    assert not clear(torch.tensor([]), known, people=2)
-    assert not clear(torch.tensor([0.95]), Strangers(np.zeros(0, dtype=np.float32)), people=2)
+def test_answers_are_clear_of_what_strangers_reach() -> None:
+    known, query = Strangers(np.arange(1000, dtype=np.float32) / 1024), torch.tensor([1.0, 0, 0])
+    alike, other = torch.tensor([[0.9, 0.19**0.5, 0]]), torch.tensor([[0.9, -(0.19**0.5), 0]])
+    assert clear(query, alike, known, people=2)  # 150 of 1,000 are more alike than 0.83
+    assert clear(query, torch.cat([alike, alike]), known, people=2)
+    assert not clear(query, torch.cat([alike, other]), known, people=2)  # who are unlike each other
+    assert not clear(query, alike, known, people=200)
+    assert not clear(query, alike[:0], known, people=2)
+    assert not clear(query, alike, Strangers(np.zeros(0, dtype=np.float32)), people=2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_agreement_is_the_mean_of_all_pairs(count: int) -> None:
+    everybody = F.normalize(torch.randn(count + 1, 8, generator=torch.Generator().manual_seed(count)))
+    everybody[-1] *= count % 2  # somebody of whom nothing was read
+    cosines = [float(one @ other) for one, other in itertools.combinations(everybody, 2)]
+    assert agreement(everybody[0], everybody[1:]) == pytest.approx(sum(cosines) / len(cosines), abs=1e-6)
 
 
 def _slow(likenesses: list[float], scenes: list[int], count: int) -> list[int]:

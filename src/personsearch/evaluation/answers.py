@@ -82,7 +82,8 @@ def _strangers(benchmark: Benchmark, found: dict[str, Detections], least: float)
     kept = [found[scene.name][found[scene.name].scores >= least] for scene in benchmark.test]
     counts = torch.tensor([len(people) for people in kept])
     scene_of = torch.arange(len(kept)).repeat_interleave(counts)
-    return find_strangers(torch.cat([people.embeddings for people in kept]), scene_of)
+    readings, scores = torch.cat([p.embeddings for p in kept]), torch.cat([p.scores for p in kept])
+    return find_strangers(readings, scene_of, scores)
 
 
 def rank_by(strangers: Strangers) -> Rank:

@@ -77,8 +77,8 @@ def rank_people(
     """Ranks everybody in a crowd for a query [D] of unit length.
 
     With `once` by the rule of `once_a_scene`, else by the cosine. `choose` takes the first answers [K] from likenesses
-    [N], as `first_answers` does: the query is widened by them where the first is clear of the gallery's `strangers`. A
-    person who is absent has no such answer, so is not searched for by the looks of somebody else.
+    [N], as `first_answers` does: the query is widened by them where they are `clear` of the gallery's `strangers`. A
+    person who is absent has no such answers, so is not searched for by the looks of somebody else.
     """
 
     def likeness(cosines: Tensor) -> Tensor:
@@ -92,7 +92,8 @@ def rank_people(
     if choose is None or strangers is None:
         return Ranked(cosines, first, added)
     best = choose(first)
-    if not clear(cosines[best], strangers, len(cosines)):
+    answers = crowd.readings(best).to(query)
+    if not clear(query, answers, strangers, len(cosines)):
         return Ranked(cosines, first, added)
-    again = widened(query, crowd.readings(best).to(query), cosines[best].to(query))
+    again = widened(query, answers, cosines[best].to(query))
     return Ranked(cosines, likeness(crowd.cosines(again)), best)

@@ -326,7 +326,7 @@ class Gallery:
 
         `camera` is the film or the folder that the query's picture is of (`camera_of`), whose mean is taken off a
         reading. `once` ranks by the rule of `once_a_scene`, `widen` says by how many first answers the query is widened
-        where the first is clear of what strangers reach; when None, both as is best for readings, and neither for
+        where they are clear of what strangers reach; when None, both as is best for readings, and neither for
         embeddings, which the papers rank by the cosine. Similarities are cosines to the query itself. Raises
         GalleryError for a query of another length, SettingError for a negative `widen`.
         """
@@ -363,7 +363,7 @@ class Gallery:
                 range(len(resident.scenes)), min(len(resident.scenes), _SCENES_OF_STRANGERS)
             )
             rows = torch.nonzero(torch.isin(resident.scene_of, torch.tensor(scenes))).flatten()
-            self._strangers = find_strangers(resident.readings(rows), resident.scene_of[rows])
+            self._strangers = find_strangers(resident.readings(rows), resident.scene_of[rows], resident.scores[rows])
         return self._strangers
 
     def _load(self) -> Resident:

@@ -31,4 +31,4 @@ def once_a_scene(
     most.scatter_reduce_(0, scene_of, cosines, "amax")
     behind = most[scene_of] - cosines
     likenesses = cosines - lead * behind + sureness * scores.to(cosines).clamp(min=_LEAST_SCORE).log()
-    return likenesses.where(cosines.isfinite(), cosines)
+    return likenesses.nan_to_num(nan=-torch.inf, neginf=-torch.inf)  # the lead in a scene of -inf alone is no number

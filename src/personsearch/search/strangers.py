@@ -1,7 +1,7 @@
 """How alike strangers look in a gallery: what a likeness is worth there.
 
 People in one frame are strangers for sure, but share light and background, and are few. Two frames have many pairs
-of people, and most are strangers: all but those that a one-to-one matching of the frames' people joins.
+of people. Of somebody who is in both for sure, everybody else in the other frame is a stranger.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ Floats = NDArray[np.float32]
 _PAIRS_OF_FRAMES = 20_000
 _PAIRS_OF_PEOPLE = 1_000_000
 """More are not looked at: a rate of one in a hundred thousand is then told from ten of them."""
+_SEEN_AGAIN = 0.25
+"""The part of all matched pairs, the most alike, that are taken for one person."""
+CHANCE = 0.3
+"""With which the most alike of many strangers may pass for somebody else: three in ten."""
 FEWEST_PAIRS = 100
 """From which on a gallery says anything of strangers."""
 FEWEST = 10
@@ -50,7 +54,7 @@ class Strangers:
         rate = self.rate_above(likeness)
         return None if rate is None else float(-np.expm1(people * np.log1p(-rate))) if rate < 1 else 1.0
 
-    def reach(self, people: int, chance: float = 0.1) -> float | None:
+    def reach(self, people: int, chance: float = CHANCE) -> float | None:
         """The likeness that somebody among so many strangers reaches with no more than this chance.
 
         Where such a one is rarer than one in M pairs, the most alike pair stands for it. None of fewer than 100 pairs,
@@ -62,26 +66,46 @@ class Strangers:
         return float(self.likenesses[-min(above, len(self))])
 
 
-def find_strangers(readings: Tensor, scene_of: Tensor) -> Strangers:
+def find_strangers(readings: Tensor, scene_of: Tensor, scores: Tensor) -> Strangers:
     """The strangers among people with readings [N, D] of unit length in scenes `scene_of` [N] int64.
 
+    Only the surer half by detection `scores` [N] is looked at, for things that pass for people are unlike all of them.
     Pairs of scenes are drawn by chance, the same ones each time, all of them where they are few. Two scenes' people are
-    matched one to one, so that the matched likenesses sum up to the most; whoever is not matched are strangers.
+    matched one to one, so that the matched likenesses sum up to the most. Whoever is matched among the most alike
+    quarter of all is seen again for sure, and is a stranger to everybody else there. Of the others it is not known: who
+    is not there is matched to the stranger most like her.
     """
+    sure = scores >= (scores.double().quantile(0.5) if len(scores) else 0)
+    readings, scene_of = readings[sure], scene_of[sure]
     order = scene_of.argsort(stable=True)
     _, counts = np.unique(scene_of.numpy(), return_counts=True)
     starts = np.concatenate([[0], np.cumsum(counts)])
     table = readings[order].float().numpy()
-    found, held = [np.zeros(0, dtype=np.float32)], 0
+    nothing = np.zeros(0, dtype=np.float32)
+    unmatched, beside, matched, held = [nothing], [nothing], [nothing], 0
     for first, second in _pairs(len(counts)):
         if held >= _PAIRS_OF_PEOPLE:
             break
         cosines = table[starts[first] : starts[first + 1]] @ table[starts[second] : starts[second + 1]].T
+        one, other = linear_sum_assignment(cosines, maximize=True)
         left = np.ones(cosines.shape, dtype=bool)
-        left[linear_sum_assignment(cosines, maximize=True)] = False
-        found.append(cosines[left])
-        held += len(found[-1])
-    return Strangers(np.sort(np.concatenate(found)))
+        left[one, other] = False
+        unmatched.append(cosines[left])
+        beside.append(_best_match(cosines, one, other)[left])
+        matched.append(cosines[one, other])
+        held += len(unmatched[-1])
+    likenesses, matches = np.concatenate(unmatched), np.concatenate(matched)
+    if len(likenesses):
+        likenesses = likenesses[np.concatenate(beside) >= np.quantile(matches, 1 - _SEEN_AGAIN)]
+    return Strangers(np.sort(likenesses))
+
+
+def _best_match(cosines: Floats, one: NDArray[np.intp], other: NDArray[np.intp]) -> Floats:
+    """[A, B]: of each pair the better of the two likenesses in which its people are matched; who is not has -inf."""
+    rows, columns = np.full((len(cosines), 1), -np.inf), np.full((1, cosines.shape[1]), -np.inf)
+    rows[one, 0] = columns[0, other] = cosines[one, other]
+    best: Floats = np.maximum(rows, columns).astype(np.float32)
+    return best
 
 
 def _pairs(scenes: int) -> list[tuple[int, int]]:

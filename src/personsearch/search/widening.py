@@ -24,14 +24,25 @@ def widened(query: Tensor, answers: Tensor, cosines: Tensor) -> Tensor:
     return F.normalize(query + cosines.clamp(min=0) @ answers, dim=0)
 
 
-def clear(cosines: Tensor, strangers: Strangers, people: int) -> bool:
-    """Whether the first of some answers, with `cosines` [K], is more alike than one of `people` strangers would be.
+def agreement(query: Tensor, answers: Tensor) -> float:
+    """The mean cosine of all pairs among a query [D] and its first answers [K, D], K > 0, all of unit length.
 
-    Without answers, and in a gallery without strangers to compare with, it is not: whoever is absent must not be
+    Sights of one person are alike among themselves. Whoever is merely like the query is hardly like the next one who
+    is, so this tells better than the first answer alone whether its person is there.
+    """
+    everybody = torch.cat([query[None], answers])
+    pairs = len(everybody) * len(answers)  # each in both orders
+    return float((everybody.sum(dim=0).square().sum() - everybody.square().sum()) / pairs)
+
+
+def clear(query: Tensor, answers: Tensor, strangers: Strangers, people: int) -> bool:
+    """Whether a query [D] and its first answers [K, D] agree more than it would with one of `people` strangers.
+
+    Without answers, and in a gallery without strangers to compare with, they do not: whoever is absent must not be
     searched for by the looks of somebody else.
     """
     reach = strangers.reach(people)
-    return bool(len(cosines)) and reach is not None and float(cosines[0]) > reach
+    return bool(len(answers)) and reach is not None and agreement(query, answers) > reach
 
 
 def first_answers(likenesses: Tensor, scene_of: Tensor, count: int) -> Tensor:
