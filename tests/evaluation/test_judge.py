@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from personsearch.cli.app import app
 from personsearch.data.layouts.coco import load_coco, save_coco
-from personsearch.data.records import Benchmark
+from personsearch.data.records import Benchmark, Person
 from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError
 from personsearch.evaluation import evaluate as judge
@@ -133,6 +133,27 @@ def judged_by_hand(proposer: FakeProposer, embedder: FakeDetector, benchmark: Be
         boxes = {name: torch.stack([b for _, n, b in best if n == name]) for name in {n for _, n, _ in best}}
         answers.append({name: (b, embedder.embed(images[name], b) @ own) for name, b in boxes.items()})
     return evaluate_guided(benchmark, answers)
+
+
+@pytest.mark.usefixtures("fakes")
+def test_cropped_people_are_read_whole_and_as_patches(
+    benchmark: Benchmark, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless something else is asked for: a crop has no scene, and needs no finding."""
+    full = tuple(replace(scene, persons=(Person((0, 0, scene.width, scene.height), 1),)) for scene in benchmark.test)
+    asked: list[object] = []
+    usual = judge.evaluate_model
+
+    def note(reader: object, benchmark: Benchmark, *, boxes: str, **others: object) -> object:
+        asked.append(boxes)
+        return usual(reader, benchmark, boxes=boxes, **others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(judge, "evaluate_model", note)
+    monkeypatch.setattr(judge, "read_with", lambda network, branch: asked.append(branch) or network)
+    for settings in (JudgeSettings(), JudgeSettings(boxes="detected", branch="search")):
+        for data in (benchmark, replace(benchmark, test=full)):
+            evaluate_weights(str(weights / "binet"), data, settings)
+    assert asked == ["search", "detected", "instance", "labeled", *["search", "detected"] * 2]
 
 
 @pytest.mark.usefixtures("fakes")

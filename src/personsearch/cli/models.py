@@ -27,9 +27,9 @@ Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of shipped wei
 Data = Annotated[str, typer.Option(help="LAYOUT:DIR, with layout coco, cuhk-sysu, prw, mot or crops.")]
 
 
-Boxes = Annotated[str, typer.Option(help="What is searched: detected, or labeled.")]
+Boxes = Annotated[str | None, typer.Option(help="What is searched: detected, or labeled (of crops).")]
 QueryAt = Annotated[str, typer.Option(help="Where a query is read: at its box, or at the best detection.")]
-BranchName = Annotated[str, typer.Option(help="Which branch of BINet reads: search, or instance.")]
+BranchName = Annotated[str | None, typer.Option(help="What of BINet reads: search, or instance (of crops).")]
 Profile = Annotated[str, typer.Option(help="Rules in dispute: strict, or seqnet.")]
 LeastScore = Annotated[
     float | None, typer.Option(callback=within(0, 1), help="Least confidence of what is searched (0.5).")
@@ -112,9 +112,9 @@ def _way_on_when_stopped(out: Path) -> Iterator[None]:
 def evaluate(
     model: Model,
     data: Data,
-    boxes: Boxes = "detected",
+    boxes: Boxes = None,
     query: QueryAt = "box",
-    branch: BranchName = "search",
+    branch: BranchName = None,
     profile: Profile = "strict",
     min_score: LeastScore = None,
     cbgm: Company = None,
@@ -139,7 +139,7 @@ def evaluate(
 
     Example: personsearch evaluate binet-rendered --data coco:rendered --gallery-size 100 --json
     """
-    from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights
+    from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights, is_reid
     from personsearch.evaluation.protocols import rules_of
     from personsearch.evaluation.report import draw_worst, per_query
 
@@ -147,6 +147,8 @@ def evaluate(
     rules = rules_of(profile, min_score, cbgm)
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
     benchmark = _load(data, wanted)
+    if data.startswith("crops:") and None in (boxes, branch) and not answers and not is_reid(model):
+        complain("cropped people fill their pictures: --boxes labeled and --branch instance, where not given")
     how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, answers)
     with bar("evaluating") as progress:
         result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=progress)

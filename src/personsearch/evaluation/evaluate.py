@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from personsearch.data.records import Benchmark
 from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError, WeightsError
-from personsearch.evaluation.answers import evaluate_answers
+from personsearch.evaluation.answers import are_crops, evaluate_answers
 from personsearch.evaluation.one_stage import Evaluation, evaluate_model
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult
 from personsearch.evaluation.two_stage import evaluate_two_stages
@@ -30,12 +30,12 @@ S = TypeVar("S", bound=Any)
 class JudgeSettings:
     """How weights are evaluated. What a kind of weights cannot do is refused unless it is the default."""
 
-    boxes: str = "detected"
-    """What is searched: "detected" people, or the "labeled" boxes."""
+    boxes: str | None = None
+    """What is searched: "detected" people, or the "labeled" boxes. None is detected, and labeled for cropped people."""
     query: str = "box"
     """What a query is read from: its annotated "box", or the best "detection"."""
-    branch: str = "search"
-    """Of BINet: "search", or "instance"."""
+    branch: str | None = None
+    """Of BINet: "search", or "instance". None is search, and instance for cropped people, who have no scene."""
     size: tuple[int, int] | None = None
     """Short and long side that scenes are resized to; the weights' own when None."""
     reid: str | None = None
@@ -53,6 +53,11 @@ class JudgeSettings:
 def is_proposer(model: str) -> bool:
     """Whether these are weights of IGPN, whose detections depend on the query and cannot be shown without one."""
     return bool(read_config(model)[1]["class"] == IGPN.__name__)
+
+
+def is_reid(model: str) -> bool:
+    """Whether these are weights of a re-id network, which has one way of reading."""
+    return bool(read_config(model)[1]["class"] == ReidNet.__name__)
 
 
 def evaluate_weights(
@@ -78,17 +83,21 @@ def _search(
     model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
 ) -> tuple[SearchResult, Evaluation | None]:
     _refuse(settings, "a search network", ("keep", "proposals", "candidates"))
+    boxes = boxes_for(benchmark, settings)
     if settings.answers:
         return _answers(model, benchmark, settings, rules, device, progress), None
     network = load_weights(model, device, partial(resized, size=settings.size)).model
-    reader = read_with(network, settings.branch)
+    reader = read_with(network, settings.branch or ("instance" if are_crops(benchmark) else "search"))
     if settings.reid is not None:
         _refuse(settings, "a detector before a re-id network", ("branch",))
         reader = DetectThenEmbed(network, load_reid(settings.reid, device).model, rules.score_threshold)
-    judged = evaluate_model(
-        reader, benchmark, boxes=settings.boxes, query=settings.query, rules=rules, progress=progress
-    )
+    judged = evaluate_model(reader, benchmark, boxes=boxes, query=settings.query, rules=rules, progress=progress)
     return judged.result, judged
+
+
+def boxes_for(benchmark: Benchmark, settings: JudgeSettings) -> str:
+    """What is searched where the settings leave it open: cropped people fill their pictures, and need no finding."""
+    return settings.boxes or ("labeled" if are_crops(benchmark) else "detected")
 
 
 def _answers(
@@ -105,7 +114,7 @@ def _answers(
         loaded.model,
         projections,
         benchmark,
-        boxes=settings.boxes,
+        boxes=boxes_for(benchmark, settings),
         query=settings.query,
         rules=rules,
         progress=progress,
@@ -146,7 +155,7 @@ def _guided(
 def _reid(
     model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
 ) -> tuple[SearchResult, Evaluation | None]:
-    if settings.boxes != "labeled":
+    if boxes_for(benchmark, settings) != "labeled":
         raise SettingError(f"{model} is a re-id network and finds nobody: --boxes labeled, or evaluate a detector "
                            f"with --reid {model}")  # fmt: skip
     _refuse(
