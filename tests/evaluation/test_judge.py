@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from personsearch.cli.app import app
 from personsearch.data.layouts.coco import load_coco, save_coco
-from personsearch.data.records import Benchmark, Person
+from personsearch.data.records import Benchmark
 from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError
 from personsearch.evaluation import evaluate as judge
@@ -140,7 +140,6 @@ def test_cropped_people_are_read_whole_and_as_patches(
     benchmark: Benchmark, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Unless something else is asked for: a crop has no scene, and needs no finding."""
-    full = tuple(replace(scene, persons=(Person((0, 0, scene.width, scene.height), 1),)) for scene in benchmark.test)
     asked: list[object] = []
     usual = judge.evaluate_model
 
@@ -151,8 +150,9 @@ def test_cropped_people_are_read_whole_and_as_patches(
     monkeypatch.setattr(judge, "evaluate_model", note)
     monkeypatch.setattr(judge, "read_with", lambda network, branch: asked.append(branch) or network)
     for settings in (JudgeSettings(), JudgeSettings(boxes="detected", branch="search")):
-        for data in (benchmark, replace(benchmark, test=full)):
-            evaluate_weights(str(weights / "binet"), data, settings)
+        for cropped in (False, True):
+            monkeypatch.setattr(judge, "are_crops", lambda _benchmark, cropped=cropped: cropped)
+            evaluate_weights(str(weights / "binet"), benchmark, settings)
     assert asked == ["search", "detected", "instance", "labeled", *["search", "detected"] * 2]
 
 
