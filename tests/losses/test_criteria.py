@@ -4,11 +4,19 @@ import torch
 
 from personsearch.data.records import UNLABELED
 from personsearch.geometry.deltas import encode_boxes
-from personsearch.losses.criteria import BINetCriterion, DetectorCriterion, LossSettings, OIMCriterion, detection_losses
+from personsearch.losses.criteria import (
+    BINetCriterion,
+    DetectorCriterion,
+    LossSettings,
+    OIMCriterion,
+    PatchCriterion,
+    detection_losses,
+)
 from personsearch.losses.detection import fit_loss
 from personsearch.losses.interaction import feature_interaction
+from personsearch.losses.metric import supervised_contrastive
 from personsearch.losses.oim import OIMMemory, OIMSettings, oim_loss
-from personsearch.models.binet import BINet
+from personsearch.models.binet import BINet, InstanceBranch, row_means
 from personsearch.models.rpn import RPNOutput
 from personsearch.models.search_network import ROI_STD, Regions, SearchNetwork, SearchOutput, Targets
 
@@ -127,3 +135,30 @@ def test_fit_is_the_overlap_of_the_final_box() -> None:
 
 def test_a_head_that_says_nothing_of_fit_has_no_loss_for_it() -> None:
     assert fit_loss(_scene(torch.zeros(3, 0))).item() == 0
+
+
+def test_patches_are_told_apart_by_embedding_feature_and_rows(small_network: SearchNetwork) -> None:
+    patches = torch.randint(0, 255, (4, 3, 224, 96), generator=torch.Generator().manual_seed(1))
+    people = [Targets(torch.zeros(1, 4), torch.tensor([number])) for number in (0, 0, 1, 1)]
+    output = InstanceBranch(small_network)(patches, people)
+    settings = LossSettings(patch_feature_weight=0.5, patch_row_weight=2.0)
+    losses = PatchCriterion(settings)(output)
+
+    def alike(features: torch.Tensor) -> torch.Tensor:
+        roots = torch.nn.functional.normalize((features + 1e-4).sqrt())
+        return supervised_contrastive(roots, output.identities, settings.feature_temperature)
+
+    rows = [alike(output.rows[:, row]) for row in range(7)]
+    torch.testing.assert_close(losses["feature"], 0.5 * alike(output.instance.features))
+    torch.testing.assert_close(losses["rows"], 2 * sum(rows) / 7)
+    torch.stack(list(losses.values())).sum().backward()
+    gradients = [p.grad for p in small_network.head.backbone.parameters() if p.grad is not None]
+    assert gradients
+    assert all(gradient.isfinite().all() for gradient in gradients), "a root has no slope at zero"
+
+
+def test_rows_are_means_from_the_head_downwards() -> None:
+    maps = torch.rand(2, 1024, 14, 6)
+    rows = row_means(maps)
+    for row in range(7):
+        torch.testing.assert_close(rows[:, row], maps[:, :, 2 * row : 2 * row + 2].mean((2, 3)))
