@@ -1,7 +1,5 @@
 """The page's server: what it answers to which address. `make_app` is all that others need."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -154,9 +152,13 @@ def _serve_answers(app: FastAPI, library: Library, uploads: Uploads) -> None:
         )
 
 
-def _counts(shelf: Shelf, path: str) -> dict[str, int]:
+def _counts(shelf: Shelf, path: str) -> dict[str, Any]:
+    """How much there is of a source, and the time of its last scene."""
     numbers = [number for number in shelf.ids if shelf.crowd.scenes[number]["source"] == path]
-    return {"scenes": len(numbers), "people": sum(len(shelf.people(number)) for number in numbers)}
+    times = [shelf.crowd.scenes[number]["time"] for number in numbers]
+    last = max((time for time in times if time is not None), default=None)
+    people = sum(len(shelf.people(number)) for number in numbers)
+    return {"scenes": len(numbers), "people": people, "length": last}
 
 
 def _scene(shelf: Shelf, number: int) -> dict[str, Any]:
