@@ -2,9 +2,9 @@
 
 Run: python tools/half_hour.py OUT [--wardrobe DIR] [--start WEIGHTS] [--judge LAYOUT:DIR ...]
 
-The defaults are reckoned to take 25 minutes on one H200 with 16 cores, from speeds measured there: 22 scenes a second in a
-wardrobe, 18 steps a second of 256 patches. A stage that is done is not done again, and a stopped one goes on: start the
-same command once more. OUT/parts holds the weights in parts of at most 16 MB; `cat` joins them.
+The defaults are reckoned to take 25 minutes on one H200 with 16 cores, from speeds measured there: 22 scenes a second
+in a wardrobe, 18 steps a second of 256 patches. A stage that is done is not done again, and a stopped one goes on:
+start the same command once more. OUT/parts holds the weights in parts of at most 16 MB; `cat` joins them.
 
 OUT/people    the rendered benchmark
 OUT/patches   cropped people: backbone and embedding
@@ -49,7 +49,9 @@ def main() -> None:
     given = options.parse_args()
     people, patches, binet = (given.out / name for name in ("people", "patches", "binet"))
     render(people, given)
-    train("patches_rendered", people, patches, given.start, given.patch_steps, (*_PATCHES, *given.patch_set), given.device)
+    train(
+        "patches_rendered", people, patches, given.start, given.patch_steps, (*_PATCHES, *given.patch_set), given.device
+    )
     train("binet_rendered", people, binet, str(patches), given.steps, (*_SCENES, *given.set), given.device)
     for spec in (f"coco:{people}", *given.judge):
         judge(binet, spec, given.out / "judged", given.device)

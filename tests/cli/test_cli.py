@@ -369,3 +369,16 @@ def test_a_gallery_is_asked_in_two_stages(tmp_path: Path) -> None:
         refused = CliRunner().invoke(app, [*ask, *wrong])
         assert refused.exit_code == 2
         assert advice in refused.output
+
+
+def test_appearances_do_not_flood_and_say_when(tmp_path: Path) -> None:
+    film, gallery = save_video(tmp_path / "walk.avi"), tmp_path / "g"
+    run_json("index", film, "--gallery", gallery, "--every", 0.2)
+    ask = ["search", gallery, "--image", film, "--at", 0, "--box", 5, 26, 25, 86, "--include-own", "--appearances"]
+    (seen,) = run_json(*ask, "--sure", 0)["appearances"]
+    assert (seen["first"], seen["frames"]) == (0.0, 40)
+    assert seen["last"] == pytest.approx(7.8)
+    assert seen["best"]["source"] == str(film)
+    assert "00:00:00.0 to 00:00:07.8, 40 frames" in run(*ask, "--sure", 0).stdout
+    assert "--appearances" in refused(2, *ask[:-1], "--sure", 1)
+    assert "--proposer" in refused(2, *ask, "--proposer", "p")

@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 
 from personsearch import __version__
 from personsearch.cli import data as cli_data
-from personsearch.cli import find
+from personsearch.cli import find, page
 from personsearch.cli import models as cli_models
 from personsearch.cli.console import (
     drop_unwritten,
@@ -82,6 +82,7 @@ app.command()(find.demo)
 app.command()(find.index)
 app.command()(find.search)
 app.command()(find.detect)
+app.command()(page.serve)
 app.command()(cli_data.synthesize)
 app.add_typer(cli_data.data, name="data")
 

@@ -17,6 +17,10 @@ LAYOUTS = ("coco", "cuhk-sysu", "prw")
 Closet = Annotated[
     Path | None, typer.Option(metavar="DIR", help="Folder of MakeHuman's garments, hair and skins to wear.")
 ]
+CastBy = Annotated[str, typer.Option(help="What casts the rays: cpu, or cuda where there is a GPU.")]
+AtHome = Annotated[
+    float, typer.Option(callback=within(0, 1), help="Part of training sights at the person's own place.")
+]
 Lenient = Annotated[bool, typer.Option("--lenient", help="Leave out what of the wardrobe cannot be used.")]
 
 data = typer.Typer(
@@ -38,13 +42,11 @@ def synthesize(
     ] = None,
     width: Annotated[int, typer.Option(callback=within(96, 4096), help="Of a picture, in pixels.")] = 1000,
     height: Annotated[int, typer.Option(callback=within(64, 4096), help="Of a picture, in pixels.")] = 600,
-    home: Annotated[
-        float, typer.Option(callback=within(0, 1), help="Part of training sights at the person's own place.")
-    ] = 0.0,
+    home: AtHome = 0.0,
     workers: Annotated[int | None, typer.Option(callback=within(1), help="Processes; by default one a core.")] = None,
     wardrobe: Closet = None,
     lenient: Lenient = False,
-    device: Annotated[str, typer.Option(help="What casts the rays: cpu, or cuda where there is a GPU.")] = "cpu",
+    device: CastBy = "cpu",
 ) -> None:
     """Render people in places: a benchmark in COCO style. The same command goes on after a stop.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Collection, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,8 @@ def print_demo(results: dict[str, Any], out: Path) -> None:
     console.print(table)
     say(f"{results['correct']} of {results['total']} right at rank 1. Answers: {out / 'results.json'}")
     say(f"Look at {out / first['sheet']}")
+    if all(find_spec(name) for name in ("fastapi", "uvicorn")):
+        say(f"Or click on people yourself: {sys.argv[0]} serve {out / 'gallery'}")
 
 
 def _word(correct: bool) -> str:

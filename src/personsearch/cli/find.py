@@ -5,11 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from personsearch.cli.appearing import (
+    ByAppearance,
+    Join,
+    Seen,
+    Sure,
+    When,
+    by_appearance,
+    described,
+    print_appearances,
+)
 from personsearch.cli.console import bar, complain, print_hits, print_json, refuse_overwriting, say, told_on_stop
 from personsearch.cli.options import At, Device, Force, Json, Score, within
 from personsearch.errors import PersonSearchError, SettingError
@@ -122,6 +133,9 @@ def search(
     top: Top = 10,
     min_score: LeastScore = 0.0,
     min_gap: Gap = 0.0,
+    appearances: ByAppearance = False,
+    sure: Sure = None,
+    join: Join = None,
     include_own: Annotated[bool, typer.Option("--include-own", help="Answer from IMAGE itself, too.")] = False,
     model: Model = None,
     read: Read = None,
@@ -147,6 +161,7 @@ def search(
     from personsearch.search.picking import Limits
     from personsearch.search.searchers import read_scene
 
+    when = When.of(appearances, sure, join, proposer)
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
     how = _How(read, once, widen, reread)
     _refuse_odd_stages(model, proposer, reid, how, for_proposer=bool(codes_gb) or candidates is not None, keep=keep)
@@ -158,11 +173,8 @@ def search(
     else:
         asked, answer = _by_proposer(held, proposer, reid, codes_gb, device, keep=keep or 100, candidates=candidates)
     own = None if include_own else _own(image, moment, min_gap)
-    answers = answer(query, Limits(top, 1, min_score, min_gap, own))
-    results = _results(query, gallery, answers)
-    print_json(results) if as_json else print_hits(answers.hits)
-    if out is not None:
-        _write_answer(out, query, answers, f"asked: {asked}", results)
+    answers, seen = by_appearance(held, partial(answer, query), Limits(top, 1, min_score, min_gap, own), when)
+    _tell(out, gallery, query, answers, seen, f"asked: {asked}", as_json=as_json)
 
 
 def detect(
@@ -311,6 +323,28 @@ def _results(query: _Query, gallery: Path, answers: Answer) -> dict[str, Any]:
     ranked = [{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(answers.hits, 1)]
     added = [hit.as_dict() for hit in answers.added]
     return {"query": query.as_dict(), "gallery": str(gallery), "added": added, "hits": ranked}
+
+
+def _tell(
+    out: Path | None,
+    gallery: Path,
+    query: _Query,
+    answers: Answer,
+    seen: list[Seen] | None,
+    asked: str,
+    *,
+    as_json: bool,
+) -> None:
+    """What `search` prints, and writes to `out`."""
+    results = _results(query, gallery, answers) | ({} if seen is None else {"appearances": described(seen)})
+    if as_json:
+        print_json(results)
+    elif seen is None:
+        print_hits(answers.hits)
+    else:
+        print_appearances(seen)
+    if out is not None:
+        _write_answer(out, query, answers, asked, results)
 
 
 def _write_answer(out: Path, query: _Query, answers: Answer, asked: str, results: dict[str, Any]) -> None:

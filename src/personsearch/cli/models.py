@@ -147,8 +147,7 @@ def evaluate(
     rules = rules_of(profile, min_score, cbgm)
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
     benchmark = _load(data, wanted)
-    if data.startswith("crops:") and None in (boxes, branch) and not answers and not is_reid(model):
-        complain("cropped people fill their pictures: --boxes labeled and --branch instance, where not given")
+    _tell_of_crops(data, answers or is_reid(model) or None not in (boxes, branch))
     how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, answers)
     with bar("evaluating") as progress:
         result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=progress)
@@ -160,6 +159,11 @@ def evaluate(
         write_whole(save, json.dumps({"figures": figures, "queries": queries}, indent=1) + "\n")
     if worst is not None and evaluation is not None:
         draw_worst(evaluation, WORST, worst)
+
+
+def _tell_of_crops(data: str, said: bool) -> None:
+    if data.startswith("crops:") and not said:
+        complain("cropped people fill their pictures: --boxes labeled and --branch instance, where not given")
 
 
 def _load(data: str, wanted: dict[str, Any]) -> Benchmark:

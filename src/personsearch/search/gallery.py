@@ -334,20 +334,27 @@ class Gallery:
             raise GalleryError(
                 f"{self.folder}: holds {self.about.dim}-d embeddings, asked with {tuple(embedding.shape)}"
             )
+        resident = self._load()
+        query = torch.nn.functional.normalize(embedding.detach().float().cpu(), dim=0)
+        query = resident.people.centred(query, resident.sources.get(camera, ELSEWHERE) if camera else ELSEWHERE)
+        return self.answer(query, limits, once=once, widen=widen)
+
+    def answer(
+        self, query: Tensor, limits: Limits = _USUAL, *, once: bool | None = None, widen: int | None = None
+    ) -> Answer:
+        """As `ask`, for a query [D] of unit length that is compared as it is: it has no mean of a camera any more."""
         best = self.about.read == READINGS
         once, widen = best if once is None else once, (WIDEN if best else 0) if widen is None else widen
         if widen < 0:
             raise SettingError(f"widen {widen} is impossible: give 0 or more answers")
         resident = self._load()
-        query = torch.nn.functional.normalize(embedding.detach().float().cpu(), dim=0)
-        query = resident.people.centred(query, resident.sources.get(camera, ELSEWHERE) if camera else ELSEWHERE)
 
         def first(likenesses: Tensor) -> Tensor:
             few = replace(limits, top=widen, per_scene=1)
             picked = pick_rows(likenesses, resident.scene_of, lambda row: resident.hit(row, 0.0), few)
             return torch.tensor([row for row, _ in picked], dtype=torch.int64)
 
-        strangers = self._find_strangers() if widen else None
+        strangers = self.strangers() if widen else None
         ranked = rank_people(query, resident, once=once, strangers=strangers, choose=first if widen else None)
 
         def hit_of(row: int) -> GalleryHit:
@@ -356,7 +363,12 @@ class Gallery:
         hits = pick(ranked.likenesses, resident.scene_of, hit_of, limits)
         return Answer(hits, [hit_of(int(row)) for row in ranked.added])
 
-    def _find_strangers(self) -> Strangers:
+    def crowd(self) -> Resident:
+        """Everybody it holds, in memory, by file and frame."""
+        return self._load()
+
+    def strangers(self) -> Strangers:
+        """How alike different people look in this gallery; of 1,000 of its scenes where it holds more."""
         if self._strangers is None:
             resident = self._load()
             scenes = random.Random(0).sample(

@@ -60,16 +60,13 @@ def synthesize(
     of `workers` (processes; all cores by default). Progress goes to stderr.
 
     `wardrobe` is a folder of MakeHuman's garments, hair, shoes and skins, searched with its subfolders, which people
-    then wear; `lenient` leaves out what of it cannot be used, and says so. Without it clothes are drawn by formulas.
-    `device` casts the rays, cpu or cuda: the same pictures but for rounding.
+    then wear; `lenient` leaves out what of it cannot be used, and says so. `device` casts the rays: cpu, or cuda.
 
     Raises SettingError for impossible numbers, a wardrobe without garments, or when the folder holds scenes of other
     settings, DataError for a damaged file of an earlier run or of the wardrobe, OSError where it cannot write.
     """
     quiet()
-    from personsearch.runtime import checked_device
-
-    device = checked_device(device)
+    device = _present(device)
     settings = checked(identities, scenes, seed, test_identities, test_scenes, width, height, home)
     closet = None if wardrobe is None else (Path(wardrobe), lenient)
     settings = dressed_from(closet, settings)
@@ -86,6 +83,13 @@ def synthesize(
     shutil.rmtree(out / "shards")
     report(finished)
     return finished
+
+
+def _present(device: str) -> str:
+    """The device, if it is here. Raises SettingError."""
+    from personsearch.runtime import checked_device  # loads torch
+
+    return checked_device(device)
 
 
 def checked(

@@ -1,0 +1,88 @@
+"""Pictures that a visitor brings: checked as every picture is, read once by the model, kept in memory for a while."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from personsearch.data.pictures import ImageFile
+from personsearch.errors import ImageError, InputError
+from personsearch.geometry.detections import Detections
+from personsearch.search.searchers import SceneEncoder
+from personsearch.serve.images import jpeg
+from personsearch.serve.library import UnknownError
+
+MOST_BYTES = 24_000_000
+_KEPT = 12
+"""Pictures in memory; older ones are forgotten."""
+_SIDE = 1600
+_NAME = "picture"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A picture and who was found in it."""
+
+    file: bytes
+    """As JPEG, made smaller"""
+    width: int
+    height: int
+    people: Detections
+
+
+class Uploads:
+    """Reads one picture at a time, by a model that is loaded for the first one."""
+
+    def __init__(self, load: Callable[[], SceneEncoder]) -> None:
+        self._load = load
+        self._encoder: SceneEncoder | None = None
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[str, Upload] = OrderedDict()
+
+    def add(self, body: bytes) -> str:
+        """An id for the picture. Raises ImageError in words for whoever brought it, and what loading a model raises."""
+        with self._lock:
+            image = _decoded(body)
+            self._encoder = self._encoder or self._load()
+            people = self._encoder.encode_scene(image)
+            small = ImageOps.contain(image, (_SIDE, _SIDE)) if max(image.size) > _SIDE else image
+            name = f"up{secrets.token_hex(12)}"
+            self._kept[name] = Upload(jpeg(small), image.width, image.height, people)
+            while len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+            return name
+
+    def get(self, name: str) -> Upload:
+        """Raises UnknownError."""
+        upload = self._kept.get(name)
+        if upload is None:
+            raise UnknownError("this picture is not here any more: bring it again")
+        return upload
+
+    def reading(self, person_id: str) -> Tensor:
+        """[D] of one person, as the model read her. Raises UnknownError."""
+        name, _, place = person_id.rpartition("-")
+        people = self.get(name).people
+        if not (place.isascii() and place.isdigit() and len(place) < 6 and int(place) < len(people)):
+            raise UnknownError("this person is not in the picture: bring it again")
+        return people.embeddings[int(place)].float().cpu()
+
+
+def _decoded(body: bytes) -> Image.Image:
+    if not body:
+        raise InputError("the picture is empty: choose another one")
+    with tempfile.TemporaryDirectory(prefix="personsearch-") as folder:
+        path = Path(folder, _NAME)
+        path.write_bytes(body)
+        try:
+            return ImageFile(path).read()
+        except ImageError as error:
+            raise ImageError(str(error).replace(str(path), "the picture")) from None
