@@ -139,7 +139,7 @@ def evaluate(
 
     Example: personsearch evaluate binet-rendered --data coco:rendered --gallery-size 100 --json
     """
-    from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights, is_reid
+    from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights
     from personsearch.evaluation.protocols import rules_of
     from personsearch.evaluation.report import draw_worst, per_query
 
@@ -147,7 +147,7 @@ def evaluate(
     rules = rules_of(profile, min_score, cbgm)
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
     benchmark = _load(data, wanted)
-    _tell_of_crops(data, answers or is_reid(model) or None not in (boxes, branch))
+    _tell_of_crops(model, data, answers or None not in (boxes, branch))
     how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, answers)
     with bar("evaluating") as progress:
         result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=progress)
@@ -161,8 +161,10 @@ def evaluate(
         draw_worst(evaluation, WORST, worst)
 
 
-def _tell_of_crops(data: str, said: bool) -> None:
-    if data.startswith("crops:") and not said:
+def _tell_of_crops(model: str, data: str, said: bool) -> None:
+    from personsearch.evaluation.evaluate import is_reid
+
+    if data.startswith("crops:") and not said and not is_reid(model):
         complain("cropped people fill their pictures: --boxes labeled and --branch instance, where not given")
 
 
