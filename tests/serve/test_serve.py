@@ -281,3 +281,14 @@ def test_it_answers_from_what_is_there_now(tmp_path: Path) -> None:
         sentence(page.get(f"/api/scenes/{first}"), 404)
         shutil.rmtree(tmp_path / "g")
         assert page.get("/api/sources").status_code == 503
+
+
+def test_a_gallery_of_another_model_does_not_answer(tmp_path: Path) -> None:
+    save_pictures(tmp_path / "photos", 1)
+    index(tmp_path / "g")
+    with client(tmp_path / "g") as page:
+        other = searcher("fake-2")
+        made = Gallery.create(tmp_path / "g", model="other", fingerprint=other.fingerprint, dim=other.dim, force=True)
+        with made:
+            index_sources(made, other, [tmp_path / "photos"])
+        assert "start the page again" in sentence(page.get("/api/sources"), 503)

@@ -96,6 +96,8 @@ class Library:
         self._looked = 0.0
         self._stamp: Any = None
         self._shelf: Shelf | None = None
+        about = Gallery.open(folder).about
+        self._read_by = (about.fingerprint, about.read)
         self.now()
 
     def now(self) -> Shelf:
@@ -122,7 +124,10 @@ class Library:
     def _open(self) -> Shelf:
         for attempt in range(_TRIES):
             try:
-                return self._shelve(Gallery.open(self.folder))
+                gallery = Gallery.open(self.folder)
+                if (gallery.about.fingerprint, gallery.about.read) != self._read_by:
+                    raise GalleryError("the gallery was made anew by another model: start the page again")
+                return self._shelve(gallery)
             except GalleryError:
                 if attempt == _TRIES - 1:
                     raise
