@@ -32,7 +32,7 @@ def main() -> None:
     options.add_argument("--seed", type=int, default=5)
     given = options.parse_args()
     quiet()
-    plain = checked(120, 400, given.seed, 20, 40, 1200, 720)
+    plain = checked(120, 900, given.seed, 20, 40, 1200, 720)
     wardrobe = load_wardrobe(given.wardrobe)
     dressed = dataclasses.replace(plain, wardrobe=wardrobe.fingerprint)
     both: list[tuple[Settings, Wardrobe | None]] = [(plain, None), (dressed, wardrobe)]
