@@ -9,7 +9,7 @@ demo: .venv/.run  ## find people in the rendered sample; pictures and results.js
 	$(BIN)/personsearch demo --out demo
 
 test: .venv/.test  ## all tests but those of the documentation
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 check: .venv/.test  ## style, types, the direction of imports, every command of the documentation
 	$(BIN)/ruff check
