@@ -16,6 +16,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 from personsearch import experiment
 from personsearch.errors import PersonSearchError, SettingError, WeightsError
@@ -27,6 +28,7 @@ from personsearch.training.curves import draw_losses
 from personsearch.training.logs import lines_up_to
 from personsearch.training.loop import CHECKPOINT, LOG, Training
 from personsearch.training.optimizers import OptimizerSettings
+from personsearch.training.stopping import leave_stopping_to_others
 
 
 @pytest.fixture(autouse=True)
@@ -228,3 +230,24 @@ def test_what_of_a_benchmark_was_left_out_is_told_before_training(
     with pytest.raises(SettingError, match="enough"):
         experiment.train("binet_prw", "coco:x", tmp_path / "r", device="cpu", complain=told.append)
     assert told == ["3 boxes: left out"]
+
+
+class OwnProcess(Dataset[int]):
+    """Tells which process reads it."""
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, _index: int) -> int:
+        return os.getpid()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_processes_that_read_outlive_what_stops_a_whole_group(number: signal.Signals) -> None:
+    loader = DataLoader(
+        OwnProcess(), batch_size=None, num_workers=1, prefetch_factor=1, worker_init_fn=leave_stopping_to_others
+    )
+    reader = iter(loader)
+    first = next(reader)
+    os.kill(first, number)
+    assert list(reader) == [first] * 5

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LAST_STEP = 120
+"""Seconds that the last step may take after SIGTERM."""
 _NOTICE = b"\nstopping after this step; once more stops at once\n"
 
 
@@ -43,5 +45,9 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
 
 
 def leave_stopping_to_others(_worker: int) -> None:
-    """Lets a process that reads pictures ignore Ctrl-C, which reaches it, too: the last step still needs it."""
+    """Lets a process that reads pictures outlive what stops a run and reaches it, too: the last step still needs it.
+
+    Ctrl-C goes to all processes of a terminal, and SIGTERM to all of a service. After SIGTERM it ends by itself.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: signal.alarm(_LAST_STEP))
