@@ -1,9 +1,9 @@
 """Writes queries into a benchmark: each test identity by its clearest sight, searched in all other scenes.
 
-    python tools/clear_queries.py DIR
+    python tools/clear_queries.py DIR [PEOPLE]
 
 The clearest sight is the tallest box of which at least 95% is visible: what somebody would draw a box around. The
-sample of the demo is made this way.
+sample of the demo is made this way. Of more than PEOPLE, some are taken in even steps, so that nobody chooses them.
 """
 
 from __future__ import annotations
@@ -32,9 +32,17 @@ def clear_queries(document: dict[str, Any]) -> list[dict[str, Any]]:
     return queries
 
 
+def in_even_steps(queries: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """`count` of the queries, or all where there are fewer."""
+    count = min(count, len(queries))
+    return [queries[index * len(queries) // count] for index in range(count)]
+
+
 if __name__ == "__main__":
     path = Path(sys.argv[1]) / "annotations.json"
     annotated = json.loads(path.read_text())
     annotated["queries"] = clear_queries(annotated)
+    if len(sys.argv) > 2:
+        annotated["queries"] = in_even_steps(annotated["queries"], int(sys.argv[2]))
     path.write_text(json.dumps(annotated))
     print(f"{path}: {len(annotated['queries'])} queries")
