@@ -66,6 +66,8 @@ class Answer:
     """Best first"""
     added: list[GalleryHit]
     """The first answers whose looks were added to the query's before everybody was ranked again; most often none"""
+    absent: bool | None = None
+    """Whether nobody looks like her or him (absence.py); None where that is not known"""
 
 
 def picture_of(source: Path, frame: int | None) -> Picture:
