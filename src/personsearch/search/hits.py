@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from personsearch.data.pictures import ImageFile
 from personsearch.data.records import Box, Hit, Picture, Scene
 from personsearch.data.video import VideoFrame
+from personsearch.data.video_seek import frame_by_seeking
 from personsearch.search.sources import Source, State
 
 
@@ -37,6 +40,14 @@ class GalleryHit(Hit):
     @property
     def picture(self) -> Picture:
         return picture_of(self.source, self.frame)
+
+    def read(self) -> Image.Image:
+        """The scene. Raises ImageError or VideoError."""
+        if self.frame is not None and self.time is not None:
+            image = frame_by_seeking(self.source, self.time)
+            if image is not None:
+                return image
+        return self.picture.read()
 
     @property
     def state(self) -> State:

@@ -67,7 +67,7 @@ def _read(hit: GalleryHit) -> Image.Image:
         raise GoneError(f"{hit.source.name} was moved or deleted since it was indexed: index it where it is")
     if state is State.CHANGED:
         raise GoneError(f"{hit.source.name} has changed since it was indexed: index it again")
-    image = hit.picture.read()
+    image = hit.read()
     if image.size != (hit.width, hit.height):
         raise GoneError(f"{hit.source.name} has changed since it was indexed: index it again")
     return image
