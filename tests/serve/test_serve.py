@@ -24,7 +24,7 @@ from personsearch.errors import SettingError
 from personsearch.search.gallery import Gallery
 from personsearch.search.indexing import index_sources
 from personsearch.serve.app import STATIC, make_app
-from personsearch.serve.guard import check_address, is_token
+from personsearch.serve.door import check_address, is_token
 from personsearch.serve.questions import as_csv
 
 HOME = "http://127.0.0.1:8765"
