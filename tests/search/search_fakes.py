@@ -86,12 +86,12 @@ def save_pictures(folder: Path, count: int) -> list[Path]:
     return paths
 
 
-def save_video(path: Path, seconds: int = 8, rate: int = 5) -> Path:
-    """Person 3 walks to the right, person 9 stands; MPEG-4 with one key frame a second."""
+def save_video(path: Path, seconds: int = 8, rate: int = 5, codec: str = "mpeg4") -> Path:
+    """Person 3 walks to the right, person 9 stands; one key frame a second."""
     import av
 
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("mpeg4", rate=rate)
+        stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 160, 96, "yuv420p", 4_000_000
         stream.gop_size = rate
         for i in range(seconds * rate):

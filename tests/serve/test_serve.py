@@ -20,11 +20,10 @@ pytest.importorskip("fastapi")
 
 from fastapi.testclient import TestClient
 
-from personsearch.errors import SettingError
 from personsearch.search.gallery import Gallery
 from personsearch.search.indexing import index_sources
 from personsearch.serve.app import STATIC, make_app
-from personsearch.serve.guard import check_address, is_token
+from personsearch.serve.pace import Pace
 from personsearch.serve.questions import as_csv
 
 HOME = "http://127.0.0.1:8765"
@@ -32,7 +31,7 @@ TOKEN = "letmein0123456789"
 
 
 def client(folder: Path, token: str | None = None, base_url: str = HOME) -> TestClient:
-    app = make_app(folder, searcher, token=token, fresh_for=0.0)
+    app = make_app(folder, searcher, token=token, pace=Pace(10**6, 0.0), fresh_for=0.0)
     return TestClient(app, base_url=base_url, raise_server_exceptions=False)
 
 
@@ -101,15 +100,18 @@ def test_the_page_loads_nothing_from_elsewhere_and_runs_no_inline_code(page: Tes
 
 def test_sources_scenes_and_people_are_counted(page: TestClient) -> None:
     told = page.get("/api/sources").json()
-    assert [(s["name"].rpartition("/")[2], s["scenes"], s["people"]) for s in told["sources"]][:2] == [
-        ("p000.png", 1, 3), ("p001.png", 1, 2)
+    assert [(s["name"].rpartition("/")[2], s["film"], s["scenes"], s["people"]) for s in told["sources"]] == [
+        ("photos", False, 4, 10), ("walk.avi", True, 15, 30)
     ]  # fmt: skip
     assert told["scenes"] == 4 + 15
     film = told["sources"][-1]["id"]
     listed = page.get("/api/scenes", params={"source": film}).json()
     assert listed["total"] == 15
     assert page.get("/api/scenes", params={"source": film, "start": 10**9}).json()["scenes"] == []
-    assert page.get("/api/scenes", params={"source": film, "start": -5}).status_code == 200
+    late = page.get("/api/scenes", params={"source": film, "after": 1, "before": 2.05}).json()
+    assert [scene["time"] for scene in late["scenes"]] == pytest.approx([1.0, 1.2, 1.4, 1.6, 1.8, 2.0])
+    for wrong in ({"start": -5}, {"after": "nan"}, {"before": "-1"}, {"start": 10**30}):
+        sentence(page.get("/api/scenes", params=wrong), 422)
 
 
 def test_pictures_are_jpeg_and_no_address_holds_a_path(page: TestClient, place: Path) -> None:
@@ -240,24 +242,59 @@ def test_other_pages_and_other_names_of_this_machine_are_refused(page: TestClien
     assert page.get("/api/sources", headers={"host": "localhost:8765"}).status_code == 200
 
 
-def test_a_token_opens_and_guesses_do_not(place: Path) -> None:
-    with client(place / "g", TOKEN, "http://pc.example:8765") as page:
-        assert page.get("/").status_code == 200
-        for guess in ["", TOKEN[:-1], TOKEN + "0", *map(str, range(30))]:
-            sentence(page.get("/api/sources", headers={"authorization": f"Bearer {guess}"}), 401)
-        assert not any(is_token(f"{guess}", TOKEN) for guess in range(1000))
-        sentence(page.post("/api/enter", json={"token": "x"}), 401)
-        assert page.get("/api/sources", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200
-        assert "httponly" in page.post("/api/enter", json={"token": TOKEN}).headers["set-cookie"].lower()
-        assert page.get("/api/sources").status_code == 200
+# ------------------------------------------------------------------------------------------------ a box of one's own
 
 
-def test_others_reach_it_with_a_long_token_only() -> None:
-    check_address("127.0.0.1", None)
-    check_address("0.0.0.0", TOKEN)
-    for host, token in (("0.0.0.0", None), ("0.0.0.0", "short"), ("127.0.0.1", "a b" * 9)):
-        with pytest.raises(SettingError, match="--token"):
-            check_address(host, token)
+def test_a_box_drawn_in_a_picture_asks(page: TestClient) -> None:
+    brought = page.post("/api/pictures", content=file_of(picture([(2, 40), (7, 100)]))).json()
+    drawn = page.post(f"/api/pictures/{brought['id']}/people", json={"box": [40, 26, 60, 86]}).json()
+    assert drawn["box"] == [40, 26, 60, 86]
+    answers = asked(page, drawn["id"])
+    assert {one["name"].rpartition("/")[2] for one in answers[:2]} == {"p001.png", "p002.png"}
+    assert asked(page, drawn["id"])[0] == asked(page, brought["people"][0]["id"])[0]
+
+
+def test_a_box_drawn_in_a_scene_asks_the_other_scenes(page: TestClient) -> None:
+    scene = people_of(page, "p001.png")[0].rpartition("-")[0]
+    drawn = page.post(f"/api/scenes/{scene}/people", json={"box": [10, 26, 30, 86]}).json()
+    answers = asked(page, drawn["id"])
+    assert answers[0]["name"].endswith("p000.png")
+    assert scene not in [one["scene"] for one in answers]
+
+
+@pytest.mark.parametrize("box", [[0, 0, 0, 0], [500, 500, 600, 700], [60, 26, 40, 86], [-50, -50, -1, -1]])
+def test_a_box_of_nothing_is_refused(page: TestClient, box: list[float]) -> None:
+    scene = page.get("/api/scenes").json()["scenes"][0]["id"]
+    assert "box" in sentence(page.post(f"/api/scenes/{scene}/people", json={"box": box}), 400)
+
+
+@pytest.mark.parametrize("box", ["[1, 2, 3]", "[1, 2, 3, NaN]", "[1, 2, 3, Infinity]", "[1, 2, 3, 1e300]", "null"])
+def test_a_box_that_is_none_is_refused(page: TestClient, box: str) -> None:
+    scene = page.get("/api/scenes").json()["scenes"][0]["id"]
+    body = {"content": f'{{"box": {box}}}', "headers": {"content-type": "application/json"}}
+    assert page.post(f"/api/scenes/{scene}/people", **body).status_code in (400, 422)
+
+
+# ------------------------------------------------------------------------------------------------ films and times
+
+
+def test_a_film_comes_in_ranges(page: TestClient, place: Path) -> None:
+    scene = next(s for s in page.get("/api/scenes", params={"start": 4}).json()["scenes"] if s["film"])
+    whole = (place / "walk.avi").read_bytes()
+    part = page.get(f"/api/scenes/{scene['id']}/film", headers={"range": "bytes=100-199"})
+    assert (part.status_code, part.content) == (206, whole[100:200])
+    assert part.headers["content-range"] == f"bytes 100-199/{len(whole)}"
+    assert part.headers["content-type"].startswith("video/")
+    assert page.get(f"/api/scenes/{scene['id']}/film", headers={"range": "bytes=999999999-"}).status_code == 416
+    first = page.get("/api/scenes").json()["scenes"][0]["id"]
+    sentence(page.get(f"/api/scenes/{first}/film"), 404)
+
+
+def test_a_question_of_a_time_is_about_films_alone(page: TestClient) -> None:
+    sight = people_of(page, "p003.png")[0]
+    (seen,) = asked(page, sight, after=1, before=2)
+    assert (seen["first"], seen["last"]) == pytest.approx((1.0, 2.0))
+    assert asked(page, sight, after=100) == []
 
 
 # ------------------------------------------------------------------------------------------------ while things change

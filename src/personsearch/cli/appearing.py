@@ -23,9 +23,6 @@ ByAppearance = Annotated[bool, typer.Option("--appearances", help="From when to 
 Sure = Annotated[int | None, typer.Option(callback=within(0, 3), help="With --appearances: 3 very sure ... 0 all (2).")]
 Join = Annotated[float | None, typer.Option(callback=within(0), help="With --appearances: longest gap in seconds.")]
 
-_ALL = 10**9
-"""Hits that are asked for: an appearance is known only with all of its frames."""
-
 Seen = tuple["Appearance", "Sureness"]
 
 
@@ -52,18 +49,18 @@ def by_appearance(
     held: Gallery, ask: Callable[[Limits], Answer], limits: Limits, when: When | None
 ) -> tuple[Answer, list[Seen] | None]:
     """The answer, and the `limits.top` first appearances; their best hits are the answer then. None: as hits are."""
-    from personsearch.search.appearances import appearances
+    from personsearch.search.appearances import MOST_HITS, appearances
     from personsearch.search.hits import Answer
     from personsearch.search.sureness import sureness_of
 
     if when is None:
         return ask(limits), None
-    answer = ask(replace(limits, top=_ALL, min_gap=0.0))
+    answer = ask(replace(limits, top=MOST_HITS, min_gap=0.0))
     strangers = held.strangers()
     sure = [hit for hit in answer.hits if sureness_of(hit.similarity, strangers).level >= when.sure]
     found = appearances(sure, when.join)[: limits.top]
     seen = [(one, sureness_of(one.best.similarity, strangers)) for one in found]
-    return Answer([one.best for one in found], answer.added), seen
+    return Answer([one.best for one in found], answer.added, answer.absent), seen
 
 
 def described(seen: Sequence[Seen]) -> list[dict[str, Any]]:

@@ -95,7 +95,8 @@ def told_on_stop(line: Callable[[], str]) -> Iterator[None]:
         raise KeyboardInterrupt(f"stopped; {line()}") from None
 
 
-def print_hits(hits: Sequence[GalleryHit]) -> None:
+def print_hits(hits: Sequence[GalleryHit], rarities: Sequence[str] = ()) -> None:
+    """`rarities`, one a hit, say how rarely two different people look so alike."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -109,15 +110,19 @@ def print_hits(hits: Sequence[GalleryHit]) -> None:
     since = ["since indexed"] if any(states) else []
     console = Console()
     table = Table(box=None, header_style="bold")
-    for name in ("rank", "similarity", "score", "time", "box", *since):
+    rarity = ["so alike"] if rarities else []
+    for name in ("rank", "similarity", *rarity, "score", "time", "box", *since):
         table.add_column(name, no_wrap=True)
     table.add_column("source", overflow="fold")
-    longest = _LINES_OF_A_NAME * max(20, console.width - 50 - 15 * len(since))  # what the other columns leave
+    longest = _LINES_OF_A_NAME * max(
+        20, console.width - 50 - 15 * len([*since, *rarity])
+    )  # what the other columns leave
     for rank, (hit, state) in enumerate(zip(hits, states, strict=True), 1):
         name = shortened(printable(hit.source), longest)
         when = "" if hit.time is None else clock(hit.time)
         where = " ".join(f"{v:.0f}" for v in hit.box)
-        first = (str(rank), f"{hit.similarity:.3f}", f"{hit.score:.2f}", when, where)
+        how_rare = [rarities[rank - 1]] if rarities else []
+        first = (str(rank), f"{hit.similarity:.3f}", *how_rare, f"{hit.score:.2f}", when, where)
         table.add_row(*first, *([state] if since else []), Text(name))
     console.print(table)
 

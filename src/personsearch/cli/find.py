@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from personsearch.search.indexing import IndexReport
     from personsearch.search.picking import Limits
     from personsearch.search.searchers import SceneEncoder
+    from personsearch.search.strangers import Strangers
+    from personsearch.search.sureness import Sureness
 
 
 DEFAULT_MODEL = "binet-rendered"
@@ -45,6 +47,8 @@ OWN_MOMENT = 1.0
 
 
 MOST_ON_A_SHEET = 60
+
+ABSENT = "nobody here looks like this person: the answers are no more alike than strangers are"
 
 Model = Annotated[str | None, typer.Option(help="Weights; by default the gallery's.")]
 Every = Annotated[float, typer.Option(callback=within(0, above=True), help="Seconds between frames of a video.")]
@@ -174,7 +178,8 @@ def search(
         asked, answer = _by_proposer(held, proposer, reid, codes_gb, device, keep=keep or 100, candidates=candidates)
     own = None if include_own else _own(image, moment, min_gap)
     answers, seen = by_appearance(held, partial(answer, query), Limits(top, 1, min_score, min_gap, own), when)
-    _tell(out, gallery, query, answers, seen, f"asked: {asked}", as_json=as_json)
+    strangers = None if answers.absent is None else held.strangers()
+    _tell(out, gallery, query, _Told(answers, seen, strangers), f"asked: {asked}", as_json=as_json)
 
 
 def detect(
@@ -318,33 +323,50 @@ def _refuse_odd_stages(
         raise SettingError("--keep says how many proposals go on to a re-id network: give --reid, too")
 
 
-def _results(query: _Query, gallery: Path, answers: Answer) -> dict[str, Any]:
-    """What `search` says, as plain values."""
-    ranked = [{"rank": rank, **hit.as_dict()} for rank, hit in enumerate(answers.hits, 1)]
-    added = [hit.as_dict() for hit in answers.added]
-    return {"query": query.as_dict(), "gallery": str(gallery), "added": added, "hits": ranked}
+@dataclass(frozen=True)
+class _Told:
+    """What `search` found out."""
+
+    answers: Answer
+    seen: list[Seen] | None
+    """The answers as appearances, where they were asked for"""
+    strangers: Strangers | None
+    """Of the gallery, where answers are compared with them"""
+
+    def sureness(self) -> list[Sureness]:
+        """Of each answer; none without strangers."""
+        from personsearch.search.sureness import sureness_of
+
+        if self.strangers is None:
+            return []
+        return [sureness_of(hit.similarity, self.strangers) for hit in self.answers.hits]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        rates = [{"strangers": sure.rate} for sure in self.sureness()] or [{}] * len(self.answers.hits)
+        ranked = [
+            {"rank": rank, **hit.as_dict(), **rate}
+            for rank, (hit, rate) in enumerate(zip(self.answers.hits, rates, strict=True), 1)
+        ]
+        added = [hit.as_dict() for hit in self.answers.added]
+        seen = {} if self.seen is None else {"appearances": described(self.seen)}
+        return {"absent": self.answers.absent, "added": added, "hits": ranked, **seen}
 
 
-def _tell(
-    out: Path | None,
-    gallery: Path,
-    query: _Query,
-    answers: Answer,
-    seen: list[Seen] | None,
-    asked: str,
-    *,
-    as_json: bool,
-) -> None:
+def _tell(out: Path | None, gallery: Path, query: _Query, told: _Told, asked: str, *, as_json: bool) -> None:
     """What `search` prints, and writes to `out`."""
-    results = _results(query, gallery, answers) | ({} if seen is None else {"appearances": described(seen)})
+    results = {"query": query.as_dict(), "gallery": str(gallery), **told.as_dict()}
     if as_json:
         print_json(results)
-    elif seen is None:
-        print_hits(answers.hits)
     else:
-        print_appearances(seen)
+        if told.answers.absent:
+            say(ABSENT)
+        if told.seen is None:
+            print_hits(told.answers.hits, [sure.rarity for sure in told.sureness()])
+        else:
+            print_appearances(told.seen)
     if out is not None:
-        _write_answer(out, query, answers, asked, results)
+        _write_answer(out, query, told.answers, asked, results)
 
 
 def _write_answer(out: Path, query: _Query, answers: Answer, asked: str, results: dict[str, Any]) -> None:

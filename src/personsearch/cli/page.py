@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from personsearch.cli.console import complain, say
+from personsearch.cli.console import say
 from personsearch.cli.options import Device, within
 from personsearch.errors import SettingError
 
@@ -19,6 +20,9 @@ def serve(
     host: Annotated[str, typer.Option(help="Address; by default only this machine reaches it.")] = "127.0.0.1",
     port: Port = 8765,
     token: Annotated[str | None, typer.Option(help="Word that visitors must give; needed for another --host.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="File with the certificate, for TLS.")] = None,
+    key: Annotated[Path | None, typer.Option(help="File with the certificate's key.")] = None,
+    proxy: Annotated[bool, typer.Option("--proxy", help="A server before it speaks TLS, and says https.")] = False,
     device: Device = None,
 ) -> None:
     """A page to look through a gallery and ask it by a click. Ctrl-C ends it.
@@ -29,7 +33,7 @@ def serve(
         import uvicorn
 
         from personsearch.serve.app import make_app
-        from personsearch.serve.guard import LOOPBACK, check_address
+        from personsearch.serve.door import check_address
     except ImportError as error:
         raise SettingError(
             "the page needs FastAPI and uvicorn; install them: pip install 'personsearch[serve]'"
@@ -37,7 +41,8 @@ def serve(
     from personsearch.search.gallery import Gallery
     from personsearch.search.searchers import SceneEncoder, load_searcher
 
-    check_address(host, token)
+    tls = _tls(certificate, key)
+    check_address(host, token, encrypted=bool(tls) or proxy)
     about = Gallery.open(gallery).about
 
     def load() -> SceneEncoder:
@@ -45,8 +50,24 @@ def serve(
         Gallery.open(gallery).require_model(encoder.fingerprint, encoder.read)
         return encoder
 
-    app = make_app(gallery, load, token=token)
-    if host not in LOOPBACK:
-        complain("the page is sent as it is: put a server that speaks TLS before it where others share the network")
-    say(f"open http://{f'[{host}]' if ':' in host else host}:{port} in a browser; Ctrl-C ends it", err=True)
-    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, date_header=False)
+    app = make_app(gallery, load, token=token, secure=bool(tls), proxy=proxy)
+    where = f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
+    say(f"open {where} in a browser; Ctrl-C ends it", err=True)
+    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, date_header=False, **tls)
+
+
+def _tls(certificate: Path | None, key: Path | None) -> dict[str, Any]:
+    """What uvicorn is told of them; nothing without. Raises SettingError for files that are no certificate and key."""
+    if certificate is None and key is None:
+        return {}
+    if certificate is None or key is None:
+        raise SettingError("--certificate and --key go together: give both")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: b"")
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        raise SettingError(
+            f"{certificate} and {key}: no certificate with its key ({error.strerror or error}); give PEM files"
+            if isinstance(error, OSError)
+            else f"{key}: the key wants a password; give one without"
+        ) from error
+    return {"ssl_certfile": str(certificate), "ssl_keyfile": str(key)}

@@ -165,11 +165,16 @@ class VideoStream:
         if troubles:
             raise VideoError(f"{self.path} {' and '.join(troubles)}: the rest can be used, or copy it again")
 
-    def _longest_gap(self) -> Fraction:
-        """Seconds between two frames that are believed; a longer step is a leap of the clock."""
+    @property
+    def restarts(self) -> bool:
+        """Whether the clock may start anew within a file of this format."""
         from av.format import Flags
 
-        if self.container.format.flags & Flags.ts_discont.value:
+        return bool(self.container.format.flags & Flags.ts_discont.value)
+
+    def _longest_gap(self) -> Fraction:
+        """Seconds between two frames that are believed; a longer step is a leap of the clock."""
+        if self.restarts:
             longest = _LEAP
         else:  # a gap may be as long as the film
             longest = max(_LEAP, min(_DAY, Fraction(self.container.duration or 0, 1_000_000) or _DAY))

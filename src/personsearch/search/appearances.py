@@ -18,6 +18,8 @@ from personsearch.search.hits import GalleryHit
 
 SHORTEST_GAP = 3.0
 """Seconds for which somebody may be hidden or overlooked, in a film of which more frames were read than needed."""
+MOST_HITS = 5000
+"""Of which appearances are made: in a large gallery nobody looks through more."""
 INTERVALS = 2.5
 """Or so many intervals between the frames that were read: one frame without a hit parts nothing, two in a row do."""
 

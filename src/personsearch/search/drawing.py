@@ -105,7 +105,7 @@ def _image_of(hit: GalleryHit, state: State) -> Image.Image | str:
     if state is State.GONE:
         return "gone: moved or deleted since it was indexed"
     try:
-        image = hit.picture.read()
+        image = hit.read()
     except InputError as error:
         return str(error)
     if hit.indexed is not None and image.size != (hit.width, hit.height):

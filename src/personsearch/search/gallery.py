@@ -25,6 +25,7 @@ from personsearch.data.records import Scene
 from personsearch.errors import GalleryError, SettingError
 from personsearch.geometry.detections import Detections
 from personsearch.search.about import ABOUT, FORMAT, About, read_about, write_about
+from personsearch.search.absence import is_absent
 from personsearch.search.answering import rank_people
 from personsearch.search.centring import ELSEWHERE
 from personsearch.search.faults import writing
@@ -35,6 +36,7 @@ from personsearch.search.ranking import Resident
 from personsearch.search.rows import END, Held, IndexedScene, note, row_of, scene_name
 from personsearch.search.searchers import READINGS, SEARCH
 from personsearch.search.sources import Source
+from personsearch.search.stranger_file import STRANGERS, load_strangers, save_strangers
 from personsearch.search.strangers import Strangers, find_strangers
 from personsearch.search.table import NAME, SceneTable
 from personsearch.search.widening import WIDEN
@@ -44,7 +46,7 @@ CODES = "codes"
 """Where the codes of a proposer lie (scene_codes.py)."""
 _NEW = "new"
 """Where a gallery is made that is to replace another one, until it is closed."""
-_OURS = {f"{NAME}.lance", ABOUT, f"{ABOUT}.part", f".{ABOUT}.part", _LOCK, CODES, _NEW}
+_OURS = {f"{NAME}.lance", ABOUT, f"{ABOUT}.part", f".{ABOUT}.part", _LOCK, CODES, _NEW, STRANGERS, f".{STRANGERS}.part"}
 _SCENES_OF_STRANGERS = 1000
 """Of a larger gallery, those whose pairs are looked at."""
 _USUAL = Limits()
@@ -130,6 +132,8 @@ class Gallery:
                 self._take_place()
             with suppress(GalleryError):  # a disk too full for merging has lost nothing
                 self._table.tidy()
+            with suppress(GalleryError, OSError):  # nor has one too full for what can be counted again
+                self._keep_strangers()
         finally:
             self._lock.close()
             self._lock = None
@@ -151,7 +155,8 @@ class Gallery:
                 (self.folder / ABOUT).unlink(missing_ok=True)  # first: without it there is no gallery
                 for part in (f"{NAME}.lance", CODES):
                     shutil.rmtree(self.folder / part, ignore_errors=True)
-                (self.folder / _LOCK).unlink(missing_ok=True)
+                for part in (STRANGERS, _LOCK):
+                    (self.folder / part).unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -263,6 +268,7 @@ class Gallery:
         """What it replaces goes; `gallery.json` comes last."""
         with writing(self.folder):
             (self.folder / ABOUT).unlink()
+            (self.folder / STRANGERS).unlink(missing_ok=True)
             shutil.rmtree(self.folder / f"{NAME}.lance", ignore_errors=True)
             for part in (f"{NAME}.lance", ABOUT):
                 (self._table.folder / part).rename(self.folder / part)
@@ -354,14 +360,18 @@ class Gallery:
             picked = pick_rows(likenesses, resident.scene_of, lambda row: resident.hit(row, 0.0), few)
             return torch.tensor([row for row, _ in picked], dtype=torch.int64)
 
-        strangers = self.strangers() if widen else None
+        strangers = self.strangers() if widen or best else None
         ranked = rank_people(query, resident, once=once, strangers=strangers, choose=first if widen else None)
 
         def hit_of(row: int) -> GalleryHit:
             return resident.hit(row, min(1.0, max(-1.0, float(ranked.cosines[row]))))
 
         hits = pick(ranked.likenesses, resident.scene_of, hit_of, limits)
-        return Answer(hits, [hit_of(int(row)) for row in ranked.added])
+        absent = None
+        if best and strangers is not None:  # of the papers' embeddings it was not measured
+            searched = len(resident.scores) if limits.among is None else int(limits.among.sum())
+            absent = is_absent(hits[0].similarity if hits else -torch.inf, strangers, searched)
+        return Answer(hits, [hit_of(int(row)) for row in ranked.added], absent)
 
     def crowd(self) -> Resident:
         """Everybody it holds, in memory, by file and frame."""
@@ -370,6 +380,8 @@ class Gallery:
     def strangers(self) -> Strangers:
         """How alike different people look in this gallery; of 1,000 of its scenes where it holds more."""
         if self._strangers is None:
+            self._strangers = load_strangers(self.folder, self._table.version)
+        if self._strangers is None:
             resident = self._load()
             scenes = random.Random(0).sample(
                 range(len(resident.scenes)), min(len(resident.scenes), _SCENES_OF_STRANGERS)
@@ -377,6 +389,12 @@ class Gallery:
             rows = torch.nonzero(torch.isin(resident.scene_of, torch.tensor(scenes))).flatten()
             self._strangers = find_strangers(resident.readings(rows), resident.scene_of[rows], resident.scores[rows])
         return self._strangers
+
+    def _keep_strangers(self) -> None:
+        """Counts them once for all who will ask. Raises GalleryError, OSError."""
+        version = self._table.version
+        if len(self) and load_strangers(self.folder, version) is None:
+            save_strangers(self.folder, version, self.strangers())
 
     def _load(self) -> Resident:
         if self._resident is None:

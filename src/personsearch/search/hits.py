@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from personsearch.data.pictures import ImageFile
 from personsearch.data.records import Box, Hit, Picture, Scene
 from personsearch.data.video import VideoFrame
+from personsearch.data.video_seek import frame_by_seeking
 from personsearch.search.sources import Source, State
 
 
@@ -38,6 +41,14 @@ class GalleryHit(Hit):
     def picture(self) -> Picture:
         return picture_of(self.source, self.frame)
 
+    def read(self) -> Image.Image:
+        """The scene. Raises ImageError or VideoError."""
+        if self.frame is not None and self.time is not None:
+            image = frame_by_seeking(self.source, self.time)
+            if image is not None:
+                return image
+        return self.picture.read()
+
     @property
     def state(self) -> State:
         """Whether the file still is what the box was found in; looks at the disk each time."""
@@ -66,6 +77,8 @@ class Answer:
     """Best first"""
     added: list[GalleryHit]
     """The first answers whose looks were added to the query's before everybody was ranked again; most often none"""
+    absent: bool | None = None
+    """Whether nobody looks like her or him (absence.py); None where that is not known"""
 
 
 def picture_of(source: Path, frame: int | None) -> Picture:

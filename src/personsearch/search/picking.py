@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from personsearch.errors import SettingError
@@ -31,6 +32,8 @@ class Limits:
     """Least seconds between two hits of one video."""
     allow: Allow | None = None
     """Refuses hits; None: refuses nobody."""
+    among: Tensor | None = field(default=None, compare=False)
+    """[N] bool, who of a crowd may be a hit; None: everybody. Sooner done than `allow`, which looks at one by one."""
 
     def __post_init__(self) -> None:
         if self.top < 1:
@@ -63,7 +66,7 @@ def pick_rows(
     """
     picked: list[tuple[int, GalleryHit]] = []
     taken: Counter[int] = Counter()
-    for row in descending(similarities):
+    for row in _falling(similarities, limits.among):
         if len(picked) >= limits.top:
             break
         scene = int(scene_of[row])
@@ -75,3 +78,11 @@ def pick_rows(
         taken[scene] += 1
         picked.append((row, hit))
     return picked
+
+
+def _falling(similarities: Tensor, among: Tensor | None) -> Iterator[int]:
+    """Rows by falling similarity, of those that are true in `among` alone."""
+    if among is None:
+        return descending(similarities)
+    rows = torch.nonzero(among).flatten()
+    return (int(rows[place]) for place in descending(similarities[rows]))

@@ -129,7 +129,7 @@ def descending(values: Tensor) -> Iterator[int]:
 
 
 def too_close(hit: GalleryHit, others: Iterable[GalleryHit], min_gap: float) -> bool:
-    return any(
+    return min_gap > 0 and any(
         hit.source == other.source and hit.frame != other.frame and abs(hit.time - other.time) < min_gap
         for other in others
         if hit.time is not None and other.time is not None

@@ -28,6 +28,15 @@ class Sureness:
     Where none of M pairs does, it is 1 / (M + 1): no less can be told."""
 
     @property
+    def rarity(self) -> str:
+        """In short; empty where too few are known.
+
+        >>> Sureness(VERY, 0.00034).rarity
+        '1 in 2,900'
+        """
+        return "" if self.rate is None else f"1 in {_round(1 / self.rate):,}"
+
+    @property
     def words(self) -> str:
         """In plain words.
 
@@ -38,7 +47,7 @@ class Sureness:
             return f"{NAMES[self.level]}: too few people are here to tell how rare that is"
         if self.rate > 0.5:
             return f"{NAMES[self.level]}: most different people here look so alike"
-        return f"{NAMES[self.level]}: about 1 in {_round(1 / self.rate):,} pairs of different people here look so alike"
+        return f"{NAMES[self.level]}: about {self.rarity} pairs of different people here look so alike"
 
 
 def sureness_of(likeness: float, strangers: Strangers) -> Sureness:

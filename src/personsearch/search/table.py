@@ -61,6 +61,13 @@ class SceneTable:
             return list(self.read(columns).to_pylist())
 
     @property
+    def version(self) -> int:
+        """Another one after every change."""
+        with reading(self.folder, self._dim):
+            self._table.checkout_latest()
+            return int(self._table.version)
+
+    @property
     def knows_contents(self) -> bool:
         """Whether it has a column of digests; galleries of format 1 do not."""
         return "digest" in self._table.schema.names

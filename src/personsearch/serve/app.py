@@ -1,11 +1,13 @@
 """The page's server: what it answers to which address. `make_app` is all that others need."""
 
 import json
+import math
+import mimetypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,16 +17,32 @@ from personsearch.errors import GalleryError, PersonSearchError
 from personsearch.search.drawing import place_of
 from personsearch.search.searchers import SceneEncoder
 from personsearch.serve import guard
-from personsearch.serve.images import GoneError, Images
+from personsearch.serve.door import COOKIE, Door
+from personsearch.serve.images import GoneError, Images, check_there, read_scene
 from personsearch.serve.library import Library, Shelf, UnknownError
+from personsearch.serve.pace import Pace
 from personsearch.serve.questions import Question, as_csv, ask, described, exported
 from personsearch.serve.uploads import MOST_BYTES, Uploads
 
 STATIC = Path(__file__).parent / "static"
+_A_PICTURE = {"requestBody": {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}}
 _PAGE = 60
 """Scenes that are listed at once."""
 
 Id = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-z-]+$")]
+
+
+Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Pixels = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+
+
+class Jpeg(Response):
+    """A picture, which may be kept for a while."""
+
+    media_type = "image/jpeg"
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content, headers={"Cache-Control": "private, max-age=300"})
 
 
 class Asked(BaseModel):
@@ -36,49 +54,80 @@ class Asked(BaseModel):
     others: list[Id] = Field(default=[], max_length=200)
     sure: int = Field(default=2, ge=0, le=3)
     source: Id | None = None
+    after: Seconds = 0
+    before: Seconds | None = None
 
     def question(self) -> Question:
-        return Question(self.sights, self.others, self.sure, self.source)
+        before = math.inf if self.before is None else self.before
+        return Question(self.sights, self.others, self.sure, self.source, self.after, before)
+
+
+class Drawing(BaseModel):
+    """A box that a visitor drew: x1, y1, x2, y2 in pixels of the picture."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    box: tuple[Pixels, Pixels, Pixels, Pixels]
+
+
+class Refusal(BaseModel):
+    """What every error is."""
+
+    error: str
 
 
 def make_app(
-    folder: Path, load: Callable[[], SceneEncoder], *, token: str | None = None, fresh_for: float = 2.0
+    folder: Path,
+    load: Callable[[], SceneEncoder],
+    *,
+    token: str | None = None,
+    secure: bool = False,
+    proxy: bool = False,
+    pace: Pace | None = None,
+    fresh_for: float = 2.0,
 ) -> FastAPI:
-    """The server of a gallery; `load` gives the model that reads pictures of one's own. Raises GalleryError."""
+    """The server of a gallery; `load` gives the model that reads pictures of one's own. Raises GalleryError.
+
+    `secure` where visitors come by TLS, `proxy` where another server brings them, `pace` of an address's questions.
+    """
     library, uploads, images = Library(folder, fresh_for), Uploads(load), Images()
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_middleware(guard.Guard, token=token, limits={"/api/pictures": MOST_BYTES})
+    door = Door(token, secure=secure or proxy)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, responses={"default": {"model": Refusal}})
+    app.add_middleware(guard.Guard, door=door, limits={"/api/pictures": MOST_BYTES}, proxy=proxy, pace=pace)
     _tell_errors(app)
-    _serve_page(app, token)
+    _serve_page(app, door)
     _serve_scenes(app, library, images)
-    _serve_pictures(app, uploads)
+    _serve_films(app, library)
+    _serve_pictures(app, library, uploads)
     _serve_answers(app, library, uploads)
     return app
 
 
-def _serve_page(app: FastAPI, token: str | None) -> None:
-    @app.get("/")
+def _serve_page(app: FastAPI, door: Door) -> None:
+    @app.get("/", include_in_schema=False)
     def page() -> FileResponse:
         return FileResponse(STATIC / "index.html")
 
-    @app.get("/page.css")
+    @app.get("/page.css", include_in_schema=False)
     def style() -> FileResponse:
         return FileResponse(STATIC / "page.css")
 
-    @app.get("/page.js")
-    def script() -> FileResponse:
-        return FileResponse(STATIC / "page.js", media_type="text/javascript")
+    @app.get("/{name}.js", include_in_schema=False)
+    def script(name: Literal["page", "parts", "picture"]) -> FileResponse:
+        return FileResponse(STATIC / f"{name}.js", media_type="text/javascript")
 
     class Given(BaseModel):
         token: str = Field(max_length=1000)
 
     @app.post("/api/enter")
-    def enter(given: Given) -> JSONResponse:
-        if token is not None and not guard.is_token(given.token, token):
-            return JSONResponse({"error": "this is not the token"}, 401)
+    def enter(given: Given, request: Request) -> JSONResponse:
+        status = door.tries(given.token, request.scope["visitor"])
+        if status != 200:
+            line = "this is not the token" if status == 401 else "too many wrong tokens came from there: wait a minute"
+            return JSONResponse({"error": line}, status)
         answer = JSONResponse({})
-        if token is not None:
-            answer.set_cookie(guard.COOKIE, token, httponly=True, samesite="strict")
+        if door.token is not None:
+            answer.set_cookie(COOKIE, door.session, httponly=True, samesite="strict", secure=door.secure)
         return answer
 
 
@@ -86,22 +135,24 @@ def _serve_scenes(app: FastAPI, library: Library, images: Images) -> None:
     @app.get("/api/sources")
     def sources(shelf: Annotated[Shelf, Depends(library.now)]) -> dict[str, Any]:
         listed = [
-            {"id": name, "name": place_of(Path(path)), **_counts(shelf, path)}
-            for name, path in sorted(shelf.sources.items(), key=lambda item: item[1])
-        ]
+            {
+                "id": name, "name": place_of(camera.path), "film": camera.film, "scenes": len(camera.scenes),
+                "people": camera.people, "length": camera.length,
+            }
+            for name, camera in shelf.cameras.items()
+        ]  # fmt: skip
         return {"sources": listed, "scenes": len(shelf.ids), "people": len(shelf.crowd.scores)}
 
     @app.get("/api/scenes")
-    def scenes(shelf: Annotated[Shelf, Depends(library.now)], source: str = "", start: int = 0) -> dict[str, Any]:
-        if source and source not in shelf.sources:
-            raise UnknownError("this source is not here any more: load the page again")
-        chosen = [
-            number
-            for number in shelf.ids
-            if not source or shelf.crowd.scenes[number]["source"] == shelf.sources[source]
-        ]
-        part = chosen[max(0, start) :][:_PAGE]
-        return {"total": len(chosen), "scenes": [_scene(shelf, number) for number in part]}
+    def scenes(
+        shelf: Annotated[Shelf, Depends(library.now)],
+        source: str = "",
+        start: Annotated[int, Query(ge=0, le=10**9)] = 0,
+        after: Seconds = 0,
+        before: Seconds = 1e9,
+    ) -> dict[str, Any]:
+        chosen = shelf.within(source or None, after, before)
+        return {"total": len(chosen), "scenes": [_scene(shelf, number) for number in chosen[start:][:_PAGE]]}
 
     @app.get("/api/scenes/{scene}")
     def scene(scene: str, shelf: Annotated[Shelf, Depends(library.now)]) -> dict[str, Any]:
@@ -111,20 +162,33 @@ def _serve_scenes(app: FastAPI, library: Library, images: Images) -> None:
         people = [{"id": shelf.person_id(row), "box": box} for row, box in zip(rows, boxes, strict=True)]
         return {**_scene(shelf, number), "people": people}
 
-    @app.get("/api/scenes/{scene}/picture")
-    def picture(scene: str, shelf: Annotated[Shelf, Depends(library.now)]) -> Response:
-        return _jpeg(images.scene(scene, shelf.scene_hit(shelf.scene(scene))))
+    @app.get("/api/scenes/{scene}/picture", response_class=Jpeg)
+    def picture(scene: str, shelf: Annotated[Shelf, Depends(library.now)], small: bool = False) -> Response:
+        read = images.small if small else images.scene
+        return Jpeg(read(scene, shelf.scene_hit(shelf.scene(scene))))
 
-    @app.get("/api/people/{person}/picture")
+    @app.get("/api/people/{person}/picture", response_class=Jpeg)
     def person(person: str, shelf: Annotated[Shelf, Depends(library.now)]) -> Response:
-        return _jpeg(images.person(person, shelf.crowd.hit(shelf.person(person), 0.0)))
+        return Jpeg(images.person(person, shelf.crowd.hit(shelf.person(person), 0.0)))
 
 
-def _serve_pictures(app: FastAPI, uploads: Uploads) -> None:
+def _serve_films(app: FastAPI, library: Library) -> None:
+    @app.get("/api/scenes/{scene}/film", response_class=FileResponse)
+    def film(scene: str, shelf: Annotated[Shelf, Depends(library.now)]) -> FileResponse:
+        """The film of a scene, in the ranges that a browser asks for."""
+        hit = shelf.scene_hit(shelf.scene(scene))
+        if hit.frame is None:
+            raise UnknownError("this is a picture, not a film")
+        check_there(hit)
+        kind = mimetypes.guess_type(hit.source.name)[0] or ""
+        return FileResponse(hit.source, media_type=kind if kind.startswith("video/") else "application/octet-stream")
+
+
+def _serve_pictures(app: FastAPI, library: Library, uploads: Uploads) -> None:
     async def body(request: Request) -> bytes:
         return await request.body()
 
-    @app.post("/api/pictures")
+    @app.post("/api/pictures", openapi_extra=_A_PICTURE)
     def add(content: Annotated[bytes, Depends(body)]) -> dict[str, Any]:
         name = uploads.add(content)
         upload = uploads.get(name)
@@ -132,19 +196,29 @@ def _serve_pictures(app: FastAPI, uploads: Uploads) -> None:
         people = [{"id": f"{name}-{place}", "box": box} for place, box in enumerate(boxes)]
         return {"id": name, "width": upload.width, "height": upload.height, "people": people}
 
-    @app.get("/api/pictures/{name}/picture")
+    @app.get("/api/pictures/{name}/picture", response_class=Jpeg)
     def show(name: str) -> Response:
-        return _jpeg(uploads.get(name).file)
+        return Jpeg(uploads.get(name).file)
+
+    @app.post("/api/pictures/{name}/people")
+    def draw(name: str, drawing: Drawing) -> dict[str, Any]:
+        return {"id": uploads.draw(name, drawing.box), "box": drawing.box}
+
+    @app.post("/api/scenes/{scene}/people")
+    def draw_in_scene(scene: str, drawing: Drawing, shelf: Annotated[Shelf, Depends(library.now)]) -> dict[str, Any]:
+        image = read_scene(shelf.scene_hit(shelf.scene(scene)))
+        return {"id": uploads.draw_in(image, drawing.box, scene), "box": drawing.box}
 
 
 def _serve_answers(app: FastAPI, library: Library, uploads: Uploads) -> None:
     @app.post("/api/ask")
     def answer(asked: Asked, shelf: Annotated[Shelf, Depends(library.now)]) -> dict[str, Any]:
-        return {"answers": described(shelf, ask(shelf, uploads, asked.question()))}
+        reply = ask(shelf, uploads, asked.question())
+        return {"answers": described(shelf, reply.found), "absent": reply.absent, "searched": reply.searched}
 
-    @app.post("/api/export/{form}")
+    @app.post("/api/export/{form}", response_class=Response)
     def export(form: Literal["csv", "json"], asked: Asked, shelf: Annotated[Shelf, Depends(library.now)]) -> Response:
-        rows = exported(ask(shelf, uploads, asked.question()))
+        rows = exported(ask(shelf, uploads, asked.question()).found)
         text = as_csv(rows) if form == "csv" else json.dumps(rows, indent=2) + "\n"
         kind = "text/csv" if form == "csv" else "application/json"
         return Response(
@@ -152,29 +226,18 @@ def _serve_answers(app: FastAPI, library: Library, uploads: Uploads) -> None:
         )
 
 
-def _counts(shelf: Shelf, path: str) -> dict[str, Any]:
-    """How much there is of a source, and the time of its last scene."""
-    numbers = [number for number in shelf.ids if shelf.crowd.scenes[number]["source"] == path]
-    times = [shelf.crowd.scenes[number]["time"] for number in numbers]
-    last = max((time for time in times if time is not None), default=None)
-    people = sum(len(shelf.people(number)) for number in numbers)
-    return {"scenes": len(numbers), "people": people, "length": last}
-
-
 def _scene(shelf: Shelf, number: int) -> dict[str, Any]:
     row = shelf.crowd.scenes[number]
     return {
         "id": shelf.ids[number],
         "name": place_of(Path(row["source"])),
+        "source": shelf.camera_of(number),
+        "film": row["frame"] is not None,
         "time": row["time"],
         "width": row["width"],
         "height": row["height"],
         "count": len(shelf.people(number)),
     }
-
-
-def _jpeg(content: bytes) -> Response:
-    return Response(content, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
 
 
 def _tell_errors(app: FastAPI) -> None:

@@ -18,7 +18,7 @@ from personsearch.errors import GalleryError, SettingError
 from personsearch.search.about import ABOUT
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
-from personsearch.search.ranking import Resident
+from personsearch.search.ranking import Resident, camera_of
 from personsearch.search.rows import END, scene_name, source_of
 from personsearch.search.strangers import Strangers
 from personsearch.search.table import NAME
@@ -32,6 +32,19 @@ class UnknownError(SettingError):
 
 
 @dataclass(frozen=True)
+class Camera:
+    """A film, or the pictures of a folder."""
+
+    path: Path
+    film: bool
+    scenes: tuple[int, ...]
+    """Places in `Shelf.crowd.scenes`"""
+    people: int
+    length: float | None
+    """Seconds until its last scene; None for pictures"""
+
+
+@dataclass(frozen=True)
 class Shelf:
     """A gallery as it was at one moment. A scene's id is opaque; a person's is it, a dash, and a place in it."""
 
@@ -40,8 +53,9 @@ class Shelf:
     strangers: Strangers
     scenes: dict[str, int]
     """Places in `crowd.scenes` by id"""
-    sources: dict[str, str]
-    """Paths by id"""
+    cameras: dict[str, Camera]
+    """By id, in the order of their paths"""
+    camera_ids: dict[Path, str]
     ids: dict[int, str]
     places: dict[str, int]
     """Places in `crowd.scenes` by the names that hits have"""
@@ -53,6 +67,22 @@ class Shelf:
         if scene_id not in self.scenes:
             raise UnknownError("this scene is not here any more: load the page again")
         return self.scenes[scene_id]
+
+    def camera(self, camera_id: str) -> Camera:
+        """Raises UnknownError."""
+        if camera_id not in self.cameras:
+            raise UnknownError("this source is not here any more: load the page again")
+        return self.cameras[camera_id]
+
+    def within(self, camera_id: str | None, after: float, before: float) -> list[int]:
+        """Scenes of a camera, or of all, whose time is from `after` to `before` seconds; a picture's counts as 0."""
+        chosen = list(self.ids) if camera_id is None else self.camera(camera_id).scenes
+        return [number for number in chosen if after <= (self.crowd.scenes[number]["time"] or 0.0) <= before]
+
+    def camera_of(self, scene: int) -> str:
+        """The id of the camera of a scene."""
+        row = self.crowd.scenes[scene]
+        return self.camera_ids[camera_of(Path(row["source"]), row["frame"])]
 
     def people(self, scene: int) -> range:
         """The rows of a scene's people."""
@@ -138,16 +168,31 @@ class Library:
         crowd = gallery.crowd()
         counts = torch.bincount(crowd.scene_of, minlength=len(crowd.scenes))
         starts = torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])
-        ids, places = {}, {}
+        ids: dict[int, str] = {}
+        places: dict[str, int] = {}
+        of_camera: dict[Path, list[int]] = {}
         for number, row in enumerate(crowd.scenes):
             if row["frame"] != END:
                 places[scene_name(row)] = number
+                of_camera.setdefault(camera_of(Path(row["source"]), row["frame"]), []).append(number)
                 ids[number] = self._id("scene", scene_name(row), str(row["size"]), str(row["mtime_ns"]))
-        paths = dict.fromkeys(row["source"] for row in crowd.scenes)
-        sources = {self._id("source", path): path for path in paths}
-        return Shelf(gallery, crowd, gallery.strangers(), {v: k for k, v in ids.items()}, sources, ids, places, starts)
+        cameras = {
+            self._id("camera", str(path)): _camera(path, numbers, crowd, counts)
+            for path, numbers in sorted(of_camera.items())
+        }
+        return Shelf(
+            gallery, crowd, gallery.strangers(), {v: k for k, v in ids.items()}, cameras,
+            {camera.path: name for name, camera in cameras.items()}, ids, places, starts,
+        )  # fmt: skip
 
     def _id(self, *parts: str) -> str:
         """Tells nothing of what it names, and is the same while the server runs."""
         text = "\0".join(parts).encode(errors="surrogatepass")
         return hmac.new(self._secret, text, hashlib.sha256).hexdigest()[:24]
+
+
+def _camera(path: Path, numbers: list[int], crowd: Resident, counts: Tensor) -> Camera:
+    rows = [crowd.scenes[number] for number in numbers]
+    length = max((row["time"] for row in rows if row["time"] is not None), default=None)
+    people = int(counts[torch.tensor(numbers)].sum())
+    return Camera(path, rows[0]["frame"] is not None, tuple(numbers), people, length)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +14,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from personsearch.errors import GalleryError, SettingError
-from personsearch.search.appearances import Appearance, appearances
+from personsearch.search.appearances import MOST_HITS, Appearance, appearances
+from personsearch.search.centring import ELSEWHERE
 from personsearch.search.drawing import place_of
-from personsearch.search.hits import GalleryHit
 from personsearch.search.picking import Limits
 from personsearch.search.refining import refined
 from personsearch.search.sureness import Sureness, sureness_of
-from personsearch.serve.library import Shelf, UnknownError
+from personsearch.serve.library import Shelf
 from personsearch.serve.uploads import Uploads
 
 MOST_ANSWERS = 60
-_ALL = 10**9
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,13 @@ class Question:
     others: Sequence[str] = ()
     sure: int = 2
     source: str | None = None
+    after: float = 0.0
+    before: float = math.inf
+    """Seconds of films, from and to"""
+
+    @property
+    def timed(self) -> bool:
+        return self.after > 0 or self.before < math.inf
 
 
 @dataclass(frozen=True)
@@ -44,58 +51,88 @@ class Found:
     sureness: Sureness
 
 
-def ask(shelf: Shelf, uploads: Uploads, question: Question) -> list[Found]:
-    """Answers, best first, at most MOST_ANSWERS. Raises SettingError without sights, UnknownError for unknown ids."""
+@dataclass(frozen=True)
+class Reply:
+    """What a question is answered."""
+
+    found: list[Found]
+    """Best first"""
+    absent: bool | None
+    """Whether nobody looks like her; None where that is not known"""
+    searched: int
+    """How many sights of people were compared"""
+
+
+def ask(shelf: Shelf, uploads: Uploads, question: Question) -> Reply:
+    """At most MOST_ANSWERS answers. Raises SettingError without sights, UnknownError for unknown ids."""
     if not question.sights:
         raise SettingError("click on a person first")
-    if question.source is not None and question.source not in shelf.sources:
-        raise UnknownError("this source is not here any more: load the page again")
-    query = refined(_readings(shelf, uploads, question.sights), _readings(shelf, uploads, question.others))
-    within = None if question.source is None else shelf.sources[question.source]
-    shown = {scene for scene, _ in _places(shelf, question.sights)}
-    refused = set(_places(shelf, question.others))
-
-    def allow(hit: GalleryHit) -> bool:
-        if within is not None and str(hit.source) != within:
-            return False
-        return hit.scene not in shown and (hit.scene, hit.box) not in refused
-
-    hits = shelf.gallery.answer(query, Limits(_ALL, 1, allow=allow)).hits
-    sure = [hit for hit in hits if sureness_of(hit.similarity, shelf.strangers).level >= question.sure]
-    return [Found(a, sureness_of(a.best.similarity, shelf.strangers)) for a in appearances(sure)[:MOST_ANSWERS]]
+    sights, others = ([_person(shelf, uploads, one) for one in some] for some in (question.sights, question.others))
+    query = refined(_stacked(shelf, sights), _stacked(shelf, others))
+    among = _among(shelf, question, sights, others)
+    answer = shelf.gallery.answer(query, Limits(MOST_HITS, 1, among=among))
+    sure = [hit for hit in answer.hits if sureness_of(hit.similarity, shelf.strangers).level >= question.sure]
+    found = [Found(a, sureness_of(a.best.similarity, shelf.strangers)) for a in appearances(sure)[:MOST_ANSWERS]]
+    return Reply(found, answer.absent, int(among.sum()))
 
 
-def _readings(shelf: Shelf, uploads: Uploads, people: Sequence[str]) -> Tensor:
-    """[K, D] of unit length, without the means of their cameras."""
-    found = []
-    for person in people:
-        if person.startswith("up"):
-            reading = uploads.reading(person)
-            if len(reading) != shelf.gallery.about.dim:
-                raise GalleryError("what is searched was made anew by another model: start the page's program again")
-            found.append(shelf.crowd.people.centred(F.normalize(reading, dim=0)))
-        else:
-            found.append(shelf.crowd.readings(torch.tensor([shelf.person(person)]))[0].float())
-    return torch.stack(found) if found else torch.zeros(0, shelf.gallery.about.dim)
+@dataclass(frozen=True)
+class _Person:
+    reading: Tensor
+    """[D] of unit length, without the mean of her camera"""
+    scene: int | None
+    """Where she is in the gallery"""
+    row: int | None
+    """Her row, where the gallery has found her itself"""
 
 
-def _places(shelf: Shelf, people: Sequence[str]) -> list[tuple[str, Any]]:
-    hits = [shelf.crowd.hit(shelf.person(person), 0.0) for person in people if not person.startswith("up")]
-    return [(hit.scene, hit.box) for hit in hits]
+def _person(shelf: Shelf, uploads: Uploads, name: str) -> _Person:
+    if not name.startswith("up"):
+        row = shelf.person(name)
+        return _Person(shelf.crowd.readings(torch.tensor([row]))[0].float(), int(shelf.crowd.scene_of[row]), row)
+    drawn = uploads.person(name)
+    if len(drawn.reading) != shelf.gallery.about.dim:
+        raise GalleryError("what is searched was made anew by another model: start the page's program again")
+    scene = None if drawn.scene is None else shelf.scene(drawn.scene)
+    camera = ELSEWHERE if scene is None else shelf.crowd.sources[shelf.camera(shelf.camera_of(scene)).path]
+    return _Person(shelf.crowd.people.centred(F.normalize(drawn.reading, dim=0), camera), scene, None)
+
+
+def _stacked(shelf: Shelf, people: Sequence[_Person]) -> Tensor:
+    if not people:
+        return torch.zeros(0, shelf.gallery.about.dim)
+    return torch.stack([person.reading for person in people])
+
+
+def _among(shelf: Shelf, question: Question, sights: Sequence[_Person], others: Sequence[_Person]) -> Tensor:
+    """[N] who may be an answer: nobody of the scenes in which she was shown, nor who was said to be somebody else."""
+    allowed = torch.ones(len(shelf.crowd.scenes), dtype=torch.bool)
+    if question.source is not None or question.timed:
+        allowed[:] = False
+        films = [
+            number
+            for number in shelf.within(question.source, question.after, question.before)
+            if not question.timed or shelf.crowd.scenes[number]["time"] is not None
+        ]
+        allowed[torch.tensor(films, dtype=torch.int64)] = True
+    allowed[torch.tensor([one.scene for one in sights if one.scene is not None], dtype=torch.int64)] = False
+    among = allowed[shelf.crowd.scene_of]
+    among[torch.tensor([one.row for one in others if one.row is not None], dtype=torch.int64)] = False
+    return among
 
 
 def described(shelf: Shelf, found: Sequence[Found]) -> list[dict[str, Any]]:
     """Answers for the page: ids instead of paths."""
-    sources = {path: name for name, path in shelf.sources.items()}
     answers = []
     for one in found:
         seen = one.appearance
         person = shelf.person_id(shelf.row_of(seen.best))
+        scene = person.rpartition("-")[0]
         answers.append(
             {
                 "person": person,
-                "scene": person.rpartition("-")[0],
-                "source": sources[str(seen.source)],
+                "scene": scene,
+                "source": shelf.camera_of(shelf.scene(scene)),
                 "name": place_of(seen.source),
                 "first": seen.first,
                 "last": seen.last,

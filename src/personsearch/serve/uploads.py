@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from personsearch.data.pictures import ImageFile
+from personsearch.data.records import Box
 from personsearch.errors import ImageError, InputError
 from personsearch.geometry.detections import Detections
 from personsearch.search.searchers import SceneEncoder
@@ -21,8 +22,8 @@ from personsearch.serve.images import jpeg
 from personsearch.serve.library import UnknownError
 
 MOST_BYTES = 24_000_000
-_KEPT = 12
-"""Pictures in memory; older ones are forgotten."""
+_KEPT, _DRAWN = 8, 200
+"""Pictures in memory, and boxes drawn; older ones are forgotten."""
 _SIDE = 1600
 _NAME = "picture"
 
@@ -36,6 +37,18 @@ class Upload:
     width: int
     height: int
     people: Detections
+    body: bytes
+    """As it was brought"""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A person in a box that a visitor drew."""
+
+    reading: Tensor
+    """[D], as the model read her"""
+    scene: str | None = None
+    """The id of the scene it was drawn in; None: in a picture of one's own"""
 
 
 class Uploads:
@@ -46,6 +59,7 @@ class Uploads:
         self._encoder: SceneEncoder | None = None
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, Upload] = OrderedDict()
+        self._drawn: OrderedDict[str, Drawn] = OrderedDict()
 
     def add(self, body: bytes) -> str:
         """An id for the picture. Raises ImageError in words for whoever brought it, and what loading a model raises."""
@@ -55,9 +69,25 @@ class Uploads:
             people = self._encoder.encode_scene(image)
             small = ImageOps.contain(image, (_SIDE, _SIDE)) if max(image.size) > _SIDE else image
             name = f"up{secrets.token_hex(12)}"
-            self._kept[name] = Upload(jpeg(small), image.width, image.height, people)
+            self._kept[name] = Upload(jpeg(small), image.width, image.height, people, body)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
+            return name
+
+    def draw(self, name: str, box: Box) -> str:
+        """An id for the person in a box in a picture. Raises UnknownError, BoxError."""
+        upload = self.get(name)
+        return self.draw_in(_decoded(upload.body), box)
+
+    def draw_in(self, image: Image.Image, box: Box, scene: str | None = None) -> str:
+        """An id for the person in a box of a picture, which may be the scene of that id. Raises BoxError."""
+        with self._lock:
+            self._encoder = self._encoder or self._load()
+            reading = self._encoder.encode_query(image, box)
+            name = f"up{secrets.token_hex(12)}-drawn"
+            self._drawn[name] = Drawn(reading, scene)
+            while len(self._drawn) > _DRAWN:
+                self._drawn.popitem(last=False)
             return name
 
     def get(self, name: str) -> Upload:
@@ -67,13 +97,15 @@ class Uploads:
             raise UnknownError("this picture is not here any more: bring it again")
         return upload
 
-    def reading(self, person_id: str) -> Tensor:
-        """[D] of one person, as the model read her. Raises UnknownError."""
+    def person(self, person_id: str) -> Drawn:
+        """One person, as the model read her. Raises UnknownError."""
+        if person_id in self._drawn:
+            return self._drawn[person_id]
         name, _, place = person_id.rpartition("-")
         people = self.get(name).people
         if not (place.isascii() and place.isdigit() and len(place) < 6 and int(place) < len(people)):
             raise UnknownError("this person is not in the picture: bring it again")
-        return people.embeddings[int(place)].float().cpu()
+        return Drawn(people.embeddings[int(place)].float().cpu())
 
 
 def _decoded(body: bytes) -> Image.Image:

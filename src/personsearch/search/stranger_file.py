@@ -1,0 +1,34 @@
+"""The strangers of a gallery on disk: likenesses alone, which tell nothing of any person.
+
+They are of one version of the gallery's table. A file of another version, or a damaged one, counts as none.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from personsearch.files import written_whole
+from personsearch.search.strangers import Strangers
+
+STRANGERS = "strangers.npz"
+
+
+def save_strangers(folder: Path, version: int, strangers: Strangers) -> None:
+    """Raises OSError, and leaves an older file then."""
+    with written_whole(folder / STRANGERS) as part, part.open("wb") as file:
+        np.savez_compressed(file, version=np.int64(version), likenesses=strangers.likenesses.astype(np.float16))
+
+
+def load_strangers(folder: Path, version: int) -> Strangers | None:
+    """None where there are none of this version."""
+    try:
+        with (folder / STRANGERS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            likenesses = stored["likenesses"].astype(np.float32)
+            same = int(stored["version"]) == version
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):
+        return None
+    whole = likenesses.ndim == 1 and bool(np.isfinite(likenesses).all() and (np.diff(likenesses) >= 0).all())
+    return Strangers(likenesses) if same and whole else None
