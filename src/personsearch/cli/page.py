@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from personsearch.cli.console import complain, say
-from personsearch.cli.options import Device, within
+from personsearch.cli.options import Device, Runtime, within
 from personsearch.errors import SettingError
 
 Port = Annotated[int, typer.Option(callback=within(1, 65535), help="Where the page is.")]
@@ -20,6 +20,7 @@ def serve(
     port: Port = 8765,
     token: Annotated[str | None, typer.Option(help="Word that visitors must give; needed for another --host.")] = None,
     device: Device = None,
+    runtime: Runtime = None,
 ) -> None:
     """A page to look through a gallery and ask it by a click. Ctrl-C ends it.
 
@@ -41,7 +42,9 @@ def serve(
     about = Gallery.open(gallery).about
 
     def load() -> SceneEncoder:
-        encoder = load_searcher(about.model, device, about.min_score, about.read)
+        encoder = load_searcher(
+            about.model, device, about.min_score, about.read, reid=about.reid, runtime=runtime, complain=complain
+        )
         Gallery.open(gallery).require_model(encoder.fingerprint, encoder.read)
         return encoder
 
