@@ -56,8 +56,8 @@ class PictureSettings:
 
 
 _IMAGENET = {"colours": "rgb", "white": 1.0, "mean": TORCHVISION.mean, "std": TORCHVISION.std}
-_PLAIN = {"colours": "bgr", "white": 255.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
-_GUESSES: dict[str, dict[str, Any]] = {".onnx": _IMAGENET, ".xml": _PLAIN}
+_UNCHANGED = {"white": 255.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+_GUESSES: dict[str, dict[str, Any]] = {".onnx": _IMAGENET, ".xml": {"colours": "bgr"} | _UNCHANGED}
 """What most published networks take: PyTorch's as ONNX, and those of OpenVINO's model zoo."""
 
 
@@ -186,12 +186,12 @@ def _pictures(graph: Graph, port: Port, complain: Complain) -> PictureSettings:
     """How the graph takes pictures: what is told of it, and the rest guessed aloud."""
     told = _told_by_file(graph, port) | _told_by_json(_beside(graph.path))
     guessed = {"size": _USUAL_SIZE} | _GUESSES[graph.path.suffix.lower()]
-    if {"white", "mean", "std"} & told.keys():  # whoever tells a part of it, leaves the rest as it is
-        guessed |= {"white": 255.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    if _UNCHANGED.keys() & told.keys():  # whoever tells a part of it, leaves the rest as it is
+        told = _UNCHANGED | told
     where = _beside(graph.path)
     pictures = settings_from_dict(PictureSettings, guessed | told)
     _check_pictures(pictures, port, where)
-    missing = [name for name in guessed if name not in told and not (name != "colours" and "white" in told)]
+    missing = [name for name in guessed if name not in told]
     if missing:
         values = settings_to_dict(pictures)
         aloud = ", ".join(f"{name} {json.dumps(values[name])}" for name in missing)
@@ -213,7 +213,7 @@ def _told_by_file(graph: Graph, port: Port) -> dict[str, Any]:
     if graph.facts.get("reverse_input_channels", "").lower() == "true":
         told["colours"] = "bgr"  # the converter put the way from BGR to RGB into the graph
     if re.search(r"\d", graph.facts.get("mean_values", "") + graph.facts.get("scale_values", "")):
-        told |= {"white": 255.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}  # so are mean and deviation
+        told |= _UNCHANGED  # and put mean and deviation there
     return told
 
 
