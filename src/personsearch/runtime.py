@@ -47,8 +47,24 @@ def reading_processes(device: str) -> int:
     return 1 if torch.device(device).type == "cpu" else max(1, min(16, (os.cpu_count() or 2) - 2))
 
 
+_exact = False
+
+
+@contextmanager
+def exact_arithmetic() -> Iterator[None]:
+    """Within it networks are loaded and run in float32, as on a machine without fast bfloat16."""
+    global _exact
+    before, _exact = _exact, True
+    try:
+        yield
+    finally:
+        _exact = before
+
+
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """True where bfloat16 is faster than float32, not merely possible."""
+    """True where bfloat16 is faster than float32, not merely possible; never within `exact_arithmetic`."""
+    if _exact:
+        return False
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     if device.type != "cpu":

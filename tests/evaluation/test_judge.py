@@ -64,11 +64,11 @@ def weights(tmp_path_factory: pytest.TempPathFactory, _network: SearchNetwork) -
 def fakes(benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
     """All weights load as networks that find the annotated people, and tell them apart each in its own way."""
 
-    def fake(model: object) -> Callable[[object, str], SimpleNamespace]:
-        return lambda *_: SimpleNamespace(model=model)
+    def fake(model: object) -> Callable[..., SimpleNamespace]:
+        return lambda *_, **__: SimpleNamespace(model=model)
 
     monkeypatch.setattr(judge, "load_weights", fake(FakeDetector(benchmark, "search")))
-    monkeypatch.setattr(judge, "load_reid", fake(FakeDetector(benchmark, "reid")))
+    monkeypatch.setattr(judge, "load_embedder", fake(FakeDetector(benchmark, "reid")))
 
     def fake_proposer(_name: str, _device: str, change: Callable[[object], object]) -> SimpleNamespace:
         proposer = FakeProposer(FakeDetector(benchmark, "igpn"))
@@ -164,7 +164,7 @@ def test_sizes_reach_the_network(benchmark: Benchmark, weights: Path, monkeypatc
     ):
         held, asked = getattr(judge, loader)("", "", lambda settings: settings), []
 
-        def load(_name: str, _device: str, change, held=held, asked=asked, own=own):
+        def load(_name: str, _device: str, change, _runtime=None, held=held, asked=asked, own=own):
             asked.append(change(own))
             return held
 

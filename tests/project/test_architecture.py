@@ -19,7 +19,7 @@ FLOORS = (
     ("models", "synthesis"),
     ("losses", "search"),
     ("training", "evaluation"),
-    ("experiment", "serve"),
+    ("experiment", "export", "serve"),
     ("cli",),
 )
 """Each room imports from the floors below its own, and nothing beside it."""

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from personsearch import __version__
 from personsearch.cli import data as cli_data
+from personsearch.cli import export as cli_export
 from personsearch.cli import find, page
 from personsearch.cli import models as cli_models
 from personsearch.cli.console import (
@@ -89,6 +90,7 @@ app.add_typer(cli_data.data, name="data")
 
 app.command()(cli_models.train)
 app.command()(cli_models.evaluate)
+app.command()(cli_export.export)
 app.command()(cli_models.describe)
 
 

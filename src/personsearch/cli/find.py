@@ -22,7 +22,7 @@ from personsearch.cli.appearing import (
     print_appearances,
 )
 from personsearch.cli.console import bar, complain, print_hits, print_json, refuse_overwriting, say, told_on_stop
-from personsearch.cli.options import At, Device, Force, Json, Score, within
+from personsearch.cli.options import At, Device, Force, Json, Runtime, Score, within
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, check_picture_name, save_picture, write_whole
 
@@ -58,7 +58,8 @@ LeastScore = Annotated[float, typer.Option(callback=Score, help="Least confidenc
 Gap = Annotated[float, typer.Option(callback=within(0), help="Least seconds between two answers of one video.")]
 Keep = Annotated[int | None, typer.Option(callback=within(1), help="How many proposals go on to --reid (100).")]
 Compared = Annotated[int | None, typer.Option(callback=within(1), help="Of --proposer: how many are compared (all).")]
-Read = Annotated[str | None, typer.Option(help="How people are read: readings, search, or instance.")]
+Read = Annotated[str | None, typer.Option(help="How people are read: readings, search, instance, or reid.")]
+Reid = Annotated[str | None, typer.Option(help="Re-id weights, or .onnx or .xml, that embed the people.")]
 Widen = Annotated[int | None, typer.Option(callback=within(0), help="First answers added to the query (2, or 0).")]
 Reread = Annotated[
     int | None, typer.Option(callback=within(0), help="Most alike whose patches are read anew (100, or 0).")
@@ -95,6 +96,8 @@ def index(
     every: Every = 1.0,
     min_score: NewScore = None,
     read: Read = None,
+    reid: Reid = None,
+    runtime: Runtime = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first broken file.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Make the gallery anew.")] = False,
     device: Device = None,
@@ -111,7 +114,8 @@ def index(
     check_folder(gallery)
     found = find_files(sources)
     made = force or not Gallery.exists(gallery)
-    held, searcher = _open_for_index(gallery, model, min_score, read, force, device)
+    how = _Reading(model, read, reid, runtime, device)
+    held, searcher = _open_for_index(gallery, how, min_score, force)
     with told_on_stop(lambda: _way_on(held, force=force)), held, bar("indexing") as progress:
         try:
             report = index_sources(
@@ -147,10 +151,13 @@ def search(
     widen: Widen = None,
     reread: Reread = None,
     proposer: Annotated[str | None, typer.Option(help="IGPN weights: ask every scene for the person anew.")] = None,
-    reid: Annotated[str | None, typer.Option(help="Re-id weights that rank what --proposer leaves.")] = None,
+    reid: Annotated[
+        str | None, typer.Option(help="Re-id weights, or .onnx or .xml: of the gallery, or to rank for --proposer.")
+    ] = None,
     keep: Keep = None,
     candidates: Compared = None,
     codes_gb: CodesGb = 0.0,
+    runtime: Runtime = None,
     device: Device = None,
     out: Annotated[Path | None, typer.Option(help="Folder for sheet.jpg and results.json.")] = None,
     force: Force = False,
@@ -168,12 +175,13 @@ def search(
     when = When.of(appearances, sure, join, proposer)
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
     how = _How(read, once, widen, reread)
-    _refuse_odd_stages(model, proposer, reid, how, for_proposer=bool(codes_gb) or candidates is not None, keep=keep)
+    reading = _Reading(model, read, reid, runtime, device)
+    _refuse_odd_stages(reading, proposer, how, for_proposer=bool(codes_gb) or candidates is not None, keep=keep)
     held = Gallery.open(gallery)
     picture, moment = read_scene(image, at)
     query = _Query(image, moment, picture, check_box(box, picture.width, picture.height))
     if proposer is None:
-        asked, answer = _by_gallery(held, model, how, device)
+        asked, answer = _by_gallery(held, reading, how)
     else:
         asked, answer = _by_proposer(held, proposer, reid, codes_gb, device, keep=keep or 100, candidates=candidates)
     own = None if include_own else _own(image, moment, min_gap)
@@ -248,12 +256,39 @@ def _tell_what_was_indexed(
         say(f"error: {len(report.failures)} of {report.files} files could not be read in full{more}", err=True)
 
 
-def _open_for_index(
-    folder: Path, model: str | None, min_score: float | None, read: str | None, force: bool, device: str | None
-) -> tuple[Gallery, SceneEncoder]:
+@dataclass(frozen=True)
+class _Reading:
+    """By what people are read; None leaves it to the gallery, or to what is usual."""
+
+    model: str | None
+    read: str | None
+    reid: str | None
+    runtime: str | None
+    device: str | None
+
+    def load(self, held: Gallery | None, min_score: float) -> SceneEncoder:
+        """The encoder, for a gallery that is there: it must have been made by the same. Raises GalleryError."""
+        from personsearch.search.searchers import load_searcher
+
+        about = None if held is None else held.about
+        encoder = load_searcher(
+            self.model or (DEFAULT_MODEL if about is None else about.model),
+            self.device,
+            min_score,
+            self.read or (None if about is None or self.reid else about.read),
+            reid=self.reid or (None if about is None or self.read else about.reid),
+            runtime=self.runtime,
+            complain=complain,
+        )
+        if held is not None:
+            held.require_model(encoder.fingerprint, encoder.read)
+        return encoder
+
+
+def _open_for_index(folder: Path, how: _Reading, min_score: float | None, force: bool) -> tuple[Gallery, SceneEncoder]:
     """The gallery, made if need be, and a searcher with its model. Nothing is made if the weights fail."""
     from personsearch.search.gallery import Gallery
-    from personsearch.search.searchers import READINGS, load_searcher
+    from personsearch.search.searchers import READINGS
 
     if Gallery.exists(folder) and not force:
         held = Gallery.open(folder, write=True)
@@ -262,14 +297,13 @@ def _open_for_index(
             held.close()
             raise SettingError(f"{folder}: holds people of score {least:g} and more; leave --min-score out, or --force")
         try:
-            searcher = load_searcher(model or held.about.model, device, least, read or held.about.read)
-            held.require_model(searcher.fingerprint, searcher.read)
+            searcher = how.load(held, least)
         except PersonSearchError:
             held.close()
             raise
         return held, searcher
-    searcher = load_searcher(model or DEFAULT_MODEL, device, 0.5 if min_score is None else min_score, read)
-    if read is None and searcher.read != READINGS:
+    searcher = how.load(None, 0.5 if min_score is None else min_score)
+    if how.read is None and how.reid is None and searcher.read != READINGS:
         complain(f"{searcher.name} has no projections for readings: people are read as --read {searcher.read}")
     held = Gallery.create(
         folder,
@@ -278,6 +312,7 @@ def _open_for_index(
         dim=searcher.dim,
         min_score=searcher.score_threshold,
         read=searcher.read,
+        reid=searcher.reid,
         force=force,
     )
     return held, searcher
@@ -310,17 +345,19 @@ _Asker = Callable[[_Query, "Limits"], "Answer"]
 
 
 def _refuse_odd_stages(
-    model: str | None, proposer: str | None, reid: str | None, how: _How, *, for_proposer: bool, keep: int | None
+    reading: _Reading, proposer: str | None, how: _How, *, for_proposer: bool, keep: int | None
 ) -> None:
     """Raises SettingError for options of `search` that do not go together."""
-    if proposer is None and (reid is not None or for_proposer):
-        raise SettingError("--reid, --candidates and --codes-gb are for a proposer: give --proposer, too")
-    if proposer is not None and model is not None:
+    if keep is not None and reading.reid is None:
+        raise SettingError("--keep says how many proposals go on to a re-id network: give --reid, too")
+    if proposer is None and (for_proposer or keep is not None):
+        raise SettingError("--keep, --candidates and --codes-gb are for a proposer: give --proposer, too")
+    if proposer is not None and reading.model is not None:
         raise SettingError("a proposer does not ask the gallery's embeddings: give --model or --proposer, not both")
+    if proposer is not None and reading.runtime not in (None, "torch"):
+        raise SettingError("a proposer is run by torch: leave --runtime out")
     if proposer is not None and how != _How(None, None, None, None):
         raise SettingError("--read, --once, --widen and --reread are for the gallery's people: leave --proposer out")
-    if keep is not None and reid is None:
-        raise SettingError("--keep says how many proposals go on to a re-id network: give --reid, too")
 
 
 @dataclass(frozen=True)
@@ -385,18 +422,17 @@ def _write_answer(out: Path, query: _Query, answers: Answer, asked: str, results
     say(f"written: {out / 'sheet.jpg'} {out / 'results.json'}", err=True)
 
 
-def _by_gallery(held: Gallery, model: str | None, how: _How, device: str | None) -> tuple[str, _Asker]:
+def _by_gallery(held: Gallery, reading: _Reading, how: _How) -> tuple[str, _Asker]:
     """A note on what is searched, and the function that answers from the gallery's people."""
     import torch
 
     from personsearch.search.ranking import camera_of
     from personsearch.search.rereading import REREAD, Sight, load_crop_reader, reread
-    from personsearch.search.searchers import SEARCH, load_searcher
+    from personsearch.search.searchers import SEARCH
 
-    name = model or held.about.model
+    name = reading.model or held.about.model
     asked = f"{held.people:,} people in {len(held):,} scenes by {Path(name).name}"
-    encoder = load_searcher(name, device, read=how.read or held.about.read)
-    held.require_model(encoder.fingerprint, encoder.read)
+    encoder = reading.load(held, 0.5)
     by_patches = held.about.read == SEARCH and how.read is None and how.reread != 0
     reader = load_crop_reader(encoder, name) if by_patches else None
     if how.reread and reader is None:

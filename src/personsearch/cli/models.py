@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from personsearch.cli.console import bar, complain, line_of, print_json, refuse_overwriting, say
-from personsearch.cli.options import Device, Force, Json, within
+from personsearch.cli.options import Device, Force, Json, Runtime, within
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, write_whole
 from personsearch.settings import flat
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 WORST = 10
 """How many queries `evaluate --worst` draws."""
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="Name of shipped weights, or a folder with weights.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Shipped weights by name, a folder with weights, or .onnx or .xml.")
+]
 Data = Annotated[str, typer.Option(help="LAYOUT:DIR, with layout coco, cuhk-sysu, prw, mot or crops.")]
 
 
@@ -42,7 +44,7 @@ Size = Annotated[
     tuple[int, int] | None,
     typer.Option(callback=within(32, 20_000), help="SHORT LONG sides that scenes are resized to."),
 ]
-Reid = Annotated[str | None, typer.Option(help="Re-id weights that embed the people whom MODEL finds.")]
+Reid = Annotated[str | None, typer.Option(help="Re-id weights, or .onnx or .xml, that embed whom MODEL finds.")]
 Keep = Annotated[
     int | None, typer.Option(callback=within(1), help="Of IGPN: how many proposals of a gallery count (all).")
 ]
@@ -130,6 +132,7 @@ def evaluate(
     save: Annotated[Path | None, typer.Option(help="Write each query's result to this JSON file.")] = None,
     worst: Annotated[Path | None, typer.Option(help="Draw the ten worst queries into this folder.")] = None,
     device: Device = None,
+    runtime: Runtime = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -148,9 +151,11 @@ def evaluate(
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
     benchmark = _load(data, wanted)
     _tell_of_crops(model, data, answers or None not in (boxes, branch))
-    how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, answers)
+    how = JudgeSettings(boxes, query, branch, size, reid, runtime, keep, proposals, candidates, answers)
     with bar("evaluating") as progress:
-        result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=progress)
+        result, evaluation = evaluate_weights(
+            model, benchmark, how, rules=rules, device=device, progress=progress, complain=complain
+        )
     figures = result.as_dict()
     _print_figures(figures, as_json)
     if save is not None:

@@ -32,8 +32,19 @@ def _here(value: str | None) -> str | None:
     return checked_device(value)
 
 
+def _known_runtime(value: str | None) -> str | None:
+    if value is None:
+        return None
+    from personsearch.models.sessions import check_runtime
+
+    return check_runtime(value)
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Device = Annotated[str | None, typer.Option(callback=_here, help="cpu or cuda; by default cuda where there is one.")]
+Runtime = Annotated[
+    str | None, typer.Option(callback=_known_runtime, help="What runs weights of `export`: torch, onnx or openvino.")
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from personsearch.cli.console import say
-from personsearch.cli.options import Device, within
+from personsearch.cli.console import complain, say
+from personsearch.cli.options import Device, Runtime, within
 from personsearch.errors import SettingError
 
 Port = Annotated[int, typer.Option(callback=within(1, 65535), help="Where the page is.")]
@@ -24,6 +24,7 @@ def serve(
     key: Annotated[Path | None, typer.Option(help="File with the certificate's key.")] = None,
     proxy: Annotated[bool, typer.Option("--proxy", help="A server before it speaks TLS, and says https.")] = False,
     device: Device = None,
+    runtime: Runtime = None,
 ) -> None:
     """A page to look through a gallery and ask it by a click. Ctrl-C ends it.
 
@@ -46,7 +47,9 @@ def serve(
     about = Gallery.open(gallery).about
 
     def load() -> SceneEncoder:
-        encoder = load_searcher(about.model, device, about.min_score, about.read)
+        encoder = load_searcher(
+            about.model, device, about.min_score, about.read, reid=about.reid, runtime=runtime, complain=complain
+        )
         Gallery.open(gallery).require_model(encoder.fingerprint, encoder.read)
         return encoder
 

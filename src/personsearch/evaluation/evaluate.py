@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,16 +15,28 @@ from personsearch.evaluation.answers import are_crops, evaluate_answers
 from personsearch.evaluation.one_stage import Evaluation, evaluate_model
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult
 from personsearch.evaluation.two_stage import evaluate_two_stages
+from personsearch.models.embedders import LoadedEmbedder, load_embedder
 from personsearch.models.igpn import IGPN, IGPNSettings
+from personsearch.models.outside import Complain
 from personsearch.models.projections import PROJECTIONS_FILE, load_projections
 from personsearch.models.readers import DetectThenEmbed, ReidReader, read_with
 from personsearch.models.reid import ReidNet
 from personsearch.models.search_network import SearchNetwork
-from personsearch.models.weights import find_weights, load_proposer, load_reid, load_weights, read_config
+from personsearch.models.sessions import is_graph_file
+from personsearch.models.weights import (
+    MODEL_FILE,
+    find_weights,
+    fingerprint,
+    load_proposer,
+    load_weights,
+    read_config,
+)
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import checked_device
 
 S = TypeVar("S", bound=Any)
+LoadEmbedder = Callable[..., LoadedEmbedder]
+"""From the name of re-id weights, or a graph file, to the network, as `load_embedder` does."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +52,9 @@ class JudgeSettings:
     size: tuple[int, int] | None = None
     """Short and long side that scenes are resized to; the weights' own when None."""
     reid: str | None = None
-    """Weights of a re-id network that embeds the people found by the first ones."""
+    """Weights of a re-id network, or its graph file, that embeds the people found by the first ones."""
+    runtime: str | None = None
+    """What runs exported weights: torch, or what they were exported for, which is chosen when None."""
     keep: int | None = None
     """How many proposals of a query's gallery are judged, or go on to the re-id network; all when None. Of IGPN."""
     proposals: int | None = None
@@ -52,12 +67,16 @@ class JudgeSettings:
 
 def is_proposer(model: str) -> bool:
     """Whether these are weights of IGPN, whose detections depend on the query and cannot be shown without one."""
-    return bool(read_config(model)[1]["class"] == IGPN.__name__)
+    return _class_of(model) == IGPN.__name__
 
 
 def is_reid(model: str) -> bool:
-    """Whether these are weights of a re-id network, which has one way of reading."""
-    return bool(read_config(model)[1]["class"] == ReidNet.__name__)
+    """Whether these are weights of a re-id network, or its graph file, which has one way of reading."""
+    return _class_of(model) == ReidNet.__name__
+
+
+def _class_of(model: str) -> str:
+    return ReidNet.__name__ if is_graph_file(model) else str(read_config(model)[1]["class"])
 
 
 def evaluate_weights(
@@ -68,29 +87,38 @@ def evaluate_weights(
     rules: Rules = PROFILES["strict"],
     device: str | None = None,
     progress: Progress = quiet,
+    complain: Complain = warnings.warn,
 ) -> tuple[SearchResult, Evaluation | None]:
     """The figures of weights by name or folder, and all that was judged where scenes do not depend on the query.
 
-    Raises WeightsError, DataError, and SettingError for a setting that these weights do not have.
+    `complain` hears what had to be guessed of a re-id network's graph file. Raises WeightsError, DataError, and
+    SettingError for a setting that these weights do not have.
     """
-    _, config = read_config(model)
-    if config["class"] not in _JUDGES:
-        raise WeightsError(f"{model}: holds weights of {config['class']}, which this version does not know")
-    return _JUDGES[config["class"]](model, benchmark, settings, rules, checked_device(device), progress)
+    name = _class_of(model)
+    if name not in _JUDGES:
+        raise WeightsError(f"{model}: holds weights of {name}, which this version does not know")
+    embedder = partial(load_embedder, device=checked_device(device), complain=complain)
+    return _JUDGES[name](model, benchmark, settings, rules, checked_device(device), progress, embedder)
 
 
 def _search(
-    model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
+    model: str,
+    benchmark: Benchmark,
+    settings: JudgeSettings,
+    rules: Rules,
+    device: str,
+    progress: Progress,
+    embedder: LoadEmbedder,
 ) -> tuple[SearchResult, Evaluation | None]:
     _refuse(settings, "a search network", ("keep", "proposals", "candidates"))
     boxes = boxes_for(benchmark, settings)
     if settings.answers:
         return _answers(model, benchmark, settings, rules, device, progress), None
-    network = load_weights(model, device, partial(resized, size=settings.size)).model
+    network = load_weights(model, device, partial(resized, size=settings.size), settings.runtime).model
     reader = read_with(network, settings.branch or ("instance" if are_crops(benchmark) else "search"))
     if settings.reid is not None:
         _refuse(settings, "a detector before a re-id network", ("branch",))
-        reader = DetectThenEmbed(network, load_reid(settings.reid, device).model, rules.score_threshold)
+        reader = DetectThenEmbed(network, embedder(settings.reid).model, rules.score_threshold)
     judged = evaluate_model(reader, benchmark, boxes=boxes, query=settings.query, rules=rules, progress=progress)
     return judged.result, judged
 
@@ -106,8 +134,9 @@ def _answers(
     _refuse(settings, "an evaluation of answers", ("branch", "reid"))
     if rules.cbgm is not None:
         raise SettingError("--answers re-ranks in its own way: leave --cbgm out")
-    loaded = load_weights(model, device, partial(resized, size=settings.size))
-    projections = load_projections(find_weights(model), loaded.fingerprint)
+    loaded = load_weights(model, device, partial(resized, size=settings.size), settings.runtime)
+    folder = find_weights(model)
+    projections = load_projections(folder, fingerprint(folder / MODEL_FILE))
     if projections is None:
         raise SettingError(f"{model} has no {PROJECTIONS_FILE} to read people by: leave --answers out")
     return evaluate_answers(
@@ -122,9 +151,15 @@ def _answers(
 
 
 def _guided(
-    model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
+    model: str,
+    benchmark: Benchmark,
+    settings: JudgeSettings,
+    rules: Rules,
+    device: str,
+    progress: Progress,
+    embedder: LoadEmbedder,
 ) -> tuple[SearchResult, None]:
-    _refuse(settings, "a proposer that is asked with each query", ("boxes", "query", "branch", "answers"))
+    _refuse(settings, "a proposer that is asked with each query", ("boxes", "query", "branch", "answers", "runtime"))
     if rules.cbgm is not None:
         raise SettingError("cbgm needs scenes that do not depend on the query: leave it out")
     if rules.score_threshold != Rules().score_threshold:
@@ -139,11 +174,10 @@ def _guided(
         return replace(own, proposals=replace(own.proposals, after_nms=settings.proposals))
 
     proposer = load_proposer(model, device, changed).model
-    embedder = None if settings.reid is None else load_reid(settings.reid, device).model
     result = evaluate_two_stages(
         proposer,
         benchmark,
-        embedder=embedder,
+        embedder=None if settings.reid is None else embedder(settings.reid).model,
         keep=settings.keep,
         candidates=settings.candidates,
         rules=rules,
@@ -153,7 +187,13 @@ def _guided(
 
 
 def _reid(
-    model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
+    model: str,
+    benchmark: Benchmark,
+    settings: JudgeSettings,
+    rules: Rules,
+    device: str,
+    progress: Progress,
+    embedder: LoadEmbedder,
 ) -> tuple[SearchResult, Evaluation | None]:
     if boxes_for(benchmark, settings) != "labeled":
         raise SettingError(f"{model} is a re-id network and finds nobody: --boxes labeled, or evaluate a detector "
@@ -163,8 +203,13 @@ def _reid(
         "a re-id network alone",
         ("query", "branch", "size", "reid", "keep", "proposals", "candidates", "answers"),
     )
-    network = load_reid(model, device).model
-    judged = evaluate_model(ReidReader(network), benchmark, boxes="labeled", rules=rules, progress=progress)
+    judged = evaluate_model(
+        ReidReader(embedder(model, runtime=settings.runtime).model),
+        benchmark,
+        boxes="labeled",
+        rules=rules,
+        progress=progress,
+    )
     return judged.result, judged
 
 

@@ -15,7 +15,6 @@ from personsearch.data.transforms import to_tensor
 from personsearch.errors import SettingError
 from personsearch.geometry.detections import Detections
 from personsearch.models.binet import encode_patches
-from personsearch.models.reid import ReidNet
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
 from personsearch.runtime import mixed_precision
 
@@ -25,6 +24,15 @@ class Embedder(Protocol):
 
     def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
         """[N, D] unit embeddings of the people in boxes [N, 4], in the picture's own pixels."""
+        ...
+
+
+class ReidEmbedder(Embedder, Protocol):
+    """A re-id network: ours, or one from elsewhere."""
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
         ...
 
 
@@ -65,7 +73,7 @@ class InstanceReader:
 class ReidReader:
     """A re-id network alone: it finds nobody, and embeds whom it is shown."""
 
-    network: ReidNet
+    network: ReidEmbedder
 
     def detect(self, image: Image.Image, score_threshold: float) -> Detections:
         return Detections.empty(self.network.dim)
@@ -79,7 +87,7 @@ class DetectThenEmbed:
     """A detector whose people another network tells apart: "Faster R-CNN + ResNet50" of IGPN's Figure 6."""
 
     detector: SearchNetwork
-    embedder: ReidNet
+    embedder: ReidEmbedder
     least: float = 0.0
     """People found with a lower score get zeros for an embedding: they count for detection alone."""
 

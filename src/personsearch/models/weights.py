@@ -21,6 +21,7 @@ from torch import Tensor
 
 from personsearch.errors import SettingError, WeightsError
 from personsearch.files import written_whole
+from personsearch.models.graphs import chosen_graphs, fingerprint_with, run_by_graphs
 from personsearch.models.igpn import IGPN, IGPNSettings
 from personsearch.models.networks import KIND_OF_CLASS, Network, build_network, kind_of
 from personsearch.models.reid import ReidNet
@@ -104,12 +105,19 @@ def load_weights(
     name_or_folder: str | Path,
     device: str | torch.device = "cpu",
     change: Callable[[NetworkSettings], NetworkSettings] = _unchanged,
+    runtime: str | None = None,
 ) -> LoadedModel[SearchNetwork]:
     """A search network for inference, with its settings changed, such as the size of scenes.
 
-    Raises WeightsError when files are missing, damaged, or of something else.
+    Exported weights are run by their graphs, on the CPU, unless `runtime` is "torch"; another one must be theirs.
+    Raises WeightsError when files are missing, damaged, or of something else, and SettingError for another runtime.
     """
-    return _load(SearchNetwork, name_or_folder, device, change)
+    about = chosen_graphs(find_weights(name_or_folder), name_or_folder, runtime)
+    if about is None:
+        return _load(SearchNetwork, name_or_folder, device, change)
+    loaded = _load(SearchNetwork, name_or_folder, "cpu", change)
+    network = run_by_graphs(loaded.model, find_weights(name_or_folder), about)
+    return LoadedModel(network, loaded.config, fingerprint_with(loaded.fingerprint, about))
 
 
 def load_proposer(

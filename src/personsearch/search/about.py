@@ -8,7 +8,7 @@ from pathlib import Path
 
 from personsearch.errors import GalleryError
 from personsearch.files import write_whole
-from personsearch.search.searchers import READS, SEARCH
+from personsearch.search.searchers import READS, REID, SEARCH
 
 ABOUT = "gallery.json"
 FORMAT = 3
@@ -28,6 +28,8 @@ class About:
     format: int = FORMAT
     read: str = SEARCH
     """What embeddings are: see `searchers.READS`."""
+    reid: str = ""
+    """The re-id network that embeds, by name, folder or file, if one does."""
 
 
 def write_about(folder: Path, about: About) -> None:
@@ -53,8 +55,14 @@ def read_about(folder: Path) -> About:
             created=str(values["created"]),
             format=int(values["format"]),
             read=str(values.get("read", SEARCH)),
+            reid=str(values.get("reid", "")),
         )
-        if not (1 <= about.dim < 1 << 20 and 0 <= about.min_score <= 1 and about.read in READS):
+        if not (
+            1 <= about.dim < 1 << 20
+            and 0 <= about.min_score <= 1
+            and about.read in READS
+            and (about.read == REID) == bool(about.reid)
+        ):
             raise ValueError("impossible numbers")
         return about
     except OSError as error:

@@ -76,6 +76,7 @@ class Gallery:
         dim: int,
         min_score: float = 0.5,
         read: str = SEARCH,
+        reid: str = "",
         force: bool = False,
     ) -> Gallery:
         """A new, empty gallery, open for writing. `gallery.json` is written last: without it there is none.
@@ -89,7 +90,7 @@ class Gallery:
         folder = Path(folder)
         _check_may_create(folder, force)
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        about = About(model, fingerprint, dim, min_score, created, read=read)
+        about = About(model, fingerprint, dim, min_score, created, read=read, reid=reid)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         lock = _take_lock(folder)
@@ -220,15 +221,16 @@ class Gallery:
 
     def require_model(self, fingerprint: str, read: str | None = None) -> None:
         """Raises GalleryError if the gallery was made with other weights, or by reading people in another way."""
+        way = f"--reid {self.about.reid}" if self.about.reid else f"--read {self.about.read}"
         if read not in (None, self.about.read):
             raise GalleryError(
-                f"{self.folder}: holds people as --read {self.about.read} sees them, not {read}; "
-                f"use --read {self.about.read}, or index again with --force"
+                f"{self.folder}: holds people as {way} sees them, not {read}; use {way}, or index again with --force"
             )
         if fingerprint != self.about.fingerprint:
+            behind = f" and {way}" if self.about.reid else ""
             raise GalleryError(
-                f"{self.folder}: made by the model {self.about.model} ({self.about.fingerprint}), not by "
-                f"{fingerprint}; use --model {self.about.model}, or index again with --force"
+                f"{self.folder}: made by the model {self.about.model}{behind} ({self.about.fingerprint}), not by "
+                f"{fingerprint}; use --model {self.about.model}{behind}, or index again with --force"
             )
 
     # ---------------------------------------------------------------- writing

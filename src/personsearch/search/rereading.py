@@ -17,7 +17,7 @@ from personsearch.errors import InputError
 from personsearch.models.projections import load_projections
 from personsearch.models.readings import CropReader
 from personsearch.models.search_network import SearchNetwork
-from personsearch.models.weights import find_weights
+from personsearch.models.weights import MODEL_FILE, find_weights, fingerprint
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import Answer, GalleryHit
 from personsearch.search.once_a_scene import once_a_scene
@@ -38,7 +38,8 @@ def load_crop_reader(encoder: SceneEncoder, weights: str) -> CropReader | None:
     """
     if not isinstance(encoder.model, SearchNetwork):
         return None
-    projections = load_projections(find_weights(weights), encoder.fingerprint)
+    folder = find_weights(weights)
+    projections = load_projections(folder, fingerprint(folder / MODEL_FILE))
     return None if projections is None else CropReader(encoder.model, projections)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,18 +17,20 @@ from personsearch.data.video import VIDEO_SUFFIXES, frame_at
 from personsearch.errors import SettingError, WeightsError
 from personsearch.geometry.boxes import check_box
 from personsearch.geometry.detections import Detections
+from personsearch.models.embedders import load_embedder
+from personsearch.models.outside import Complain
 from personsearch.models.projections import PROJECTIONS_FILE, load_projections
-from personsearch.models.readers import Reader, read_with
+from personsearch.models.readers import DetectThenEmbed, Reader, read_with
 from personsearch.models.readings import PeopleReader
-from personsearch.models.weights import find_weights, fingerprint, load_weights
+from personsearch.models.weights import MODEL_FILE, find_weights, fingerprint, load_weights
 from personsearch.runtime import best_device
 from personsearch.search.files import check_file
 from personsearch.search.limits import check_score
 
-READINGS, SEARCH, INSTANCE = "readings", "search", "instance"
-READS = (READINGS, SEARCH, INSTANCE)
+READINGS, SEARCH, INSTANCE, REID = "readings", "search", "instance", "reid"
+READS = (READINGS, SEARCH, INSTANCE, REID)
 """How people are read: both branches before their embeddings (models/readings.py), or the papers' embeddings: that of
-the search branch, or of the instance-aware branch."""
+the search branch, of the instance-aware branch, or of a re-id network behind the detector."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class SceneEncoder:
     """Length of an embedding."""
     read: str = SEARCH
     """What embeddings are: see `READS`."""
+    reid: str = ""
+    """What a person calls the re-id network that embeds, if one does."""
 
     def __post_init__(self) -> None:
         check_score(self.score_threshold)
@@ -85,26 +90,41 @@ def read_scene(path: Path, at: float | None = None) -> tuple[Image.Image, float 
 
 
 def load_searcher(
-    weights: str, device: str | None = None, score_threshold: float = 0.5, read: str | None = None
+    weights: str,
+    device: str | None = None,
+    score_threshold: float = 0.5,
+    read: str | None = None,
+    *,
+    reid: str | None = None,
+    runtime: str | None = None,
+    complain: Complain = warnings.warn,
 ) -> SceneEncoder:
     """An encoder from shipped weights by name, or from a folder. Its name is the shipped one, or the absolute folder,
     so that a gallery can say how to load it again.
 
-    `read` is one of `READS`; when None, readings where the weights have projections, else the search branch. Raises
-    WeightsError, also for readings without projections, and SettingError for another `read`, or for a threshold that
-    is not from 0 to 1.
+    `read` is one of `READS`; when None, that of `reid` where it is given, else readings where the weights have
+    projections, else the search branch. `reid` is a re-id network as `load_embedder` takes it, which embeds the
+    people whom the weights find; `complain` hears what had to be guessed of it. `runtime` runs exported weights, as in
+    `load_weights`. Raises WeightsError, also for readings without projections, and SettingError for another `read`, or
+    for a threshold that is not from 0 to 1.
     """
     check_score(score_threshold)
-    if read is not None and read not in READS:
-        raise SettingError(f"read {read}: choose one of {', '.join(READS)}")
-    loaded = load_weights(weights, device or best_device())
+    read = _checked_read(read, reid)
+    device = device or best_device()
+    loaded = load_weights(weights, device, runtime=runtime)
     name = str(Path(weights).resolve()) if Path(weights).is_dir() else weights
+    if reid:
+        who = load_embedder(reid, device, complain=complain)
+        people = DetectThenEmbed(loaded.model, who.model)
+        made_by = f"{loaded.fingerprint}-{REID}-{who.fingerprint}"
+        return SceneEncoder(people, made_by, name, score_threshold, who.model.dim, REID, who.name)
     folder = find_weights(weights)
-    projections = load_projections(folder, loaded.fingerprint) if read in (None, READINGS) else None
+    own = fingerprint(folder / MODEL_FILE)
+    projections = load_projections(folder, own) if read in (None, READINGS) else None
     if projections is not None:
-        people = PeopleReader(loaded.model, projections)
+        readings = PeopleReader(loaded.model, projections)
         made_by = f"{loaded.fingerprint}-{fingerprint(folder / PROJECTIONS_FILE)[:8]}"
-        return SceneEncoder(people, made_by, name, score_threshold, people.dim, READINGS)
+        return SceneEncoder(readings, made_by, name, score_threshold, readings.dim, READINGS)
     if read == READINGS:
         raise WeightsError(
             f"{weights}: readings need {PROJECTIONS_FILE} beside the weights: give --read search, or fit it with "
@@ -112,3 +132,14 @@ def load_searcher(
         )
     read, length = read or SEARCH, int(loaded.config["embedding"])
     return SceneEncoder(read_with(loaded.model, read), loaded.fingerprint, name, score_threshold, length, read)
+
+
+def _checked_read(read: str | None, reid: str | None) -> str | None:
+    """How people are read, as far as it is said. Raises SettingError for what does not go together."""
+    if read is not None and read not in READS:
+        raise SettingError(f"read {read}: choose one of {', '.join(READS)}")
+    if read == REID and not reid:
+        raise SettingError(f"--read {REID} is that of a re-id network: name it by --reid")
+    if reid and read not in (None, REID):
+        raise SettingError(f"--reid embeds people in the place of --read {read}: give one of them")
+    return read

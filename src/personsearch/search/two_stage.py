@@ -16,9 +16,10 @@ from torch import Tensor
 from personsearch.data.records import Box, Scene
 from personsearch.errors import BoxError, ImageError, SettingError, VideoError
 from personsearch.geometry.boxes import check_box
+from personsearch.models.embedders import load_embedder
 from personsearch.models.igpn import IGPN, Proposals, QueryCode, SceneCode
 from personsearch.models.readers import Embedder
-from personsearch.models.weights import load_proposer, load_reid
+from personsearch.models.weights import load_proposer
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import best_device
 from personsearch.search.hits import GalleryHit, hit_of
@@ -143,11 +144,13 @@ def load_two_stages(
     complain: Callable[[str], None] = lambda line: None,
 ) -> tuple[TwoStageSearcher, CodeOf]:
     """A searcher from weights by name or folder, and its `code_of`, which keeps at most `limit` bytes of codes in
-    `folder`. Raises WeightsError, and GalleryError when the folder holds codes of other weights.
+    `folder`. `reid` may be a graph file, too; `complain` hears what had to be guessed of it.
+
+    Raises WeightsError, and GalleryError when the folder holds codes of other weights.
     """
     chosen = device or best_device()
     loaded = load_proposer(proposer, chosen)
-    embedder = None if reid is None else load_reid(reid, chosen).model
+    embedder = None if reid is None else load_embedder(reid, chosen, complain=complain).model
     searcher = TwoStageSearcher(loaded.model, embedder, keep, candidates)
     codes = SceneCodes(folder, loaded.fingerprint, limit, device=chosen, complain=complain)
     return searcher, lambda scene: codes.get(scene, lambda missing: searcher.encode_scene(missing.read()))

@@ -1,0 +1,189 @@
+"""The main flow of `export`: weights become graphs, which are compared with them before they are kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from personsearch.data.records import Benchmark
+from personsearch.data.sources import load_benchmark
+from personsearch.errors import DataError, PersonSearchError, SettingError
+from personsearch.evaluation.answers import are_crops
+from personsearch.evaluation.one_stage import Evaluation, evaluate_model
+from personsearch.export.parity import GATE, GATE_INT8, Parity, compare
+from personsearch.export.quantizing import (
+    PATCHES,
+    SCENES,
+    calibration_scenes,
+    has_fast_int8,
+    quantize,
+    sample_inputs,
+)
+from personsearch.export.tracing import check_tools, parts_of, write_onnx, write_openvino
+from personsearch.files import check_folder
+from personsearch.models.embedders import load_embedder
+from personsearch.models.graphs import (
+    GRAPHS_FILE,
+    PATCH_PARTS,
+    SCENE_PARTS,
+    GraphsAbout,
+    digest_of,
+    graph_path,
+    write_graphs_about,
+)
+from personsearch.models.outside import Complain, PictureSettings, save_pictures
+from personsearch.models.projections import PROJECTIONS_FILE
+from personsearch.models.readers import Reader, ReidReader, read_with
+from personsearch.models.reid import ReidNet
+from personsearch.models.search_network import SearchNetwork
+from personsearch.models.sessions import ONNX, OPENVINO, RUNTIMES
+from personsearch.models.weights import CONFIG_FILE, MODEL_FILE, find_weights, load_reid, load_weights, read_config
+from personsearch.progress import Progress, quiet
+from personsearch.runtime import exact_arithmetic
+
+PARITY_FILE = "parity.json"
+SAMPLE = Path(__file__).parent.parent / "sample"
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """What is exported, and how it is judged."""
+
+    to: str
+    """The runtime that reads the graphs: onnx, or openvino."""
+    int8: bool = False
+    calibrate: str | None = None
+    """LAYOUT:DIR of pictures of people that eight bits are fitted to."""
+    data: str | None = None
+    """LAYOUT:DIR that both are judged on; the sample that ships when None."""
+    force: bool = False
+    """Whether to replace an older export, and to write one whose mAP falls by more than the gate."""
+
+    def __post_init__(self) -> None:
+        if self.to not in RUNTIMES:
+            raise SettingError(f"--to {self.to}: choose one of {', '.join(RUNTIMES)}")
+        if self.int8 and self.calibrate is None:
+            raise SettingError("--int8 is fitted to pictures of people: name some by --calibrate LAYOUT:DIR")
+        if self.calibrate is not None and not self.int8:
+            raise SettingError("--calibrate is for eight bits: give --int8, too, or leave it out")
+
+
+def export_model(
+    model: str,
+    out: Path,
+    settings: ExportSettings,
+    *,
+    progress: Progress = quiet,
+    complain: Complain = warnings.warn,
+) -> Parity:
+    """Writes a folder of weights whose heavy parts are graphs, and `parity.json`, which says how far they are from
+    what torch does in float32.
+
+    The folder is a model like any other; the file `embed.onnx` or `embed.xml` of a re-id network serves as `--reid`,
+    too. Raises SettingError for what cannot be exported or a folder that holds anything else, WeightsError, DataError,
+    and PersonSearchError where a tool is missing, or mAP falls by more than the gate; nothing is written then.
+    """
+    kind = read_config(model)[1]["class"]
+    if kind not in (SearchNetwork.__name__, ReidNet.__name__):
+        raise SettingError(f"{model}: weights of {kind} are not exported; give a search network or a re-id network")
+    _check_out(out, settings.force)
+    check_tools(settings.to)
+    benchmark = _benchmark(settings.data or f"coco:{SAMPLE}")
+    if settings.int8 and not has_fast_int8():
+        complain("this CPU has no VNNI: eight bits are no faster here; use them on one that has it")
+    part = out.with_name(f".{out.name[:40]}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        part.mkdir(parents=True)
+        parity = _fill(part, model, kind, settings, benchmark, progress)
+        (part / PARITY_FILE).write_text(json.dumps(parity.as_dict(), indent=2) + "\n", encoding="utf-8")
+        if not parity.passes and not settings.force:
+            raise PersonSearchError(
+                f"{out}: not written, as mAP on {parity.data} falls by {parity.fall:.2f} points ({parity.map_torch:.4f}"
+                f" to {parity.map_exported:.4f}), more than {parity.gate:g}: give other --calibrate pictures or more "
+                "queries by --data, or write it all the same by --force"
+            )
+        shutil.rmtree(out, ignore_errors=True)
+        part.rename(out)
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(part)
+    return parity
+
+
+def _check_out(out: Path, force: bool) -> None:
+    check_folder(out)
+    if not out.exists() or not any(out.iterdir()):
+        return
+    if not (out / GRAPHS_FILE).is_file():
+        raise SettingError(f"{out}: holds other things than an export; give another folder")
+    if not force:
+        raise SettingError(f"{out}: is there already; give another name, or replace it with --force")
+
+
+def _benchmark(spec: str) -> Benchmark:
+    benchmark = load_benchmark(spec)
+    if not benchmark.queries:
+        raise DataError(f"{spec}: has no queries to compare answers by; give another --data")
+    return benchmark
+
+
+def _fill(
+    folder: Path, model: str, kind: str, settings: ExportSettings, benchmark: Benchmark, progress: Progress
+) -> Parity:
+    """Writes everything but `parity.json` into a folder that is there."""
+    spec = settings.data or "the sample"
+    for name in (CONFIG_FILE, MODEL_FILE, PROJECTIONS_FILE):
+        if (find_weights(model) / name).is_file():
+            shutil.copyfile(find_weights(model) / name, folder / name)
+    with exact_arithmetic():
+        network = load_reid(model).model if kind == ReidNet.__name__ else load_weights(model, runtime="torch").model
+        _write_graphs(network, folder, settings, progress)
+        judged = _judge(_reader(network, benchmark), benchmark, progress)
+    parts = PATCH_PARTS if kind == ReidNet.__name__ else SCENE_PARTS
+
+    def tell(agrees: bool) -> None:
+        digest = digest_of(folder, parts, settings.to)
+        write_graphs_about(folder, GraphsAbout(settings.to, parts, settings.int8, agrees, digest))
+
+    tell(agrees=False)
+    loaded = load_embedder(str(folder)).model if kind == ReidNet.__name__ else load_weights(folder).model
+    exported = _judge(_reader(loaded, benchmark), benchmark, progress)
+    parity = compare(judged, exported, spec, GATE_INT8 if settings.int8 else GATE)
+    tell(parity.agrees)
+    return parity
+
+
+def _write_graphs(network: SearchNetwork | ReidNet, folder: Path, settings: ExportSettings, progress: Progress) -> None:
+    parts = parts_of(network)
+    samples = {}
+    if settings.int8 and settings.calibrate is not None:
+        count = PATCHES if isinstance(network, ReidNet) else SCENES
+        scenes = calibration_scenes(load_benchmark(settings.calibrate), settings.calibrate, count)
+        samples = sample_inputs(network, scenes, progress)
+    for name, part in progress(parts.items(), "writing graphs", len(parts)):
+        path = graph_path(folder, name, ONNX)
+        write_onnx(part, path)
+        if settings.int8:
+            quantize(path, samples[name])
+        if settings.to == OPENVINO:
+            write_openvino(path, folder)
+            path.unlink()
+        if isinstance(network, ReidNet):
+            save_pictures(graph_path(folder, name, settings.to), PictureSettings(network.settings.size))
+
+
+def _reader(network: object, benchmark: Benchmark) -> Reader:
+    if isinstance(network, SearchNetwork):
+        return read_with(network, "instance" if are_crops(benchmark) else "search")
+    return ReidReader(network)  # type: ignore[arg-type]
+
+
+def _judge(reader: Reader, benchmark: Benchmark, progress: Progress) -> Evaluation:
+    """As `evaluate` does it where nothing is said."""
+    labeled = isinstance(reader, ReidReader) or are_crops(benchmark)
+    return evaluate_model(reader, benchmark, boxes="labeled" if labeled else "detected", progress=progress)

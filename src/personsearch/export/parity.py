@@ -1,0 +1,96 @@
+"""How far an exported network is from the one that it was made of, on a benchmark: boxes, scores, embeddings, mAP."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+from torchvision.ops import box_iou
+
+from personsearch.evaluation.one_stage import Evaluation
+from personsearch.geometry.detections import Detections
+
+GATE, GATE_INT8 = 0.1, 0.5
+"""By how many points mAP may fall."""
+LEAST_COSINE = 0.99
+"""Of the embeddings of one person by both, for runtimes that agree: bfloat16 in torch stays above it, eight bits do
+not."""
+_SURE = 0.5
+_SAME = 0.5
+"""Least overlap of two boxes of one person."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What `parity.json` says."""
+
+    data: str
+    scenes: int
+    queries: int
+    people: int
+    """Whom torch finds with a score of 0.5 and more."""
+    found_by_both: int
+    least_overlap: float
+    """Of the boxes of those found by both; 1 without any."""
+    largest_score_difference: float
+    least_cosine: float
+    """Of the embeddings of queries."""
+    mean_cosine: float
+    map_torch: float
+    map_exported: float
+    gate: float
+
+    @property
+    def fall(self) -> float:
+        """By how many points mAP falls."""
+        return 100 * (self.map_torch - self.map_exported)
+
+    @property
+    def passes(self) -> bool:
+        return self.fall <= self.gate
+
+    @property
+    def agrees(self) -> bool:
+        """Whether embeddings of both may be compared with each other."""
+        return self.passes and self.least_cosine >= LEAST_COSINE
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"fall": self.fall, "passes": self.passes, "agrees": self.agrees}
+
+
+def compare(torchs: Evaluation, exported: Evaluation, data: str, gate: float) -> Parity:
+    """Both judged on one benchmark, in the same way."""
+    people, overlaps, differences = 0, [1.0], [0.0]
+    for name, found in torchs.detections.items():
+        sure = found[found.scores >= _SURE]
+        people += len(sure)
+        for overlap, difference in _pairs(sure, exported.detections[name]):
+            overlaps.append(overlap)
+            differences.append(difference)
+    cosines = F.cosine_similarity(torchs.query_embeddings, exported.query_embeddings)
+    return Parity(
+        data=data,
+        scenes=len(torchs.detections),
+        queries=len(cosines),
+        people=people,
+        found_by_both=len(overlaps) - 1,
+        least_overlap=min(overlaps),
+        largest_score_difference=max(differences),
+        least_cosine=float(cosines.min()) if len(cosines) else 1.0,
+        mean_cosine=float(cosines.mean()) if len(cosines) else 1.0,
+        map_torch=torchs.result.as_dict()["mAP"] or 0.0,
+        map_exported=exported.result.as_dict()["mAP"] or 0.0,
+        gate=gate,
+    )
+
+
+def _pairs(sure: Detections, others: Detections) -> list[tuple[float, float]]:
+    """Overlap and difference of scores of each sure person and whom the other finds there, if it finds somebody."""
+    if not len(sure) or not len(others):
+        return []
+    overlap, best = box_iou(sure.boxes, others.boxes).max(dim=1)
+    differences = (sure.scores - others.scores[best]).abs()
+    there = torch.nonzero(overlap >= _SAME).flatten().tolist()
+    return [(float(overlap[row]), float(differences[row])) for row in there]
