@@ -28,6 +28,8 @@ class About:
     format: int = FORMAT
     read: str = SEARCH
     """What embeddings are: see `searchers.READS`."""
+    keep_days: float | None = None
+    """Days after which what a file gave is to be removed; None: never. See pruning.py."""
 
 
 def write_about(folder: Path, about: About) -> None:
@@ -53,8 +55,10 @@ def read_about(folder: Path) -> About:
             created=str(values["created"]),
             format=int(values["format"]),
             read=str(values.get("read", SEARCH)),
+            keep_days=None if values.get("keep_days") is None else float(values["keep_days"]),
         )
-        if not (1 <= about.dim < 1 << 20 and 0 <= about.min_score <= 1 and about.read in READS):
+        days = 1.0 if about.keep_days is None else about.keep_days
+        if not (1 <= about.dim < 1 << 20 and 0 <= about.min_score <= 1 and about.read in READS and days > 0):
             raise ValueError("impossible numbers")
         return about
     except OSError as error:
