@@ -78,7 +78,7 @@ def test_index_then_search(tmp_path: Path, photos: Path) -> None:
     again = run_json("index", photos, "--gallery", gallery)
     assert again["added"] == {
         **{"scenes": 0, "people": 0, "skipped": 6, "moved": 0, "files": 6},
-        **{"failures": [], "passed_over": {}, "gone": []},
+        **{"failures": [], "passed_over": {}, "expired": [], "gone": []},
     }
 
     found = run_json("search", gallery, "--image", query, *BOX_OF_3, "--top", 3, "--out", tmp_path / "answer")

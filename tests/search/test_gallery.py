@@ -301,7 +301,8 @@ def test_what_is_replaced_answers_until_the_new_one_is_whole(tmp_path: Path) -> 
         assert Gallery.open(folder).sources == ["/there/a"]
     held = Gallery.open(folder)
     assert (held.about.fingerprint, held.sources, held.people) == ("f2", ["/there/b", "/there/c"], 3)
-    assert {entry.name for entry in folder.iterdir()} == {"gallery.json", "lock", "scenes.lance", "strangers.npz"}
+    left = {"gallery.json", "lock", "scenes.lance", "strangers.npz", "sums.json"}
+    assert {entry.name for entry in folder.iterdir()} == left
     with suppress(KeyboardInterrupt), Gallery.create(folder, **other) as gallery:
         gallery.add([scene("d", people(1, 4))])
         raise KeyboardInterrupt

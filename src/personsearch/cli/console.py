@@ -127,6 +127,21 @@ def print_hits(hits: Sequence[GalleryHit], rarities: Sequence[str] = ()) -> None
     console.print(table)
 
 
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Plain columns, the last of which may be long."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold")
+    for name in columns[:-1]:
+        table.add_column(name, no_wrap=True)
+    table.add_column(columns[-1], overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(value)) for value in row))
+    Console().print(table)
+
+
 def refuse_overwriting(files: Sequence[Path], force: bool) -> None:
     """Raises SettingError for a file that is there already, or that cannot be written."""
     for file in files:

@@ -22,6 +22,7 @@ from personsearch.cli.appearing import (
     print_appearances,
 )
 from personsearch.cli.console import bar, complain, print_hits, print_json, refuse_overwriting, say, told_on_stop
+from personsearch.cli.noting import note
 from personsearch.cli.options import At, Device, Force, Json, Runtime, Score, within
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, check_picture_name, save_picture, write_whole
@@ -249,6 +250,8 @@ def _tell_what_was_indexed(
         )
     if report.passed_over:
         complain(f"passed over: {describe_passed_over(report.passed_over)}")
+    if report.expired:
+        complain(f"{len(report.expired)} files are older than the gallery keeps: {report.expired[0]}")
     if report.gone:
         complain(f"{len(report.gone)} files of the gallery are gone, and still answer: {report.gone[0]}")
     if report.failures:
@@ -391,7 +394,8 @@ class _Told:
 
 
 def _tell(out: Path | None, gallery: Path, query: _Query, told: _Told, asked: str, *, as_json: bool) -> None:
-    """What `search` prints, and writes to `out`."""
+    """What `search` notes in the audit, prints, and writes to `out`."""
+    note(gallery, "search", query.picture, len(told.answers.hits))
     results = {"query": query.as_dict(), "gallery": str(gallery), **told.as_dict()}
     if as_json:
         print_json(results)

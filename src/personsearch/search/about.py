@@ -30,6 +30,8 @@ class About:
     """What embeddings are: see `searchers.READS`."""
     reid: str = ""
     """The re-id network that embeds, by name, folder or file, if one does."""
+    keep_days: float | None = None
+    """Days after which what a file gave is to be removed; None: never. See pruning.py."""
 
 
 def write_about(folder: Path, about: About) -> None:
@@ -56,12 +58,14 @@ def read_about(folder: Path) -> About:
             format=int(values["format"]),
             read=str(values.get("read", SEARCH)),
             reid=str(values.get("reid", "")),
+            keep_days=None if values.get("keep_days") is None else float(values["keep_days"]),
         )
         if not (
             1 <= about.dim < 1 << 20
             and 0 <= about.min_score <= 1
             and about.read in READS
             and (about.read == REID) == bool(about.reid)
+            and (about.keep_days is None or about.keep_days > 0)
         ):
             raise ValueError("impossible numbers")
         return about

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -27,10 +27,12 @@ from personsearch.geometry.detections import Detections
 from personsearch.search.about import ABOUT, FORMAT, About, read_about, write_about
 from personsearch.search.absence import is_absent
 from personsearch.search.answering import rank_people
+from personsearch.search.audit import AUDIT, HEAD
 from personsearch.search.centring import ELSEWHERE
+from personsearch.search.erasing import ERASING, begin_erasing, finish_erasing, is_erasing, only
 from personsearch.search.faults import writing
 from personsearch.search.hits import Answer, GalleryHit, picture_of
-from personsearch.search.limits import check_score
+from personsearch.search.limits import check_days, check_score
 from personsearch.search.picking import Limits, pick, pick_rows
 from personsearch.search.ranking import Resident
 from personsearch.search.rows import END, Held, IndexedScene, note, row_of, scene_name
@@ -38,6 +40,7 @@ from personsearch.search.searchers import READINGS, SEARCH
 from personsearch.search.sources import Source
 from personsearch.search.stranger_file import STRANGERS, load_strangers, save_strangers
 from personsearch.search.strangers import Strangers, find_strangers
+from personsearch.search.sums import SUMS, note_sums
 from personsearch.search.table import NAME, SceneTable
 from personsearch.search.widening import WIDEN
 
@@ -47,6 +50,7 @@ CODES = "codes"
 _NEW = "new"
 """Where a gallery is made that is to replace another one, until it is closed."""
 _OURS = {f"{NAME}.lance", ABOUT, f"{ABOUT}.part", f".{ABOUT}.part", _LOCK, CODES, _NEW, STRANGERS, f".{STRANGERS}.part"}
+_OURS |= {AUDIT, HEAD, f".{HEAD}.part", ERASING, SUMS, f".{SUMS}.part"}
 _SCENES_OF_STRANGERS = 1000
 """Of a larger gallery, those whose pairs are looked at."""
 _USUAL = Limits()
@@ -88,7 +92,7 @@ class Gallery:
         """
         check_score(min_score)
         folder = Path(folder)
-        _check_may_create(folder, force)
+        check_may_create(folder, force)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         about = About(model, fingerprint, dim, min_score, created, read=read, reid=reid)
         with writing(folder):
@@ -113,7 +117,10 @@ class Gallery:
         about = read_about(folder)
         lock = _take_lock(folder) if write else None
         try:
-            return cls(folder, about, SceneTable.open(folder, about.dim), lock)
+            gallery = cls(folder, about, SceneTable.open(folder, about.dim), lock)
+            if write and is_erasing(folder):  # what a killed program has begun
+                gallery._finish_erasing()
+            return gallery
         except GalleryError:
             if lock is not None:
                 lock.close()
@@ -133,6 +140,7 @@ class Gallery:
                 self._take_place()
             with suppress(GalleryError):  # a disk too full for merging has lost nothing
                 self._table.tidy()
+                note_sums(self.folder)
             with suppress(GalleryError, OSError):  # nor has one too full for what can be counted again
                 self._keep_strangers()
         finally:
@@ -156,8 +164,8 @@ class Gallery:
                 (self.folder / ABOUT).unlink(missing_ok=True)  # first: without it there is no gallery
                 for part in (f"{NAME}.lance", CODES):
                     shutil.rmtree(self.folder / part, ignore_errors=True)
-                for part in (STRANGERS, _LOCK):
-                    (self.folder / part).unlink(missing_ok=True)
+                for name in (STRANGERS, SUMS, ERASING, _LOCK):
+                    (self.folder / name).unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -179,6 +187,11 @@ class Gallery:
     def __len__(self) -> int:
         """How many scenes it holds; scenes without people count."""
         return sum(len(held.frames) for held in self._holdings().values())
+
+    @property
+    def table(self) -> SceneTable:
+        """What it is stored in, for what takes care of it."""
+        return self._table
 
     @property
     def people(self) -> int:
@@ -249,6 +262,37 @@ class Gallery:
         self._check_writable()
         self._table.delete(path)
         self._changed()
+
+    def erase(self, paths: Collection[str]) -> None:
+        """Drops everything of some files, and every byte on the disk of what was dropped before, as by `forget`.
+
+        A kill leaves all of it or nothing; what is left of it on the disk then, the next writer deletes.
+        """
+        self._check_writable()
+        self._upgrade()
+        begin_erasing(self.folder)
+        self._table.overwrite(only(self._table.stream(), paths, others=True))
+        self._finish_erasing()
+
+    def _finish_erasing(self) -> None:
+        self._changed()
+        finish_erasing(self._table, self.scenes(), self.folder / CODES, self.folder / _NEW)
+
+    def fill(self, batches: Iterable[Any]) -> None:
+        """Takes these rows (record batches) instead of all that it holds, in one step."""
+        self._check_writable()
+        self._upgrade()
+        self._table.overwrite(batches)
+        self._changed()
+
+    def keep_for(self, days: float | None) -> None:
+        """After how many days what a file gave is to be removed (pruning.py); None: never. Raises SettingError."""
+        self._check_writable()
+        check_days(days)
+        about = replace(self.about, keep_days=days)
+        with writing(self.folder):
+            write_about(self.folder, about)
+        self.about = about
 
     def relink(self, pairs: Sequence[tuple[Source, Source]]) -> None:
         """Gives the scenes of each first file to the second one: the same content, moved, renamed or only touched."""
@@ -412,7 +456,8 @@ class Gallery:
         return self._held
 
 
-def _check_may_create(folder: Path, force: bool) -> None:
+def check_may_create(folder: Path, force: bool) -> None:
+    """Raises GalleryError for a folder with something else in it, or (unless `force`) with a gallery."""
     if not folder.exists():
         return
     if not folder.is_dir():

@@ -17,6 +17,7 @@ from personsearch.search.files import Found, find_files, is_video, one_line
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import clock
 from personsearch.search.limits import check_every
+from personsearch.search.pruning import retain, too_old
 from personsearch.search.rows import IndexedScene
 from personsearch.search.searchers import SceneEncoder
 from personsearch.search.sources import Source, State, recognise
@@ -43,6 +44,8 @@ class IndexReport:
     """One line for each file that could not be read, or not to its end."""
     passed_over: dict[str, int] = field(default_factory=dict)
     """How many files of which suffix are neither picture nor film that is read."""
+    expired: list[str] = field(default_factory=list)
+    """Files that are older than the gallery keeps: what it held of them was erased, and they are not read."""
     gone: list[str] = field(default_factory=list)
     """Files that the gallery holds, from whenever, and that are not where they were: they still answer."""
 
@@ -60,10 +63,10 @@ def index_sources(
     """Adds everybody in `sources`, or in what `find_files` found, to a gallery that is open for writing.
 
     Files that are in, unchanged, are skipped; a changed one replaces what was held of it; one that was moved or only
-    touched is known by its content and gets its new path. A video is sampled once in `every` seconds; one that was
-    stopped goes on where it was. For a file that cannot be read `complain` is called with one line, and the file is
-    passed over (`strict`: the error is raised). Whatever ends this, what was encoded before is written; a kill loses
-    at most `BATCH` scenes.
+    touched is known by its content and gets its new path. What is older than the gallery keeps goes. A video is
+    sampled once in `every` seconds; one that was stopped goes on where it was. For a file that cannot be read
+    `complain` is called with one line, and the file is passed over (`strict`: the error is raised). Whatever ends
+    this, what was encoded before is written; a kill loses at most `BATCH` scenes.
 
     Raises GalleryError for a gallery of another model or a full disk, SettingError, and what `find_files` raises.
     """
@@ -80,13 +83,13 @@ def index_sources(
 
     for line in found.unusable:
         fail(InputError(line))
+    report.expired = [source.path for source in retain(gallery)]
     _relink(gallery, found.files, every, report)
     with _Batches(gallery, report) as batches:
         for number, path in enumerate(found.files):
             try:
                 source = _describe(path, every)
-                if gallery.holds(source):
-                    report.skipped += 1
+                if _passes(gallery, source, report):
                     continue
                 for scene, share in _in_one_line(path, _encode(gallery, searcher, source, batches)):
                     progress.tell(number + share, len(found.files), scene)
@@ -94,6 +97,15 @@ def index_sources(
                 fail(error)
             progress.tell(number + 1, len(found.files), path.name)
     return report
+
+
+def _passes(gallery: Gallery, source: Source, report: IndexReport) -> bool:
+    """Whether a file is not to be read, as it is too old or in already, and notes that."""
+    if too_old(source, gallery.about.keep_days):
+        report.expired += [] if source.path in report.expired else [source.path]
+        return True
+    report.skipped += gallery.holds(source)
+    return gallery.holds(source)
 
 
 def _relink(gallery: Gallery, files: Sequence[Path], every: float, report: IndexReport) -> None:

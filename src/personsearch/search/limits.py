@@ -17,3 +17,9 @@ def check_every(seconds: float) -> None:
     """Raises SettingError unless a film can be sampled once in so many seconds."""
     if not (math.isfinite(seconds) and seconds > 0):
         raise SettingError(f"a frame every {seconds:g} seconds is impossible: give a number above 0")
+
+
+def check_days(days: float | None) -> None:
+    """Raises SettingError for a time to keep something that is not above 0."""
+    if days is not None and not (math.isfinite(days) and days > 0):
+        raise SettingError(f"{days:g} days are impossible: give a number above 0")

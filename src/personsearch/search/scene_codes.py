@@ -109,9 +109,25 @@ class SceneCodes:
             self._limit = self._size
 
     def _path(self, scene: Scene) -> Path:
-        path, frame = file_and_frame(scene.picture)
-        name = hashlib.sha256(f"{path.resolve()}@{frame}".encode(errors="surrogateescape")).hexdigest()[:32]
-        return self.folder / f"{name}.safetensors"
+        return self.folder / code_name(*file_and_frame(scene.picture))
+
+
+def code_name(path: Path, frame: int | None) -> str:
+    """What the file with the code of a scene is called."""
+    name = hashlib.sha256(f"{path.resolve()}@{frame}".encode(errors="surrogateescape")).hexdigest()[:32]
+    return f"{name}.safetensors"
+
+
+def drop_codes(folder: Path, kept: set[str]) -> None:
+    """Deletes all codes but those with these names, and what killed writers left. Raises OSError."""
+    for path in folder.glob("*"):
+        if path.name not in kept and (path.suffix in (".part", ".safetensors")):
+            path.unlink(missing_ok=True)
+
+
+def damaged_codes(folder: Path) -> list[Path]:
+    """Codes that cannot be read, or whose checksum is wrong. They are computed anew when they are needed."""
+    return [path for path in sorted(folder.glob("*.safetensors")) if _load(path, None, "cpu") is None]
 
 
 def _state(scene: Scene) -> str:
@@ -146,12 +162,12 @@ def _checksum(tensors: dict[str, torch.Tensor], size: str) -> str:
     return str(total)
 
 
-def _load(path: Path, state: str, device: str) -> SceneCode | None:
-    """None for a damaged file, and for one of another state of the picture."""
+def _load(path: Path, state: str | None, device: str) -> SceneCode | None:
+    """None for a damaged file, and for one of another state of the picture, where one is given."""
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata()
-            if about["state"] != state:
+            if state is not None and about["state"] != state:
                 return None
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a mapping
         if about["checksum"] != _checksum(stored, about["size"]):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from personsearch.errors import GalleryError
-from personsearch.search.faults import reading, writing
+from personsearch.search.faults import is_fault, reading, writing
 from personsearch.search.rows import check_rows, check_schema, schema, source_of
 from personsearch.search.sources import Source
 
@@ -19,6 +20,8 @@ _COMMITS_BEFORE_MERGE = 500
 _KEPT = timedelta(minutes=1)
 """How long merged files stay, for readers that have them open."""
 _MOVED_AT_ONCE = 256
+_TRIES = 5
+"""Of reading a table whose old files another process deletes meanwhile."""
 
 
 class SceneTable:
@@ -48,13 +51,47 @@ class SceneTable:
     def read(self, columns: Sequence[str] | None = None, where: str | None = None) -> Any:
         """An Arrow table of all columns, or of those of `columns` that there are, in no order."""
         with reading(self.folder, self._dim):
-            self._table.checkout_latest()  # another process may have written, and cleaned up, since
-            query = self._table.search()
-            if columns is not None:
-                query = query.select([name for name in columns if name in self._table.schema.names])
-            rows = (query if where is None else query.where(where)).limit(None).to_arrow()
-            check_rows(rows)
-            return rows
+            for _ in range(_TRIES):
+                self._table.checkout_latest()  # another process may have written, and cleaned up, since
+                version = self._table.version
+                try:
+                    return self._read(columns, where)
+                except BaseException as error:
+                    if not is_fault(error):
+                        raise
+                    self._table.checkout_latest()
+                    if self._table.version == version:  # nobody took it away: it is damaged
+                        raise
+            return self._read(columns, where)
+
+    def _read(self, columns: Sequence[str] | None, where: str | None) -> Any:
+        query = self._table.search()
+        if columns is not None:
+            query = query.select([name for name in columns if name in self._table.schema.names])
+        rows = (query if where is None else query.where(where)).limit(None).to_arrow()
+        check_rows(rows)
+        return rows
+
+    def stream(self) -> Iterator[Any]:
+        """All rows as record batches of the current schema, without holding them all in memory."""
+        with reading(self.folder, self._dim):
+            self._table.checkout_latest()
+            return self._checked(self._table.search().limit(None).to_batches(), self.knows_contents)
+
+    def _checked(self, batches: Iterator[Any], knows_contents: bool) -> Iterator[Any]:
+        import pyarrow as pa
+
+        while True:
+            with reading(self.folder, self._dim):
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                table = pa.Table.from_batches([batch])
+                check_rows(table)
+                if not knows_contents:
+                    table = table.append_column("digest", pa.nulls(len(table), pa.string()))
+                parts = table.select(schema(self._dim).names).cast(schema(self._dim)).to_batches()
+            yield from parts
 
     def rows(self, columns: Sequence[str]) -> list[dict[str, Any]]:
         with reading(self.folder, self._dim):
@@ -93,6 +130,26 @@ class SceneTable:
         with writing(self.folder):
             self._table.delete(f"source = {_quoted(path)}")
             self._committed()
+
+    def overwrite(self, batches: Iterable[Any]) -> None:
+        """These rows instead of all that are there, in one commit: a kill leaves the old ones or the new ones."""
+        import pyarrow as pa
+
+        rows = pa.Table.from_batches(batches, schema=schema(self._dim))  # before LanceDB is called: it waits for itself
+        with writing(self.folder):
+            self._table = _connect(self.folder).create_table(NAME, data=rows, mode="overwrite")
+
+    def clean(self) -> None:
+        """Deletes every file that is not of the latest state, also what killed writers left."""
+        with writing(self.folder), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that older readers fail: they read again, see `read`
+            self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+
+    def leftovers(self) -> bool:
+        """Whether rows that were dropped may still lie on the disk."""
+        table = self.folder / f"{NAME}.lance"
+        versions = len(list((table / "_versions").glob("*.manifest")))
+        return versions > 1 or any((table / "_deletions").glob("*"))
 
     def relink(self, pairs: Sequence[tuple[Source, Source]]) -> None:
         """Gives all rows of each first file to the second one. Rows that the second path had are dropped.

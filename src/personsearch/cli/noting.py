@@ -1,0 +1,22 @@
+"""The line that a command leaves in the audit of a gallery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from personsearch.cli.console import complain
+from personsearch.errors import GalleryError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def note(folder: Path, what: str, picture: Image | None = None, answers: int | None = None) -> None:
+    """Complains where nothing can be written, as on a disk that is read only: what was asked is answered."""
+    from personsearch.search.audit import picture_hash, record
+
+    try:
+        record(folder, what, picture=None if picture is None else picture_hash(picture), answers=answers)
+    except GalleryError as error:
+        complain(f"not noted in the audit: {error}")
