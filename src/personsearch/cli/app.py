@@ -19,6 +19,7 @@ from personsearch import __version__
 from personsearch.cli import data as cli_data
 from personsearch.cli import find, page
 from personsearch.cli import models as cli_models
+from personsearch.cli import reproduce as cli_reproduce
 from personsearch.cli.console import (
     drop_unwritten,
     lacks_memory,
@@ -90,6 +91,7 @@ app.add_typer(cli_data.data, name="data")
 app.command()(cli_models.train)
 app.command()(cli_models.evaluate)
 app.command()(cli_models.describe)
+app.command()(cli_reproduce.reproduce)
 
 
 def main() -> None:
