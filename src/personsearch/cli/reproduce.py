@@ -51,7 +51,10 @@ def reproduce(
         raise SettingError("give --data: cuhk-sysu:DIR, prw:DIR, coco:DIR, or rendered")
     chosen = wanted_scale.seeds if seeds is None else read_seeds(seeds)
     wanted = Wanted(wanted_table, data, out, wanted_scale, chosen, home, tuple(settings or ()), backbone, device)
-    with told_on_stop(lambda: "what was done is kept, and the same command goes on from there"), bar("") as progress:
+    with (
+        told_on_stop(lambda: "what was done is kept, and the same command goes on from there"),
+        bar("reproducing") as progress,
+    ):
         files = make(
             wanted,
             only_plan=only_plan,

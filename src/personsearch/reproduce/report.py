@@ -40,7 +40,7 @@ def _document(wanted: Wanted, shop: Workshop) -> tuple[dict[str, Any], str]:
     values = {metric: _values(wanted, shop, index) for index, metric in enumerate(METRICS)}
     names = [column.name for column in columns]
     verdicts = {
-        metric: list(judge(table.claims, names, columns[0].data, paper, ours))
+        metric: list(judge(table.claims, names, columns[0].data, paper, ours, wanted.scale.trial))
         for metric, (paper, ours) in values.items()
     }
     document = {
@@ -134,8 +134,8 @@ def _slashed(figures: Iterable[Sequence[float]]) -> str:
 def _claims(verdicts: Sequence[Verdict], unit: str = "mAP") -> list[str]:
     lines = [f"| claim | column | paper, {unit} | ours | sign |", "|---|---|---|---|---|"]
     for verdict in verdicts:
-        paper = "–" if verdict.paper is None else f"{verdict.paper:+.1f}"
-        ours = spread(verdict.ours, sign="+")
+        paper = "–" if verdict.paper is None else f"{verdict.paper:+.2f}"
+        ours = spread(verdict.ours, 2, "+")
         lines.append(f"| {verdict.says} | {verdict.column} | {paper} | {ours} | {verdict.sign} |")
     return lines
 
@@ -151,7 +151,7 @@ def _speed_document(wanted: Wanted, shop: Workshop) -> tuple[dict[str, Any], str
     paper_base = next(row.paper for row in table.rows if row.name == table.base)
     paper = {(row.name, _TIME): [100 * math.log(row.paper)] for row in table.rows}
     ours = {(name, _TIME): [100 * math.log(seconds)] for name, seconds in middles.items()}
-    verdicts = list(judge(table.claims, [_TIME], "", paper, ours))
+    verdicts = list(judge(table.claims, [_TIME], "", paper, ours, wanted.scale.trial))
     document = {
         **_head(wanted, shop),
         "rows": [{"row": row.name, "paper": row.paper, "ours": taken.get(row.name, [])} for row in table.rows],

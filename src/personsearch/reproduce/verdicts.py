@@ -25,12 +25,16 @@ class Verdict:
     ours: tuple[float, ...]
     """By seed; empty where something was not measured."""
     about: float | None
+    trial: bool = False
+    """Whether the runs are too short to say anything"""
 
     @property
     def sign(self) -> str:
         """In words."""
         if not self.ours:
             return "not measured"
+        if self.trial:
+            return "not judged: a trial"
         middle = mean(self.ours)
         spread = stdev(self.ours) if len(self.ours) > 1 else 0.0
         one = " (one seed)" if len(self.ours) == 1 else ""
@@ -55,7 +59,9 @@ class Verdict:
         }
 
 
-def judge(claims: Sequence[Claim], columns: Sequence[str], data: str, paper: Value, ours: Value) -> Iterator[Verdict]:
+def judge(
+    claims: Sequence[Claim], columns: Sequence[str], data: str, paper: Value, ours: Value, trial: bool = False
+) -> Iterator[Verdict]:
     """A verdict for each claim and column. `data` is the benchmark of the paper that is measured or stood in for."""
     for claim in claims:
         if claim.data not in (None, data):
@@ -65,7 +71,7 @@ def judge(claims: Sequence[Claim], columns: Sequence[str], data: str, paper: Val
             continue
         for column in [", ".join(named)] if named else columns:
             theirs, made = combined(claim.terms, column, paper), combined(claim.terms, column, ours)
-            yield Verdict(claim.says, column, theirs[0] if theirs else None, made, claim.about)
+            yield Verdict(claim.says, column, theirs[0] if theirs else None, made, claim.about, trial)
 
 
 def combined(terms: Sequence[Term], column: str, values: Value) -> tuple[float, ...]:

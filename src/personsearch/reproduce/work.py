@@ -304,9 +304,9 @@ def _told(value: Any) -> str:
 
 def _span(seconds: float) -> str:
     """
-    >>> _span(90), _span(5400), _span(400000)
+    >>> _span(100), _span(5400), _span(400000)
     ('2 minutes', '1.5 hours', '4.6 days')
     """
-    if seconds < 3600:
-        return f"{max(1, round(seconds / 60))} minutes"
+    if seconds < 5400:
+        return "a minute or less" if seconds < 90 else f"{round(seconds / 60)} minutes"
     return f"{seconds / 3600:.1f} hours" if seconds < 86400 else f"{seconds / 86400:.1f} days"
