@@ -21,6 +21,9 @@ import typer
 
 from personsearch.cli.app import app
 from personsearch.data.sources import split_spec
+from personsearch.reproduce.benchmarks import check_data
+from personsearch.reproduce.catalogue import get_table
+from personsearch.reproduce.scales import get_scale
 from personsearch.settings import change_settings
 from personsearch.training.recipes import get_recipe
 
@@ -52,8 +55,15 @@ def parse_personsearch(words: Sequence[str]) -> None:
         context = command.make_context(name, list(rest), parent=context)
     if "recipe" in context.params:
         change_settings(get_recipe(context.params["recipe"]), context.params["settings"] or [])
-    if "data" in context.params:
+    if "table" in context.params:
+        parse_reproduce(context.params)
+    elif "data" in context.params:
         split_spec(context.params["data"])
+
+
+def parse_reproduce(given: dict[str, Any]) -> None:
+    if given["table"] != "list":
+        check_data(get_table(given["table"]), given["data"], get_scale(given["scale"]))
 
 
 def parse_script(script: str, words: Sequence[str]) -> None:

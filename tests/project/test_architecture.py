@@ -20,6 +20,7 @@ FLOORS = (
     ("losses", "search"),
     ("training", "evaluation"),
     ("experiment", "export", "serve"),
+    ("reproduce",),
     ("cli",),
 )
 """Each room imports from the floors below its own, and nothing beside it."""

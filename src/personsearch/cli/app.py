@@ -20,6 +20,7 @@ from personsearch.cli import care, find, page
 from personsearch.cli import data as cli_data
 from personsearch.cli import export as cli_export
 from personsearch.cli import models as cli_models
+from personsearch.cli import reproduce as cli_reproduce
 from personsearch.cli.console import (
     drop_unwritten,
     lacks_memory,
@@ -93,6 +94,7 @@ app.command()(cli_models.train)
 app.command()(cli_models.evaluate)
 app.command()(cli_export.export)
 app.command()(cli_models.describe)
+app.command()(cli_reproduce.reproduce)
 
 
 def main() -> None:

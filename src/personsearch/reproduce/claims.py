@@ -1,0 +1,65 @@
+"""One process a piece of work: claims on files, which the system frees when their process ends, however it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+@contextmanager
+def claimed(path: Path) -> Iterator[bool]:
+    """Claims a file and says whether it is ours; False while another process holds it. Freed at the end of the block.
+
+    The file names who holds it, for people to read. It stays behind, and means nothing then. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        ours = _lock(file)
+        if ours:
+            file.truncate(0)
+            file.write(json.dumps({"process": os.getpid(), "machine": platform.node()}) + "\n")
+            file.flush()
+        yield ours
+
+
+def _lock(file: IO[str]) -> bool:
+    try:
+        import fcntl
+    except ImportError:  # no such lock on this system: two processes at once are the user's affair
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def do_all(names: list[str], folder: Path, is_done: Callable[[str], bool], work: Callable[[str], None]) -> None:
+    """Does each piece of work once, in their order as far as others leave them; returns when all are done.
+
+    Pieces that another process has claimed are waited for, and taken over when that process ends without having done
+    them. `work` raises whatever goes wrong.
+    """
+    while True:
+        left = [name for name in names if not is_done(name)]
+        if not left:
+            return
+        if not any(_do(name, folder, is_done, work) for name in left):
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+
+def _do(name: str, folder: Path, is_done: Callable[[str], bool], work: Callable[[str], None]) -> bool:
+    """Whether the piece of work was done here; False if another process holds it or has done it meanwhile."""
+    with claimed(folder / f"{name}.claim") as ours:
+        if not ours or is_done(name):
+            return False
+        work(name)
+        return True

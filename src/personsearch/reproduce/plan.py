@@ -1,0 +1,190 @@
+"""What a table needs: runs, each with what it starts from, and readings of their weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from personsearch.errors import SettingError
+from personsearch.reproduce.benchmarks import Ground
+from personsearch.reproduce.scales import REID, Scale, Start
+from personsearch.reproduce.tables import Column, Row, Table, Weights
+from personsearch.settings import change_settings
+from personsearch.training.recipes import AnyRecipe, IGPNRecipe, Recipe, ReidRecipe, get_recipe
+
+_DETECTOR = Weights("detector")
+_OIM_SCALAR = 10.0
+"""Of the papers, to which their temperatures belong."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: the name of its folder says what it is."""
+
+    name: str
+    recipe: str
+    settings: tuple[str, ...]
+    """Changes of the recipe, its seed among them"""
+    start: str | None = None
+    """The name of a run, or weights that ship, or "random"; None for what the user gives."""
+    whole: bool = False
+    """Whether all weights of `start` are taken"""
+    detector: str | None = None
+    """The name of a run whose boxes train a re-id network, too"""
+
+    @property
+    def made(self) -> AnyRecipe:
+        """The recipe with its changes. Raises SettingError."""
+        return change_settings(get_recipe(self.recipe), self.settings)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One evaluation of a run's weights. Those that differ in gallery and keep alone share their work."""
+
+    run: str
+    boxes: str
+    branch: str
+    reid: str | None
+    keep: int | None
+    gallery: int | None
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        parts = (self.run, self.boxes, self.branch, self.reid, self.keep and f"keep{self.keep}")
+        size = "all" if self.gallery is None else f"g{self.gallery}"
+        return ".".join(str(part) for part in (*parts, size) if part)
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Names runs and readings of one folder: the same weights have the same name in each table."""
+
+    scale: Scale
+    ground: Ground
+    changes: tuple[str, ...] = ()
+    """Further changes of every recipe"""
+
+    def run_name(self, weights: Weights, seed: int) -> str:
+        """Of the weights of one seed."""
+        return f"{weights.variant}{self._suffix(weights)}-seed{seed}"
+
+    def runs(self, weights: Weights, seed: int) -> list[Run]:
+        """The run and those before it, in the order of training. Raises SettingError for settings that it lacks."""
+        recipe = get_recipe(f"{weights.variant}_{self.ground.suffix}")
+        kind = type(recipe).__name__
+        start = self._start(kind)
+        before: list[Run] = []
+        detector = None
+        if kind == REID and self.scale.detected_boxes:
+            before += self.runs(_DETECTOR, seed)
+            detector = before[-1].name
+        first = start.name
+        if start.weights is not None:
+            before.append(self._first(start, seed))
+            first = before[-1].name
+        settings = self._settings(recipe, weights, self.scale.epochs.get(kind), seed)
+        made = Run(self.run_name(weights, seed), recipe.name, settings, first, start.whole, detector)
+        return [*before, made]
+
+    def reading(self, row: Row, column: Column, seed: int) -> Reading:
+        """How a row's weights of one seed are read for a column."""
+        assert row.weights is not None
+        kept = row.keep if column.keep is None else column.keep
+        keep = kept if kept is None or isinstance(kept, int) else kept[column.gallery or 0]
+        return Reading(
+            self.run_name(row.weights, seed),
+            row.boxes,
+            column.branch,
+            None if row.reid is None else self.run_name(row.reid, seed),
+            self.ground.keep(keep, column.gallery),
+            self.ground.gallery(column.gallery),
+        )
+
+    def _start(self, kind: str) -> Start:
+        return Start() if self.ground.published and self.scale.name == "paper" else self.scale.starts[kind]
+
+    def _first(self, start: Start, seed: int) -> Run:
+        """The run that others of its seed start from."""
+        assert start.weights is not None
+        recipe = get_recipe(f"{start.weights.variant}_{self.ground.suffix}")
+        settings = self._settings(recipe, start.weights, start.epochs, seed)
+        return Run(f"start-{start.weights.variant}-seed{seed}", recipe.name, settings)
+
+    def _settings(self, recipe: AnyRecipe, weights: Weights, epochs: float | None, seed: int) -> tuple[str, ...]:
+        changes = [*self.scale.settings.get(type(recipe).__name__, ()), *self._temperature(recipe, weights)]
+        if epochs is not None:
+            changed = change_settings(recipe, changes)
+            changes.append(f"optimizer.steps={steps_of(changed, self.ground, epochs)}")
+        settings = (*changes, *self.changes, f"seed={seed}")
+        change_settings(recipe, settings)
+        return settings
+
+    def _suffix(self, weights: Weights) -> str:
+        recipe = get_recipe(f"{weights.variant}_{self.ground.suffix}")
+        return f"-t{weights.temperature:g}" if self._temperature(recipe, weights) else ""
+
+    @staticmethod
+    def _temperature(recipe: AnyRecipe, weights: Weights) -> list[str]:
+        """T for the recipe's scalar, unless the recipe has it already."""
+        if weights.temperature is None or not isinstance(recipe, Recipe):
+            return []
+        wanted = weights.temperature * recipe.loss.oim.scalar / _OIM_SCALAR
+        return [] if math.isclose(wanted, recipe.loss.temperature) else [f"loss.temperature={wanted:g}"]
+
+
+def steps_of(recipe: AnyRecipe, ground: Ground, epochs: float) -> int:
+    """How many steps so many epochs are: of scenes, of as many pairs as scenes, or of people with an identity."""
+    if isinstance(recipe, Recipe):
+        total, each = ground.train_scenes, recipe.batches.scenes
+    elif isinstance(recipe, IGPNRecipe):
+        total, each = ground.train_scenes, recipe.pairs.scenes * recipe.pairs.per_scene
+    else:
+        assert isinstance(recipe, ReidRecipe)
+        total, each = ground.train_sights, recipe.batches.patches
+    return max(1, math.ceil(epochs * total / each))
+
+
+def runs_of(table: Table, planner: Planner, seeds: Iterable[int]) -> list[Run]:
+    """All runs of a table, each once: those of the first seed first, and what a run starts from before it."""
+    runs: dict[str, Run] = {}
+    for seed in seeds:
+        for row in table.rows:
+            for weights in (row.weights, row.reid):
+                if weights is not None:
+                    runs |= {run.name: run for run in planner.runs(weights, seed)}
+    return list(runs.values())
+
+
+def readings_of(table: Table, planner: Planner, seeds: Iterable[int]) -> list[Reading]:
+    """All readings of a table, each once."""
+    columns = planner.ground.columns(table)
+    found = [
+        planner.reading(row, column, seed)
+        for seed in seeds
+        for row in table.rows
+        for column in columns
+        if row.weights is not None
+    ]
+    return list(dict.fromkeys(found))
+
+
+def estimate(runs: Sequence[Run], scale: Scale) -> float | None:
+    """Roughly how many seconds the runs take on two CPU cores; None where nobody has measured a step."""
+    kinds = [(type(run.made).__name__, run.made.optimizer.steps) for run in runs]
+    if any(kind not in scale.seconds for kind, _ in kinds):
+        return None
+    return sum(scale.seconds[kind] * steps for kind, steps in kinds)
+
+
+def read_seeds(text: str) -> tuple[int, ...]:
+    """Seeds such as "0,1,2", each once. Raises SettingError."""
+    try:
+        seeds = tuple(dict.fromkeys(int(part) for part in text.split(",")))
+    except ValueError:
+        seeds = ()
+    if not seeds or min(seeds) < 0:
+        raise SettingError(f"--seeds {text or 'without a number'}: give whole numbers from 0 on, such as 0,1,2")
+    return seeds

@@ -1,0 +1,312 @@
+"""Does what a table needs in one folder: trains what is missing, reads it, and goes on after any stop.
+
+FOLDER/reproduce.json      what the folder is of; another run must agree
+FOLDER/data/               rendered people, where the data is these
+FOLDER/runs/NAME/          weights of a run; finished.json once it has ended
+FOLDER/readings/NAME.json  one evaluation's figures
+FOLDER/claims/             who works on what; several processes share a folder
+FOLDER/TABLE.json, .md     and .svg of a figure
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from personsearch.errors import DataError, SettingError
+from personsearch.experiment import train
+from personsearch.files import check_folder, write_whole
+from personsearch.progress import Progress, quiet
+from personsearch.reproduce.benchmarks import RENDERED, Ground, check_data, check_protocols, find_ground
+from personsearch.reproduce.claims import do_all
+from personsearch.reproduce.measure import measure
+from personsearch.reproduce.plan import Planner, Reading, Run, estimate, readings_of, runs_of
+from personsearch.reproduce.scales import Scale
+from personsearch.reproduce.speed import seconds_of
+from personsearch.reproduce.tables import AnyTable, SpeedTable, Table
+from personsearch.settings import flat, settings_to_dict
+from personsearch.training.logs import lines_up_to
+from personsearch.training.loop import CHECKPOINT, LOG
+from personsearch.training.methods import Whole
+
+Say = Callable[[str], None]
+FINISHED = "finished.json"
+MARK = "reproduce.json"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a user asks for."""
+
+    table: AnyTable
+    data: str
+    """LAYOUT:DIR, or "rendered"."""
+    out: Path
+    scale: Scale
+    seeds: tuple[int, ...]
+    home: float | None = None
+    changes: tuple[str, ...] = ()
+    backbone: str | None = None
+    """ImageNet weights; torchvision's when None."""
+    device: str | None = None
+
+
+class Workshop:
+    """The folder of an experiment, and what is done in it."""
+
+    def __init__(self, wanted: Wanted, *, progress: Progress = quiet, say: Say = lambda _line: None) -> None:
+        """Begins or opens the folder, and renders its people. Raises SettingError, DataError before anything else."""
+        self._wanted, self._progress, self._say = wanted, progress, say
+        self.out = wanted.out
+        check_folder(self.out)
+        check_data(wanted.table, wanted.data, wanted.scale)
+        self._begin()
+        self.ground = self._ground()
+        self.planner = Planner(wanted.scale, self.ground, wanted.changes)
+        self.runs: list[Run] = []
+        self.readings: list[Reading] = []
+        if isinstance(wanted.table, Table):
+            self.runs = runs_of(wanted.table, self.planner, wanted.seeds)
+            self.readings = readings_of(wanted.table, self.planner, wanted.seeds)
+            check_protocols(self.ground, {reading.gallery for reading in self.readings})
+        self.missing_runs()
+
+    # ------------------------------------------------------------------------------------------- the folder
+
+    def _begin(self) -> None:
+        """Marks the folder with what it is of. Raises SettingError for a folder of something else."""
+        wanted, mark = self._wanted, self.out / MARK
+        asked = {
+            "data": _short(wanted.data),
+            "scale": wanted.scale.name,
+            "home": wanted.home,
+            "set": list(wanted.changes),
+            "backbone": wanted.backbone,
+        }
+        if not mark.exists():
+            self._once("begin", lambda: write_whole(mark, json.dumps(asked, indent=1) + "\n"), mark.exists)
+        begun = _read_object(mark)
+        for key, value in asked.items():
+            if begun.get(key) != value:
+                raise SettingError(
+                    f"{self.out} was begun with --{key} {_told(begun.get(key))}, not {_told(value)}: give the same, or "
+                    "another --out"
+                )
+
+    def _ground(self) -> Ground:
+        wanted = self._wanted
+        found: list[Ground] = []
+
+        def find() -> None:
+            found.append(find_ground(wanted.data, wanted.scale, self.out, wanted.home))
+
+        if wanted.data == RENDERED:
+            self._once("data", find, lambda: bool(found))
+        else:
+            find()
+        return found[0]
+
+    def _once(self, name: str, work: Callable[[], None], is_done: Callable[[], bool]) -> None:
+        do_all([name], self.out / "claims", lambda _name: is_done(), lambda _name: work())
+
+    # ------------------------------------------------------------------------------------------- what is left
+
+    def missing_runs(self) -> list[Run]:
+        """The runs that have not ended. Raises SettingError where one has, with other settings."""
+        return [run for run in self.runs if not self._is_trained(run)]
+
+    def plan(self) -> str:
+        """One line: how many runs are to be trained, and roughly how long that takes."""
+        if isinstance(self._wanted.table, SpeedTable):
+            return f"{self._wanted.table.name}: nothing to train, a few rounds to time"
+        missing = self.missing_runs()
+        steps = sum(run.made.optimizer.steps for run in missing)
+        readings = sum(not self._reading_file(reading).exists() for reading in self.readings)
+        line = f"{self._wanted.table.name}: {len(missing)} of {len(self.runs)} runs to train"
+        line += f" ({steps:,} steps, {self._how_long(missing)})" if missing else ""
+        return f"{line}, {readings} of {len(self.readings)} evaluations to make"
+
+    def _how_long(self, missing: Sequence[Run]) -> str:
+        """By the steps of runs that ended here, or else by the scale's guess."""
+        known: dict[str, float] = {}
+        for file in sorted((self.out / "runs").glob(f"*/{FINISHED}")):
+            ended = _read_object(file)
+            if ended["seconds_a_step"] is not None:
+                known[ended["recipe"]["method"]] = ended["seconds_a_step"]
+        if known:
+            usual = median(known.values())
+            seconds = sum(known.get(run.made.method, usual) * run.made.optimizer.steps for run in missing)
+            return f"about {_span(seconds)} by the steps done here"
+        guess = estimate(missing, self._wanted.scale)
+        if guess is None:
+            return "how long is not known before the first run has ended here"
+        return f"about {_span(guess)} on two CPU cores"
+
+    def check_finished(self) -> None:
+        """Raises SettingError where a run or an evaluation of the table is missing, and says of which seed."""
+        for run in self.missing_runs():
+            seed = run.made.seed
+            others = ",".join(str(other) for other in self._wanted.seeds if other != seed) or "those that are there"
+            raise SettingError(
+                f"{self.out} has no finished run of seed {seed} of {run.recipe}: leave --only-report out to train it, "
+                f"or give --seeds {others}"
+            )
+        for reading in self.readings:
+            if not self._reading_file(reading).exists():
+                raise SettingError(
+                    f"{self.out} lacks the evaluation {reading.name}: leave --only-report out to make it"
+                )
+
+    # ------------------------------------------------------------------------------------------- the work
+
+    def work(self) -> None:
+        """Trains and reads what is missing, as far as no other process does it. Raises whatever goes wrong."""
+        claims = self.out / "claims"
+        runs = {run.name: run for run in self.runs}
+        do_all(list(runs), claims, lambda name: self._is_trained(runs[name]), lambda name: self._train(runs[name]))
+        groups: dict[str, list[Reading]] = {}
+        for reading in self.readings:
+            parts = (reading.run, reading.boxes, reading.branch, reading.reid or "alone")
+            groups.setdefault(f"read.{'.'.join(parts)}", []).append(reading)
+        do_all(
+            list(groups),
+            claims,
+            lambda name: all(self._reading_file(reading).exists() for reading in groups[name]),
+            lambda name: self._read(groups[name]),
+        )
+        if isinstance(table := self._wanted.table, SpeedTable):
+            file = self.out / "readings" / f"{table.name}.json"
+            self._once(f"time.{table.name}", lambda: self._time(table, file), file.exists)
+
+    def write(self, write: Callable[[], None]) -> None:
+        """Calls what writes the table, while no other process does."""
+        done: list[bool] = []
+
+        def work() -> None:
+            write()
+            done.append(True)
+
+        self._once(f"write.{self._wanted.table.name}", work, lambda: bool(done))
+
+    def figures(self, reading: Reading) -> dict[str, float | None]:
+        """What was measured. Raises DataError for a damaged file."""
+        return _read_object(self._reading_file(reading))
+
+    def seconds(self) -> dict[str, list[float]]:
+        """Of a table of seconds, by row."""
+        return _read_object(self.out / "readings" / f"{self._wanted.table.name}.json")
+
+    def _reading_file(self, reading: Reading) -> Path:
+        return self.out / "readings" / f"{reading.name}.json"
+
+    def _is_trained(self, run: Run) -> bool:
+        """Raises SettingError where the run has ended with other settings."""
+        file = self.out / "runs" / run.name / FINISHED
+        if not file.exists():
+            return False
+        ended, asked = _read_object(file), _asked(run)
+        changed = next((key for key in asked if asked[key] != ended.get(key)), None)
+        if changed is not None:
+            raise SettingError(
+                f"{file.parent} was trained with other settings "
+                f"({_first_difference(ended.get(changed), asked[changed])}): give another --out"
+            )
+        return True
+
+    def _train(self, run: Run) -> None:
+        wanted, runs = self._wanted, self.out / "runs"
+        folder = runs / run.name
+        self._say(f"{run.name}: training {run.recipe}, {run.made.optimizer.steps:,} steps")
+        train(
+            run.recipe,
+            self.ground.spec,
+            folder,
+            settings=run.settings,
+            backbone=self._start(run),
+            resume=True,
+            device=wanted.device,
+            detector=None if run.detector is None else str(runs / run.detector),
+            progress=self._progress,
+            on_step=lambda step, total: self._progress.tell(step, total, f"{run.name}, step {step}"),
+        )
+        ended = {**_asked(run), "seconds_a_step": _seconds_a_step(folder / LOG), "ended": round(time.time())}
+        write_whole(folder / FINISHED, json.dumps(ended, indent=1) + "\n")
+        (folder / CHECKPOINT).unlink(missing_ok=True)  # three times as large as the weights
+
+    def _start(self, run: Run) -> str | Whole | None:
+        if run.start is None:
+            return self._wanted.backbone
+        folder = self.out / "runs" / run.start
+        start = str(folder) if folder.is_dir() else run.start
+        return Whole(start) if run.whole else start
+
+    def _read(self, readings: list[Reading]) -> None:
+        self._say(f"{readings[0].run}: evaluating")
+        left = [reading for reading in readings if not self._reading_file(reading).exists()]
+        (self.out / "readings").mkdir(exist_ok=True)
+        for reading, figures in measure(left, self.out / "runs", self.ground.load, self._wanted.device, self._progress):
+            write_whole(self._reading_file(reading), json.dumps(figures) + "\n")
+
+    def _time(self, table: SpeedTable, file: Path) -> None:
+        seconds = seconds_of(table, self.planner, self._wanted.device, self._progress)
+        file.parent.mkdir(exist_ok=True)
+        write_whole(file, json.dumps(seconds) + "\n")
+
+
+def _asked(run: Run) -> dict[str, Any]:
+    return {
+        "recipe": settings_to_dict(run.made),
+        "start": run.start,
+        "whole": run.whole,
+        "detector": run.detector,
+    }
+
+
+def _first_difference(old: Any, new: Any) -> str:
+    """Of two nested settings, in words."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        one, other = flat(old), flat(new)
+        name = next(key for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key))
+        return f"{name}={one.get(name)}, not {other.get(name)}"
+    return f"{old}, not {new}"
+
+
+def _seconds_a_step(log: Path) -> float | None:
+    """The median of a run's logged tens of steps; None for a shorter run."""
+    tens = [line["seconds"] for line in lines_up_to(log) if isinstance(line.get("seconds"), int | float)]
+    return median(tens) / 10 if tens else None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: damaged; delete it, and the same command makes it again")
+    return value
+
+
+def _short(spec: str) -> str:
+    """The data without where it lies, which may differ between machines that share a folder."""
+    layout, colon, folder = spec.partition(":")
+    return f"{layout}:{Path(folder).resolve().name}" if colon else spec
+
+
+def _told(value: Any) -> str:
+    return "left out" if value in (None, []) else str(value)
+
+
+def _span(seconds: float) -> str:
+    """
+    >>> _span(100), _span(5400), _span(400000)
+    ('2 minutes', '1.5 hours', '4.6 days')
+    """
+    if seconds < 5400:
+        return "a minute or less" if seconds < 90 else f"{round(seconds / 60)} minutes"
+    return f"{seconds / 3600:.1f} hours" if seconds < 86400 else f"{seconds / 86400:.1f} days"
