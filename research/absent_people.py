@@ -64,7 +64,7 @@ def main() -> None:
         for promise in _PROMISES:
             false, here = (answered(best[what], strangers, promise) for what in ("out", "in"))
             print(
-                f"  promised of {promise:.0%} of absent people an answer: measured {false:.0%}; of present ones {here:.0%}"
+                f"  answers to absent people: promised {promise:.0%}, measured {false:.0%}; to present ones {here:.0%}"
             )
         for what, absent in (("present", None), ("absent", apart)):
             told = ask(benchmark, kept, found, asked, strangers, absent)

@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -78,4 +79,5 @@ def _try_all(operation: Any, mode: Any, home: str) -> None:
             warnings.simplefilter("ignore")
             case.validate_response(case.call(base_url=home))
 
-    one()
+    with suppress(hypothesis.errors.Unsatisfiable):  # nothing that is asked without words can be asked wrongly
+        one()
