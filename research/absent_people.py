@@ -9,6 +9,7 @@ an identity is a track, and whoever comes back is a new one: only tracks that sh
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -22,11 +23,13 @@ from personsearch.data.queries import scenes_holding
 from personsearch.data.records import UNLABELED, Benchmark
 from personsearch.evaluation.metrics import box_ious
 from personsearch.evaluation.protocols import Searched, evaluate_search
+from personsearch.search.absence import is_absent
 from personsearch.search.answering import PeopleInMemory, Ranked, rank_people
 from personsearch.search.strangers import Strangers, find_strangers
 from personsearch.search.widening import WIDEN, first_answers
 
 _RATES = (0.1, 0.01, 0.001, 0.0001)
+_PROMISES = (0.5, 0.3, 0.2, 0.1, 0.05)
 _FEWEST = 20
 """People of a gallery that can be asked for somebody absent."""
 ANYBODY = Strangers(np.full(1000, -1, dtype=np.float32))
@@ -57,6 +60,12 @@ def main() -> None:
             print(f"  promised {rate:.2%}: measured {held:.3%}; of true pairs {known:.0%} are above {limit:.3f}")
         for what, gate in (("never", None), ("where clear", strangers), ("always", ANYBODY)):
             print(f"  widened {what}: mAP {mean_ap(benchmark, kept, found, asked, gate):.3f}")
+        best = {what: firsts(benchmark, kept, found, asked, some) for what, some in (("in", None), ("out", apart))}
+        for promise in _PROMISES:
+            false, here = (answered(best[what], strangers, promise) for what in ("out", "in"))
+            print(
+                f"  answers to absent people: promised {promise:.0%}, measured {false:.0%}; to present ones {here:.0%}"
+            )
         for what, absent in (("present", None), ("absent", apart)):
             told = ask(benchmark, kept, found, asked, strangers, absent)
             changed = sum(first != again for first, again in told if again is not None)
@@ -90,23 +99,45 @@ def mean_ap(benchmark: Benchmark, kept: Kept, found: Tensor, asked: Tensor, stra
     return evaluate_search(benchmark, in_scenes(benchmark, kept.found, found), asked, rank=likenesses).mAP
 
 
-def ask(
-    benchmark: Benchmark, kept: Kept, found: Tensor, asked: Tensor, strangers: Strangers, apart: Tensor | None
-) -> list[tuple[int, int | None]]:
-    """For each query its first answer before it is widened, and after; None where it is not.
+def firsts(
+    benchmark: Benchmark, kept: Kept, found: Tensor, asked: Tensor, apart: Tensor | None
+) -> list[tuple[float, int]]:
+    """For each query the likeness of its first answer, and how many people were searched; as in `ask`."""
+    told = []
+    for reading, inside in searched(benchmark, kept, asked, apart):
+        people = PeopleInMemory(found[inside], kept.found.scene_of[inside], kept.found.scores[inside])
+        ranked = rank(reading, people, None)
+        told.append((float(ranked.cosines[int(ranked.likenesses.argmax())]), len(people.vectors)))
+    return told
+
+
+def answered(told: list[tuple[float, int]], strangers: Strangers, promise: float) -> float:
+    """The part of the queries that somebody is said to look like."""
+    return sum(not is_absent(likeness, strangers, people, promise) for likeness, people in told) / len(told)
+
+
+def searched(benchmark: Benchmark, kept: Kept, asked: Tensor, apart: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each query [D], and which people are searched for it [N] bool; none of too small a gallery.
 
     Only scenes without anybody who may be the person are searched, by whom is `apart`; None: all of the gallery.
     """
     numbers = {scene.name: number for number, scene in enumerate(benchmark.test)}
     holding = scenes_holding(benchmark.test)
-    told = []
     for query, reading in zip(benchmark.queries, asked, strict=True):
         names = set(query.gallery) - {query.scene}
         if apart is not None:
             names -= {name for other, held in holding.items() if not apart[query.identity, other] for name in held}
         inside = torch.isin(kept.found.scene_of, torch.tensor([numbers[name] for name in names], dtype=torch.int64))
-        if int(inside.sum()) < _FEWEST:
-            continue
+        if int(inside.sum()) >= _FEWEST:
+            yield reading, inside
+
+
+def ask(
+    benchmark: Benchmark, kept: Kept, found: Tensor, asked: Tensor, strangers: Strangers, apart: Tensor | None
+) -> list[tuple[int, int | None]]:
+    """For each query of `searched` its first answer before it is widened, and after; None where it is not."""
+    told = []
+    for reading, inside in searched(benchmark, kept, asked, apart):
         people = PeopleInMemory(found[inside], kept.found.scene_of[inside], kept.found.scores[inside])
         first, again = rank(reading, people, None), rank(reading, people, strangers)
         second = int(again.likenesses.argmax()) if len(again.added) else None

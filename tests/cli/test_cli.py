@@ -382,3 +382,48 @@ def test_appearances_do_not_flood_and_say_when(tmp_path: Path) -> None:
     assert "00:00:00.0 to 00:00:07.8, 40 frames" in run(*ask, "--sure", 0).stdout
     assert "--appearances" in refused(2, *ask[:-1], "--sure", 1)
     assert "--proposer" in refused(2, *ask, "--proposer", "p")
+
+
+def test_more_sights_and_somebody_else_make_one_question(tmp_path: Path, photos: Path) -> None:
+    gallery = tmp_path / "g"
+    run_json("index", photos, "--gallery", gallery)
+    ask = ["search", gallery, "--image", photos / "p003.png", *BOX_OF_3]
+    other = f"{photos / 'p002.png'}:60,26,80,86"
+    alone, both = run_json(*ask)["hits"], run_json(*ask, "--also", other)["hits"]
+    assert isinstance(alone, list)
+    assert isinstance(both, list)
+    assert Path(alone[0]["source"]).name == "p002.png"
+    assert "p002.png" not in {Path(hit["source"]).name for hit in both}  # what was asked with is no answer
+    less = run_json(*ask, "--not", f"{photos / 'p002.png'}:10,26,30,86")["hits"]
+    assert isinstance(less, list)
+    assert less[0]["similarity"] < alone[0]["similarity"]
+
+
+def test_sights_that_cannot_be_are_one_line(tmp_path: Path, photos: Path) -> None:
+    gallery = tmp_path / "g"
+    run_json("index", photos, "--gallery", gallery)
+    picture = photos / "p003.png"
+    ask = ["search", gallery, "--image", picture, *BOX_OF_3]
+    for end in ("", ":1,2,3", ":a,b,c,d", ":1,2,3,4,5", ":1.2.3,2,3,4", ":"):
+        wrong = f"{picture}{end}"
+        assert "IMAGE:X1,Y1,X2,Y2" in refused(2, *ask, "--also", wrong)
+        assert "IMAGE:X1,Y1,X2,Y2" in refused(2, *ask, "--not", wrong)
+    assert "box" in refused(2, *ask, "--also", f"{picture}:500,500,600,600")
+    assert "moment" in refused(2, *ask, "--also", f"{picture}@3:1,2,30,40")
+    refused(1, *ask, "--also", f"{tmp_path / 'nowhere.png'}:1,2,30,40")
+    assert "--proposer" in refused(2, *ask, "--also", f"{picture}:1,2,30,40", "--proposer", "p")
+
+
+def test_who_is_not_there_is_said(tmp_path: Path) -> None:
+    save_pictures(tmp_path / "photos", 14)
+    gallery = tmp_path / "g"
+    run_json("index", tmp_path / "photos", "--gallery", gallery)
+    ask = ["search", gallery, "--image", tmp_path / "photos" / "p003.png"]
+    found = run_json(*ask, *BOX_OF_3)
+    assert found["absent"] in (True, False)
+    assert all(0 < hit["strangers"] <= 1 for hit in found["hits"])  # type: ignore[union-attr]
+    assert "1 in " in run(*ask, *BOX_OF_3).stdout
+    nothing = ["--box", 120, 0, 150, 20]  # the grey behind them
+    told = run_json(*ask, *nothing)
+    assert told["absent"] is True
+    assert run(*ask, *nothing).stdout.startswith("nobody here looks like this person")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from personsearch.cli.appearing import (
 from personsearch.cli.console import bar, complain, print_hits, print_json, refuse_overwriting, say, told_on_stop
 from personsearch.cli.noting import note
 from personsearch.cli.options import At, Device, Force, Json, Runtime, Score, within
+from personsearch.cli.sights import Also, Not, Shown, fused, read_sights
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, check_picture_name, save_picture, write_whole
 
@@ -139,6 +140,8 @@ def search(
     image: Annotated[Path, typer.Option(help="Picture, or video, that shows the person.")],
     box: Annotated[tuple[float, float, float, float], typer.Option(help="X1 Y1 X2 Y2 around the person, in pixels.")],
     at: At = None,
+    also: Also = None,
+    others: Not = None,
     top: Top = 10,
     min_score: LeastScore = 0.0,
     min_gap: Gap = 0.0,
@@ -177,15 +180,18 @@ def search(
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
     how = _How(read, once, widen, reread)
     reading = _Reading(model, read, reid, runtime, device)
+    if proposer is not None and (also or others):
+        raise SettingError("--also and --not are for the gallery's people: leave --proposer out")
     _refuse_odd_stages(reading, proposer, how, for_proposer=bool(codes_gb) or candidates is not None, keep=keep)
     held = Gallery.open(gallery)
     picture, moment = read_scene(image, at)
     query = _Query(image, moment, picture, check_box(box, picture.width, picture.height))
+    more = _More(read_sights(also, "--also"), read_sights(others, "--not"))
     if proposer is None:
-        asked, answer = _by_gallery(held, reading, how)
+        asked, answer = _by_gallery(held, reading, how, more)
     else:
         asked, answer = _by_proposer(held, proposer, reid, codes_gb, device, keep=keep or 100, candidates=candidates)
-    own = None if include_own else _own(image, moment, min_gap)
+    own = None if include_own else _own([(image, moment), *((one.image, one.moment) for one in more.sights)], min_gap)
     answers, seen = by_appearance(held, partial(answer, query), Limits(top, 1, min_score, min_gap, own), when)
     strangers = None if answers.absent is None else held.strangers()
     _tell(out, gallery, query, _Told(answers, seen, strangers), f"asked: {asked}", as_json=as_json)
@@ -332,6 +338,17 @@ class _How:
 
 
 @dataclass(frozen=True)
+class _More:
+    """What the query is besides one sight."""
+
+    sights: list[Shown]
+    others: list[Shown]
+
+    def __bool__(self) -> bool:
+        return bool(self.sights or self.others)
+
+
+@dataclass(frozen=True)
 class _Query:
     """The person searched for, and the picture that shows her."""
 
@@ -426,7 +443,7 @@ def _write_answer(out: Path, query: _Query, answers: Answer, asked: str, results
     say(f"written: {out / 'sheet.jpg'} {out / 'results.json'}", err=True)
 
 
-def _by_gallery(held: Gallery, reading: _Reading, how: _How) -> tuple[str, _Asker]:
+def _by_gallery(held: Gallery, reading: _Reading, how: _How, more: _More) -> tuple[str, _Asker]:
     """A note on what is searched, and the function that answers from the gallery's people."""
     import torch
 
@@ -439,10 +456,15 @@ def _by_gallery(held: Gallery, reading: _Reading, how: _How) -> tuple[str, _Aske
     encoder = reading.load(held, 0.5)
     by_patches = held.about.read == SEARCH and how.read is None and how.reread != 0
     reader = load_crop_reader(encoder, name) if by_patches else None
+    if more and reader is not None:
+        raise SettingError("--also and --not need a gallery of --read readings, or --reread 0")
     if how.reread and reader is None:
         raise SettingError(f"--reread {how.reread}: patches can be read anew only for a gallery of --read search")
 
     def answer(query: _Query, limits: Limits) -> Answer:
+        if more:
+            sights = [Shown(query.image, query.moment, query.picture, query.box), *more.sights]
+            return held.answer(fused(held, encoder, sights, more.others), limits, once=how.once, widen=how.widen)
         embedding = encoder.encode_query(query.picture, query.box)
         if reader is not None:
             sight = Sight(embedding, reader.embed(query.picture, torch.tensor([query.box]))[0])
@@ -478,14 +500,16 @@ def _by_proposer(
     return f"{len(held):,} scenes by {' and '.join(names)}", answer
 
 
-def _own(image: Path, moment: float | None, min_gap: float) -> Callable[[GalleryHit], bool]:
-    """Refuses hits in the query's own picture, or at its own moment of a video."""
-    path = image.resolve()
+def _own(shown: Sequence[tuple[Path, float | None]], min_gap: float) -> Callable[[GalleryHit], bool]:
+    """Refuses hits in a picture that shows the query, or at such a moment of a video."""
+    places = [(image.resolve(), moment) for image, moment in shown]
+    near = max(OWN_MOMENT, min_gap)
 
     def keep(hit: GalleryHit) -> bool:
-        if hit.source != path:
-            return True
-        return hit.time is not None and moment is not None and abs(hit.time - moment) >= max(OWN_MOMENT, min_gap)
+        return not any(
+            hit.source == path and (hit.time is None or moment is None or abs(hit.time - moment) < near)
+            for path, moment in places
+        )
 
     return keep
 

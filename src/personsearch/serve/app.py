@@ -41,8 +41,8 @@ class Jpeg(Response):
 
     media_type = "image/jpeg"
 
-    def __init__(self, content: bytes) -> None:
-        super().__init__(content, headers={"Cache-Control": "private, max-age=300"})
+    def __init__(self, content: bytes, status_code: int = 200) -> None:
+        super().__init__(content, status_code, headers={"Cache-Control": "private, max-age=300"})
 
 
 class Asked(BaseModel):

@@ -138,7 +138,7 @@ function tell({ answers, absent, searched }) {
   const first = $("found").hidden;
   $("found").hidden = false;
   if (first) { $("asked").scrollIntoView(); $("found-title").focus({ preventScroll: true }); }
-  return absent ? `${nobody}; ${count}` : answers.length ? count : nobody;
+  return absent && answers.length ? `${nobody}; ${count} all the same` : answers.length ? count : nobody;
 }
 
 function when(one) {
