@@ -241,7 +241,7 @@ class TestOpenVino:
     def saved(self, tmp_path: Path) -> Path:
         openvino = pytest.importorskip("openvino", reason="pip install 'personsearch[openvino]'")
         path = save_reid(tmp_path / "net.onnx")
-        openvino.save_model(openvino.convert_model(path), tmp_path / "net.xml", compress_to_fp16=False)
+        openvino.save_model(openvino.Core().read_model(path), tmp_path / "net.xml", compress_to_fp16=False)
         return tmp_path / "net.xml"
 
     def test_its_files_are_read_and_what_they_lack_is_guessed_aloud(self, saved: Path) -> None:
