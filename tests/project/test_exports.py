@@ -187,6 +187,26 @@ def turned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_eight_bits_without_vnni_are_told_of(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "has_fast_int8", lambda: False)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(exporting, "_fill", stop)
+    told: list[str] = []
+    data = f"coco:{place / 'coco'}"
+    with pytest.raises(KeyboardInterrupt):  # and a stop leaves nothing behind
+        export_model(
+            str(place / "weights"),
+            tmp_path / "x",
+            ExportSettings("onnx", int8=True, calibrate=data, data=data),
+            complain=told.append,
+        )
+    assert "no VNNI" in told[0]
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_re_id_network_is_one_graph_that_any_command_takes(turned: Path) -> None:
     plain, folder, file = (
         load_embedder(str(turned / name), complain=pytest.fail) for name in ("reid", "export", "export/embed.xml")
