@@ -224,6 +224,13 @@ def test_a_fingerprint_is_of_contents_and_of_how_pictures_are_given(tmp_path: Pa
     assert load_embedder(str(path), complain=lambda line: None).fingerprint not in marks
 
 
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    save_reid(tmp_path / "net.onnx").rename(tmp_path / "5f2a")
+    (tmp_path / "link.onnx").symlink_to(tmp_path / "5f2a")
+    loaded = load_embedder(str(tmp_path / "link.onnx"), complain=lambda line: None)
+    assert load_embedder(loaded.name, complain=lambda line: None).fingerprint == loaded.fingerprint
+
+
 def test_without_the_extra_one_line_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save_reid(tmp_path / "net.onnx")
     (tmp_path / "net.xml").write_text("<net/>")
@@ -241,7 +248,7 @@ class TestOpenVino:
     def saved(self, tmp_path: Path) -> Path:
         openvino = pytest.importorskip("openvino", reason="pip install 'personsearch[openvino]'")
         path = save_reid(tmp_path / "net.onnx")
-        openvino.save_model(openvino.convert_model(path), tmp_path / "net.xml", compress_to_fp16=False)
+        openvino.save_model(openvino.Core().read_model(path), tmp_path / "net.xml", compress_to_fp16=False)
         return tmp_path / "net.xml"
 
     def test_its_files_are_read_and_what_they_lack_is_guessed_aloud(self, saved: Path) -> None:

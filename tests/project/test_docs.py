@@ -33,7 +33,7 @@ PACKAGE = Path(personsearch.__file__).parent
 SAMPLE = PACKAGE / "sample" / "images"
 DOCS = ROOT / "docs"
 LANES = (
-    (ROOT / "README.md", DOCS / "search.md", DOCS / "train.md"),
+    (ROOT / "README.md", DOCS / "search.md", DOCS / "train.md", DOCS / "runtimes.md"),
     (DOCS / "data.md", DOCS / "papers.md"),
 )
 """Pages whose commands are run, all in one folder: those of a lane one after the other, the lanes side by side."""
@@ -54,6 +54,9 @@ SMALLER = {
     "--identities 1000 --scenes 2300": "--identities 6 --scenes 12 --width 300 --height 200",
     "cuhk-sysu:CUHK-SYSU": "cuhk-sysu:sysu",
     "--nproc-per-node 2": "--nproc-per-node 2 --master-port 29611",
+    "export binet-rendered": "export binet-rendered --data coco:rendered --force",
+    "export runs/pcb": "export runs/pcb --data coco:rendered --force",
+    "evaluate fast": "evaluate fast --size 300 500",
     "evaluate binet-rendered": "evaluate binet-rendered --size 300 500",
     "evaluate runs/binet": "evaluate runs/binet --size 300 500",
     "--out runs/warm": "--out runs/warm --backbone random --set optimizer.steps=1 --set patches.identities=3",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,22 @@ from graph_files import DIM, SHAPE, save_reid  # noqa: E402
 from personsearch.cli.app import app  # noqa: E402
 from personsearch.errors import SettingError  # noqa: E402
 from personsearch.models.search_network import SearchNetwork  # noqa: E402
-from personsearch.models.weights import save_weights  # noqa: E402
+from personsearch.models.weights import load_weights, save_weights  # noqa: E402
+from personsearch.search import searchers  # noqa: E402
 from personsearch.search.gallery import Gallery  # noqa: E402
 from personsearch.search.searchers import load_searcher  # noqa: E402
 
 
 def run(*words: Any) -> Any:
     return CliRunner().invoke(app, [str(word) for word in words])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loaded_once() -> Iterator[None]:
+    """The detector's weights take a second each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searchers, "load_weights", cache(load_weights))
+        yield
 
 
 @pytest.fixture(scope="module")

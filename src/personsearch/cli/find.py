@@ -61,7 +61,9 @@ Gap = Annotated[float, typer.Option(callback=within(0), help="Least seconds betw
 Keep = Annotated[int | None, typer.Option(callback=within(1), help="How many proposals go on to --reid (100).")]
 Compared = Annotated[int | None, typer.Option(callback=within(1), help="Of --proposer: how many are compared (all).")]
 Read = Annotated[str | None, typer.Option(help="How people are read: readings, search, instance, or reid.")]
-Reid = Annotated[str | None, typer.Option(help="Re-id weights, or .onnx or .xml, that embed the people.")]
+Reid = Annotated[
+    str | None, typer.Option(help="Re-id weights, or .onnx or .xml, that embed the people, or rank for --proposer.")
+]
 Widen = Annotated[int | None, typer.Option(callback=within(0), help="First answers added to the query (2, or 0).")]
 Reread = Annotated[
     int | None, typer.Option(callback=within(0), help="Most alike whose patches are read anew (100, or 0).")
@@ -155,9 +157,7 @@ def search(
     widen: Widen = None,
     reread: Reread = None,
     proposer: Annotated[str | None, typer.Option(help="IGPN weights: ask every scene for the person anew.")] = None,
-    reid: Annotated[
-        str | None, typer.Option(help="Re-id weights, or .onnx or .xml: of the gallery, or to rank for --proposer.")
-    ] = None,
+    reid: Reid = None,
     keep: Keep = None,
     candidates: Compared = None,
     codes_gb: CodesGb = 0.0,
@@ -171,10 +171,8 @@ def search(
 
     Example: personsearch search g --image photos/a.jpg --box 412 180 470 345 --out answer
     """
-    from personsearch.geometry.boxes import check_box
     from personsearch.search.gallery import Gallery
     from personsearch.search.picking import Limits
-    from personsearch.search.searchers import read_scene
 
     when = When.of(appearances, sure, join, proposer)
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
@@ -184,14 +182,14 @@ def search(
         raise SettingError("--also and --not are for the gallery's people: leave --proposer out")
     _refuse_odd_stages(reading, proposer, how, for_proposer=bool(codes_gb) or candidates is not None, keep=keep)
     held = Gallery.open(gallery)
-    picture, moment = read_scene(image, at)
-    query = _Query(image, moment, picture, check_box(box, picture.width, picture.height))
+    query = _Query.of(image, at, box)
     more = _More(read_sights(also, "--also"), read_sights(others, "--not"))
     if proposer is None:
         asked, answer = _by_gallery(held, reading, how, more)
     else:
         asked, answer = _by_proposer(held, proposer, reid, codes_gb, device, keep=keep or 100, candidates=candidates)
-    own = None if include_own else _own([(image, moment), *((one.image, one.moment) for one in more.sights)], min_gap)
+    shown = [(image, query.moment), *((one.image, one.moment) for one in more.sights)]
+    own = None if include_own else _own(shown, min_gap)
     answers, seen = by_appearance(held, partial(answer, query), Limits(top, 1, min_score, min_gap, own), when)
     strangers = None if answers.absent is None else held.strangers()
     _tell(out, gallery, query, _Told(answers, seen, strangers), f"asked: {asked}", as_json=as_json)
@@ -356,6 +354,15 @@ class _Query:
     moment: float | None
     picture: Image
     box: Box
+
+    @classmethod
+    def of(cls, image: Path, at: float | None, box: Box) -> _Query:
+        """Reads the picture. Raises what `read_scene` raises, and BoxError for a box that is not in it."""
+        from personsearch.geometry.boxes import check_box
+        from personsearch.search.searchers import read_scene
+
+        picture, moment = read_scene(image, at)
+        return cls(image, moment, picture, check_box(box, picture.width, picture.height))
 
     def as_dict(self) -> dict[str, Any]:
         return {"source": str(self.image), "time": self.moment, "box": list(self.box)}

@@ -19,6 +19,7 @@ from personsearch.settings import flat
 
 if TYPE_CHECKING:
     from personsearch.data.records import Benchmark
+    from personsearch.evaluation.protocols import SearchResult
 
 WORST = 10
 """How many queries `evaluate --worst` draws."""
@@ -144,24 +145,21 @@ def evaluate(
     """
     from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights
     from personsearch.evaluation.protocols import rules_of
-    from personsearch.evaluation.report import draw_worst, per_query
+    from personsearch.evaluation.report import draw_worst
 
     _check_outputs(model, save, worst, force, answers)
     rules = rules_of(profile, min_score, cbgm)
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
     benchmark = _load(data, wanted)
     _tell_of_crops(model, data, answers or None not in (boxes, branch))
-    how = JudgeSettings(boxes, query, branch, size, reid, runtime, keep, proposals, candidates, answers)
+    how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, answers, runtime)
     with bar("evaluating") as progress:
         result, evaluation = evaluate_weights(
             model, benchmark, how, rules=rules, device=device, progress=progress, complain=complain
         )
-    figures = result.as_dict()
-    _print_figures(figures, as_json)
+    _print_figures(result.as_dict(), as_json)
     if save is not None:
-        save.parent.mkdir(parents=True, exist_ok=True)
-        queries = per_query(benchmark, result)
-        write_whole(save, json.dumps({"figures": figures, "queries": queries}, indent=1) + "\n")
+        _save(save, benchmark, result)
     if worst is not None and evaluation is not None:
         draw_worst(evaluation, WORST, worst)
 
@@ -196,6 +194,15 @@ def _check_outputs(model: str, save: Path | None, worst: Path | None, force: boo
         raise SettingError("--worst draws answers in the papers' order: leave --answers out")
     if is_proposer(model):
         raise SettingError(f"{model} is a proposer, of whose answers nothing is drawn: leave --worst out")
+
+
+def _save(path: Path, benchmark: Benchmark, result: SearchResult) -> None:
+    """Writes the figures, and what became of each query."""
+    from personsearch.evaluation.report import per_query
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {"figures": result.as_dict(), "queries": per_query(benchmark, result)}
+    write_whole(path, json.dumps(told, indent=1) + "\n")
 
 
 def _print_figures(figures: dict[str, float | None], as_json: bool) -> None:

@@ -53,8 +53,6 @@ class JudgeSettings:
     """Short and long side that scenes are resized to; the weights' own when None."""
     reid: str | None = None
     """Weights of a re-id network, or its graph file, that embeds the people found by the first ones."""
-    runtime: str | None = None
-    """What runs exported weights: torch, or what they were exported for, which is chosen when None."""
     keep: int | None = None
     """How many proposals of a query's gallery are judged, or go on to the re-id network; all when None. Of IGPN."""
     proposals: int | None = None
@@ -63,6 +61,8 @@ class JudgeSettings:
     """How many proposals of a query's gallery are related to it; all when None. Of IGPN."""
     answers: bool = False
     """Whether people are read and ranked as `search` does it, and not as in the papers. Of a search network."""
+    runtime: str | None = None
+    """What runs exported weights: torch, or what they were exported for, which is chosen when None."""
 
 
 def is_proposer(model: str) -> bool:

@@ -107,12 +107,21 @@ def export_model(
                 f" to {parity.map_exported:.4f}), more than {parity.gate:g}: give other --calibrate pictures or more "
                 "queries by --data, or write it all the same by --force"
             )
-        shutil.rmtree(out, ignore_errors=True)
-        part.rename(out)
+        _put_in_place(part, out)
     finally:
         with suppress(OSError):
             shutil.rmtree(part)
     return parity
+
+
+def _put_in_place(part: Path, out: Path) -> None:
+    """The older export stays until the new one is whole."""
+    old = out.with_name(f".{out.name[:40]}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.rename(old)
+    part.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _check_out(out: Path, force: bool) -> None:

@@ -54,7 +54,7 @@ class Parity:
     @property
     def agrees(self) -> bool:
         """Whether embeddings of both may be compared with each other."""
-        return self.passes and self.least_cosine >= LEAST_COSINE
+        return self.least_cosine >= LEAST_COSINE
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"fall": self.fall, "passes": self.passes, "agrees": self.agrees}

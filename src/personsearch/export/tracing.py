@@ -96,7 +96,9 @@ def write_openvino(onnx: Path, folder: Path) -> None:
     """Writes the same graph in OpenVINO's format."""
     import openvino
 
-    openvino.save_model(openvino.convert_model(onnx), graph_path(folder, onnx.stem, OPENVINO), compress_to_fp16=False)
+    # read, not converted: OpenVINO's converter tells its makers that it is used
+    model = openvino.Core().read_model(onnx)
+    openvino.save_model(model, graph_path(folder, onnx.stem, OPENVINO), compress_to_fp16=False)
 
 
 def check_tools(runtime: str) -> None:

@@ -42,7 +42,8 @@ def load_embedder(
     """
     if is_graph_file(name):
         network = load_outside(Path(name), complain, runtime)
-        return LoadedEmbedder(network, outside_fingerprint(Path(name), network.pictures), str(Path(name).resolve()))
+        # a link stays one: what it leads to may have a name without a suffix
+        return LoadedEmbedder(network, outside_fingerprint(Path(name), network.pictures), str(Path(name).absolute()))
     if Path(name).is_file():
         raise WeightsError(f"{name}: is no graph; give a file that ends in .onnx or .xml, or a folder of weights")
     folder, _ = read_config(name, ReidNet)

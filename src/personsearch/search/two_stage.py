@@ -5,6 +5,7 @@ Proposals of all scenes come from proposals.py; here they are judged again, and 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -141,18 +142,19 @@ def load_two_stages(
     keep: int = 100,
     candidates: int | None = None,
     device: str | None = None,
-    complain: Callable[[str], None] = lambda line: None,
+    complain: Callable[[str], None] | None = None,
 ) -> tuple[TwoStageSearcher, CodeOf]:
     """A searcher from weights by name or folder, and its `code_of`, which keeps at most `limit` bytes of codes in
-    `folder`. `reid` may be a graph file, too; `complain` hears what had to be guessed of it.
+    `folder`. `reid` may be a graph file, too; `complain` hears what had to be guessed of it, and without `complain`
+    that is a warning.
 
     Raises WeightsError, and GalleryError when the folder holds codes of other weights.
     """
     chosen = device or best_device()
     loaded = load_proposer(proposer, chosen)
-    embedder = None if reid is None else load_embedder(reid, chosen, complain=complain).model
+    embedder = None if reid is None else load_embedder(reid, chosen, complain=complain or warnings.warn).model
     searcher = TwoStageSearcher(loaded.model, embedder, keep, candidates)
-    codes = SceneCodes(folder, loaded.fingerprint, limit, device=chosen, complain=complain)
+    codes = SceneCodes(folder, loaded.fingerprint, limit, device=chosen, complain=complain or (lambda line: None))
     return searcher, lambda scene: codes.get(scene, lambda missing: searcher.encode_scene(missing.read()))
 
 
