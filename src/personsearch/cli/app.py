@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from personsearch import __version__
-from personsearch.cli import care, export, find, page
+from personsearch.cli import care, export, find, page, watch
 from personsearch.cli import data as cli_data
 from personsearch.cli import models as cli_models
 from personsearch.cli.console import (
@@ -82,6 +82,7 @@ app.command()(find.demo)
 app.command()(find.index)
 app.command()(find.search)
 app.command()(find.detect)
+app.command()(watch.watch)
 app.command()(page.serve)
 care.gallery.command()(export.export)
 app.add_typer(care.gallery, name="gallery")

@@ -108,7 +108,7 @@ def index(
     check_folder(gallery)
     found = find_files(sources)
     made = force or not Gallery.exists(gallery)
-    held, searcher = _open_for_index(gallery, model, min_score, read, force, device)
+    held, searcher = open_for_index(gallery, model, min_score, read, force, device)
     with told_on_stop(lambda: _way_on(held, force=force)), held, bar("indexing") as progress:
         try:
             report = index_sources(
@@ -246,7 +246,7 @@ def _tell_what_was_indexed(
         say(f"error: {len(report.failures)} of {report.files} files could not be read in full{more}", err=True)
 
 
-def _open_for_index(
+def open_for_index(
     folder: Path, model: str | None, min_score: float | None, read: str | None, force: bool, device: str | None
 ) -> tuple[Gallery, SceneEncoder]:
     """The gallery, made if need be, and a searcher with its model. Nothing is made if the weights fail."""

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from personsearch.data.records import Scene
-from personsearch.errors import GalleryError, SettingError
+from personsearch.errors import BusyError, GalleryError, SettingError
 from personsearch.geometry.detections import Detections
 from personsearch.search.about import ABOUT, FORMAT, About, read_about, write_about
 from personsearch.search.answering import rank_people
@@ -464,5 +464,5 @@ def _take_lock(folder: Path) -> IO[str]:
         pass
     except OSError as error:
         lock.close()
-        raise GalleryError(f"{folder}: another index is writing to it; wait until it has ended") from error
+        raise BusyError(f"{folder}: another index is writing to it; wait until it has ended") from error
     return lock
