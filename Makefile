@@ -11,7 +11,7 @@ demo: .venv/.run  ## find people in the rendered sample; pictures and results.js
 test: .venv/.test  ## all tests but the slow ones and those of the documentation
 	$(BIN)/python -m pytest
 
-check: .venv/.test  ## style, types, the direction of imports, every command of the documentation
+check: .venv/.test  ## style, types, the direction of imports, every command of the documentation, slow tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
