@@ -8,15 +8,15 @@ UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 demo: .venv/.run  ## find people in the rendered sample; pictures and results.json in demo/
 	$(BIN)/personsearch demo --out demo
 
-test: .venv/.test  ## all tests but those of the documentation
+test: .venv/.test  ## all tests but the slow ones and those of the documentation
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-check: .venv/.test  ## style, types, the direction of imports, every command of the documentation, the page in a browser
+check: .venv/.test  ## style, types, the direction of imports, every command of the documentation, slow tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest tests/project -m "docs or not docs"
-	$(BIN)/python -m pytest tests/serve -m slow
+	$(BIN)/python -m pytest tests -m slow
 
 docs: .venv/.docs  ## the site of the documentation in site/; warnings fail it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --clean --strict

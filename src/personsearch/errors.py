@@ -9,6 +9,7 @@ PersonSearchError
 │   └── SettingError      an unknown or impossible setting
 ├── WeightsError          weights are missing, damaged, or of another shape
 └── GalleryError          a gallery is missing, damaged, or was made by another model
+    └── BusyError         another program writes to it
 """
 
 
@@ -52,3 +53,7 @@ class WeightsError(PersonSearchError):
 
 class GalleryError(PersonSearchError):
     """A gallery is missing, damaged, or was made by another model."""
+
+
+class BusyError(GalleryError):
+    """Another program writes to the gallery."""

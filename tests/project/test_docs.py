@@ -33,7 +33,7 @@ PACKAGE = Path(personsearch.__file__).parent
 SAMPLE = PACKAGE / "sample" / "images"
 DOCS = ROOT / "docs"
 LANES = (
-    (ROOT / "README.md", DOCS / "search.md", DOCS / "train.md", DOCS / "runtimes.md"),
+    (ROOT / "README.md", DOCS / "search.md", DOCS / "care.md", DOCS / "train.md", DOCS / "runtimes.md"),
     (DOCS / "data.md", DOCS / "papers.md"),
 )
 """Pages whose commands are run, all in one folder: those of a lane one after the other, the lanes side by side."""

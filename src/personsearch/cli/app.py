@@ -16,9 +16,8 @@ import typer
 from typer.core import TyperGroup
 
 from personsearch import __version__
-from personsearch.cli import care, find, page
+from personsearch.cli import care, export, find, page, taking, watch
 from personsearch.cli import data as cli_data
-from personsearch.cli import export as cli_export
 from personsearch.cli import models as cli_models
 from personsearch.cli import reproduce as cli_reproduce
 from personsearch.cli.console import (
@@ -84,7 +83,9 @@ app.command()(find.demo)
 app.command()(find.index)
 app.command()(find.search)
 app.command()(find.detect)
+app.command()(watch.watch)
 app.command()(page.serve)
+care.gallery.command()(taking.export)
 app.add_typer(care.gallery, name="gallery")
 app.command()(cli_data.synthesize)
 app.add_typer(cli_data.data, name="data")
@@ -92,7 +93,7 @@ app.add_typer(cli_data.data, name="data")
 
 app.command()(cli_models.train)
 app.command()(cli_models.evaluate)
-app.command()(cli_export.export)
+app.command()(export.export)
 app.command()(cli_models.describe)
 app.command()(cli_reproduce.reproduce)
 

@@ -118,8 +118,8 @@ def index(
     check_folder(gallery)
     found = find_files(sources)
     made = force or not Gallery.exists(gallery)
-    how = _Reading(model, read, reid, runtime, device)
-    held, searcher = _open_for_index(gallery, how, min_score, force)
+    how = Reading(model, read, reid, runtime, device)
+    held, searcher = open_for_index(gallery, how, min_score, force)
     with told_on_stop(lambda: _way_on(held, force=force)), held, bar("indexing") as progress:
         try:
             report = index_sources(
@@ -177,7 +177,7 @@ def search(
     when = When.of(appearances, sure, join, proposer)
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
     how = _How(read, once, widen, reread)
-    reading = _Reading(model, read, reid, runtime, device)
+    reading = Reading(model, read, reid, runtime, device)
     if proposer is not None and (also or others):
         raise SettingError("--also and --not are for the gallery's people: leave --proposer out")
     _refuse_odd_stages(reading, proposer, how, for_proposer=bool(codes_gb) or candidates is not None, keep=keep)
@@ -264,7 +264,7 @@ def _tell_what_was_indexed(
 
 
 @dataclass(frozen=True)
-class _Reading:
+class Reading:
     """By what people are read; None leaves it to the gallery, or to what is usual."""
 
     model: str | None
@@ -292,7 +292,7 @@ class _Reading:
         return encoder
 
 
-def _open_for_index(folder: Path, how: _Reading, min_score: float | None, force: bool) -> tuple[Gallery, SceneEncoder]:
+def open_for_index(folder: Path, how: Reading, min_score: float | None, force: bool) -> tuple[Gallery, SceneEncoder]:
     """The gallery, made if need be, and a searcher with its model. Nothing is made if the weights fail."""
     from personsearch.search.gallery import Gallery
     from personsearch.search.searchers import READINGS
@@ -372,7 +372,7 @@ _Asker = Callable[[_Query, "Limits"], "Answer"]
 
 
 def _refuse_odd_stages(
-    reading: _Reading, proposer: str | None, how: _How, *, for_proposer: bool, keep: int | None
+    reading: Reading, proposer: str | None, how: _How, *, for_proposer: bool, keep: int | None
 ) -> None:
     """Raises SettingError for options of `search` that do not go together."""
     if keep is not None and reading.reid is None:
@@ -450,7 +450,7 @@ def _write_answer(out: Path, query: _Query, answers: Answer, asked: str, results
     say(f"written: {out / 'sheet.jpg'} {out / 'results.json'}", err=True)
 
 
-def _by_gallery(held: Gallery, reading: _Reading, how: _How, more: _More) -> tuple[str, _Asker]:
+def _by_gallery(held: Gallery, reading: Reading, how: _How, more: _More) -> tuple[str, _Asker]:
     """A note on what is searched, and the function that answers from the gallery's people."""
     import torch
 

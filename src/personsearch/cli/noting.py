@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def note(folder: Path, what: str, picture: Image | None = None, answers: int | None = None) -> None:
-    """Complains where nothing can be written, as on a disk that is read only: what was asked is answered."""
+def note(folder: Path, what: str, picture: Image | str | None = None, answers: int | None = None) -> None:
+    """`picture` is the query's, or its hash. Complains where nothing can be written, as on a disk that is read only:
+    what was asked is answered."""
     from personsearch.search.audit import picture_hash, record
 
+    known = picture if picture is None or isinstance(picture, str) else picture_hash(picture)
     try:
-        record(folder, what, picture=None if picture is None else picture_hash(picture), answers=answers)
+        record(folder, what, picture=known, answers=answers)
     except GalleryError as error:
         complain(f"not noted in the audit: {error}")

@@ -36,14 +36,14 @@ class Found:
     """Numbers of files that are passed over, by suffix, the most frequent first."""
 
 
-def find_files(sources: Iterable[Path]) -> Found:
+def find_files(sources: Iterable[Path], *, may_be_empty: bool = False) -> Found:
     """Pictures and videos among `sources`, folders searched recursively in sorted order, each file once.
 
     Inside a folder, hidden entries, what systems and cameras leave beside pictures, and galleries are passed over
     without a word; other files are counted by suffix; links to folders are not followed. Raises InputError for a
-    source that is missing or of another kind, and when there is no picture or video at all.
+    source that is missing or of another kind, and (unless they `may_be_empty`) when there is no picture or video.
     """
-    search = _Search()
+    search = _Search(may_be_empty)
     for source in sources:
         if source.is_dir():
             search.folder(source)
@@ -79,7 +79,8 @@ def one_line(text: str) -> str:
 
 
 class _Search:
-    def __init__(self) -> None:
+    def __init__(self, may_be_empty: bool) -> None:
+        self.may_be_empty = may_be_empty
         self.files: dict[Path, None] = {}
         self.unusable: list[str] = []
         self.others: Counter[str] = Counter()
@@ -107,12 +108,12 @@ class _Search:
                 self.files[path.resolve()] = None
             else:
                 self.unusable.append(one_line(f"{path}: {why}"))
-        if not seen and len(self.files) + len(self.unusable) == before:
+        if not self.may_be_empty and not seen and len(self.files) + len(self.unusable) == before:
             besides = "" if sum(self.others.values()) == others else f" ({describe_passed_over(_sorted(self.others))})"
             raise InputError(one_line(f"{folder}: no picture or video in this folder{besides}; name another one"))
 
     def found(self) -> Found:
-        if not self.files and self.unusable:
+        if not self.files and self.unusable and not self.may_be_empty:
             more = f", and {len(self.unusable) - 1} more like it" if len(self.unusable) > 1 else ""
             raise InputError(f"nothing can be read: {self.unusable[0]}{more}")
         return Found(list(self.files), self.unusable, _sorted(self.others))

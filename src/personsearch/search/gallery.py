@@ -29,6 +29,7 @@ from personsearch.search.absence import is_absent
 from personsearch.search.answering import rank_people
 from personsearch.search.audit import AUDIT, HEAD
 from personsearch.search.centring import ELSEWHERE
+from personsearch.search.claiming import LOCK, check_may_create, take_lock
 from personsearch.search.erasing import ERASING, begin_erasing, finish_erasing, is_erasing, only
 from personsearch.search.faults import writing
 from personsearch.search.hits import Answer, GalleryHit, picture_of
@@ -44,13 +45,12 @@ from personsearch.search.sums import SUMS, note_sums
 from personsearch.search.table import NAME, SceneTable
 from personsearch.search.widening import WIDEN
 
-_LOCK = "lock"
 CODES = "codes"
 """Where the codes of a proposer lie (scene_codes.py)."""
 _NEW = "new"
 """Where a gallery is made that is to replace another one, until it is closed."""
-_OURS = {f"{NAME}.lance", ABOUT, f"{ABOUT}.part", f".{ABOUT}.part", _LOCK, CODES, _NEW, STRANGERS, f".{STRANGERS}.part"}
-_OURS |= {AUDIT, HEAD, f".{HEAD}.part", ERASING, SUMS, f".{SUMS}.part"}
+OURS = {f"{NAME}.lance", ABOUT, f"{ABOUT}.part", f".{ABOUT}.part", LOCK, CODES, _NEW, STRANGERS, f".{STRANGERS}.part"}
+OURS |= {AUDIT, HEAD, f".{HEAD}.part", ERASING, SUMS, f".{SUMS}.part"}
 _SCENES_OF_STRANGERS = 1000
 """Of a larger gallery, those whose pairs are looked at."""
 _USUAL = Limits()
@@ -92,12 +92,12 @@ class Gallery:
         """
         check_score(min_score)
         folder = Path(folder)
-        check_may_create(folder, force)
+        check_may_create(folder, force, OURS)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         about = About(model, fingerprint, dim, min_score, created, read=read, reid=reid)
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        lock = _take_lock(folder)
+        lock = take_lock(folder)
         try:
             with writing(folder):
                 shutil.rmtree(folder / _NEW, ignore_errors=True)
@@ -115,7 +115,7 @@ class Gallery:
         """Raises GalleryError if there is no gallery, it is damaged or newer, or another process writes."""
         folder = Path(folder)
         about = read_about(folder)
-        lock = _take_lock(folder) if write else None
+        lock = take_lock(folder) if write else None
         try:
             gallery = cls(folder, about, SceneTable.open(folder, about.dim), lock)
             if write and is_erasing(folder):  # what a killed program has begun
@@ -164,7 +164,7 @@ class Gallery:
                 (self.folder / ABOUT).unlink(missing_ok=True)  # first: without it there is no gallery
                 for part in (f"{NAME}.lance", CODES):
                     shutil.rmtree(self.folder / part, ignore_errors=True)
-                for name in (STRANGERS, SUMS, ERASING, _LOCK):
+                for name in (STRANGERS, SUMS, ERASING, LOCK):
                     (self.folder / name).unlink(missing_ok=True)
         if self._lock is not None:
             self._lock.close()
@@ -454,34 +454,3 @@ class Gallery:
                 note(held, row)
             self._held = held
         return self._held
-
-
-def check_may_create(folder: Path, force: bool) -> None:
-    """Raises GalleryError for a folder with something else in it, or (unless `force`) with a gallery."""
-    if not folder.exists():
-        return
-    if not folder.is_dir():
-        raise GalleryError(f"{folder}: a file is there; name a folder for the gallery")
-    foreign = sorted(entry.name for entry in folder.iterdir() if entry.name not in _OURS)
-    if foreign:
-        raise GalleryError(f"{folder}: holds other files ({foreign[0]}); name a new folder for the gallery")
-    if (folder / ABOUT).exists() and not force:
-        raise GalleryError(f"{folder}: holds a gallery already; open it, or replace it with --force")
-
-
-def _take_lock(folder: Path) -> IO[str]:
-    """One writer at a time; the system frees the lock of a process that was killed."""
-    try:
-        lock = (folder / _LOCK).open("w")
-    except OSError as error:
-        raise GalleryError(f"{folder}: cannot be written ({error.strerror})") from error
-    try:
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:  # no such lock on this system: two writers at once are the user's affair
-        pass
-    except OSError as error:
-        lock.close()
-        raise GalleryError(f"{folder}: another index is writing to it; wait until it has ended") from error
-    return lock

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from personsearch.errors import GalleryError, SettingError
+from personsearch.search.claiming import check_may_create
 from personsearch.search.contents import Content, contents_of
 from personsearch.search.erasing import only
 from personsearch.search.faults import writing
-from personsearch.search.gallery import Gallery, check_may_create
+from personsearch.search.gallery import OURS, Gallery
 from personsearch.search.sources import State
 
 
@@ -44,7 +45,7 @@ def merge(folders: Sequence[Path], into: Path) -> MergeReport:
         raise SettingError(f"{into}: a gallery is named twice; name each once, and another one to merge into")
     there = Gallery.exists(into)
     if not there:
-        check_may_create(into, False)
+        check_may_create(into, False, OURS)
     with ExitStack() as stack:
         target = stack.enter_context(Gallery.open(into, write=True)) if there else None
         galleries = [*([] if target is None else [target]), *(Gallery.open(folder) for folder in folders)]
