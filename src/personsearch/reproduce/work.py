@@ -60,12 +60,15 @@ class Workshop:
     """The folder of an experiment, and what is done in it."""
 
     def __init__(self, wanted: Wanted, *, progress: Progress = quiet, say: Say = lambda _line: None) -> None:
-        """Begins or opens the folder, and renders its people. Raises SettingError, DataError before anything else."""
+        """Opens the folder, or begins it once all is well, and renders its people.
+
+        Raises SettingError and DataError before anything is written.
+        """
         self._wanted, self._progress, self._say = wanted, progress, say
         self.out = wanted.out
         check_folder(self.out)
         check_data(wanted.table, wanted.data, wanted.scale)
-        self._begin()
+        self._refuse_other()
         self.ground = self._ground()
         self.planner = Planner(wanted.scale, self.ground, wanted.changes)
         self.runs: list[Run] = []
@@ -75,23 +78,30 @@ class Workshop:
             self.readings = readings_of(wanted.table, self.planner, wanted.seeds)
             check_protocols(self.ground, {reading.gallery for reading in self.readings})
         self.missing_runs()
+        self._begin()
 
     # ------------------------------------------------------------------------------------------- the folder
 
-    def _begin(self) -> None:
-        """Marks the folder with what it is of. Raises SettingError for a folder of something else."""
-        wanted, mark = self._wanted, self.out / MARK
-        asked = {
+    def _mark(self) -> dict[str, Any]:
+        """What a folder is of: all that its runs have in common."""
+        wanted = self._wanted
+        return {
             "data": _short(wanted.data),
             "scale": wanted.scale.name,
             "home": wanted.home,
             "set": list(wanted.changes),
             "backbone": wanted.backbone,
         }
-        if not mark.exists():
-            self._once("begin", lambda: write_whole(mark, json.dumps(asked, indent=1) + "\n"), mark.exists)
-        begun = _read_object(mark)
-        for key, value in asked.items():
+
+    def _begin(self) -> None:
+        mark = self.out / MARK
+        self._once("begin", lambda: write_whole(mark, json.dumps(self._mark(), indent=1) + "\n"), mark.exists)
+        self._refuse_other()  # another process may have begun it meanwhile
+
+    def _refuse_other(self) -> None:
+        """Raises SettingError for a folder of something else."""
+        begun = _read_object(self.out / MARK) if (self.out / MARK).exists() else self._mark()
+        for key, value in self._mark().items():
             if begun.get(key) != value:
                 raise SettingError(
                     f"{self.out} was begun with --{key} {_told(begun.get(key))}, not {_told(value)}: give the same, or "
@@ -106,6 +116,7 @@ class Workshop:
             found.append(find_ground(wanted.data, wanted.scale, self.out, wanted.home))
 
         if wanted.data == RENDERED:
+            self._say(f"{self.out / 'data'}: rendering people, as far as they are not there")
             self._once("data", find, lambda: bool(found))
         else:
             find()
