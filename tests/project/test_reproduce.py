@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from personsearch.settings import change_settings
+from personsearch.training.recipes import get_recipe
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:
@@ -60,3 +64,23 @@ def test_tables_of_igpn_and_of_seconds_run(tmp_path: Path) -> None:
     for name, rows in (("binet-table-8", 3), ("igpn-table-5", 3)):
         finish(name, "--data", "rendered", "--out", tmp_path)
         assert sum(len(row["ours"]) == 3 for row in table(tmp_path, name)["rows"]) == rows
+
+
+# ------------------------------------------------------------------------------------------- the page of open points
+
+PAGE = Path(__file__).parents[2] / "docs" / "open-points.md"
+RECIPES_OF = {"BINet": "binet_cuhk_sysu", "IGPN": "igpn_cuhk_sysu", "Re-id networks and evaluation": "pcb_cuhk_sysu"}
+
+
+def test_each_open_point_is_a_setting_that_changes_something() -> None:
+    sections = dict(
+        re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    )
+    assert sections.keys() == RECIPES_OF.keys()
+    count = 0
+    for name, text in sections.items():
+        recipe = get_recipe(RECIPES_OF[name])
+        for change in re.findall(r"`([a-z_.]+=[^`]+)`", text):
+            assert change_settings(recipe, [change]) != recipe, f"{change} is what the recipe has anyway"
+            count += 1
+    assert count > 30

@@ -210,6 +210,12 @@ def test_a_finished_run_of_other_settings_is_refused(data: Path, fakes: Fakes, t
     ended["recipe"]["optimizer"]["rate"] = 5.0
     file.write_text(json.dumps(ended))
     assert "was trained with other settings (optimizer.rate=5.0, not 0.001): give another --out" in refused(*command)
+    ended["recipe"]["optimizer"]["rate"] = 0.001
+    del ended["recipe"]["loss"]["first_remembered"]  # a setting that came later counts as its default
+    file.write_text(json.dumps(ended))
+    assert run(*command).exit_code == 0
+    file.write_text(json.dumps({"recipe": 3}))
+    assert "damaged, or of another version" in refused(*command)
     file.write_text("{")
     assert "damaged; delete it" in refused(*command)
 

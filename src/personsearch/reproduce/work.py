@@ -29,7 +29,7 @@ from personsearch.reproduce.plan import Planner, Reading, Run, estimate, reading
 from personsearch.reproduce.scales import Scale
 from personsearch.reproduce.speed import seconds_of
 from personsearch.reproduce.tables import AnyTable, SpeedTable, Table
-from personsearch.settings import flat, settings_to_dict
+from personsearch.settings import flat, settings_from_dict, settings_to_dict
 from personsearch.training.logs import lines_up_to
 from personsearch.training.loop import CHECKPOINT, LOG
 from personsearch.training.methods import Whole
@@ -220,7 +220,7 @@ class Workshop:
         file = self.out / "runs" / run.name / FINISHED
         if not file.exists():
             return False
-        ended, asked = _read_object(file), _asked(run)
+        ended, asked = _ended(file, run), _asked(run)
         changed = next((key for key in asked if asked[key] != ended.get(key)), None)
         if changed is not None:
             raise SettingError(
@@ -276,6 +276,15 @@ def _asked(run: Run) -> dict[str, Any]:
         "whole": run.whole,
         "detector": run.detector,
     }
+
+
+def _ended(file: Path, run: Run) -> dict[str, Any]:
+    """What a run ended with; a setting that it does not know yet counts as its default."""
+    ended = _read_object(file)
+    try:
+        return {**ended, "recipe": settings_to_dict(settings_from_dict(type(run.made), ended["recipe"]))}
+    except (SettingError, KeyError, TypeError, AttributeError):
+        raise DataError(f"{file}: damaged, or of another version; give another --out") from None
 
 
 def _first_difference(old: Any, new: Any) -> str:
