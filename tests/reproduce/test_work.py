@@ -42,7 +42,7 @@ class Fakes:
     def train(self, recipe: str, _data: str, out: Path, **options: Any) -> Path:
         if out.name == self.fail_at:
             raise KeyboardInterrupt
-        assert options["resume"]
+        assert (options["resume"], options["fit"]) == (True, False)
         self.trained.append(out.name)
         out.mkdir(parents=True)
         (out / work.CHECKPOINT).write_text("large")

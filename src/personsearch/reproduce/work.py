@@ -241,6 +241,7 @@ class Workshop:
             backbone=self._start(run),
             resume=True,
             device=wanted.device,
+            fit=False,  # the papers' protocol reads embeddings
             detector=None if run.detector is None else str(runs / run.detector),
             progress=self._progress,
             on_step=lambda step, total: self._progress.tell(step, total, f"{run.name}, step {step}"),
