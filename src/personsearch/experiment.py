@@ -63,7 +63,7 @@ def train(
 
     The folder holds loadable weights from the first checkpoint on, log.jsonl, and at last losses.png; with a benchmark
     `evaluate_on` also each checkpoint's figures: evaluations.jsonl. Started by torchrun, processes divide the scenes of
-    each step, and the first writes. A re-id network also sees what `detector` finds: detected.jsonl. `fit` adds projections.
+    each step, and the first writes. A re-id network sees what `detector` finds: detected.jsonl. `fit` adds projections.
 
     `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
     the embedding from, "random", or `Whole` weights to train further. `on_step` is called with the steps done and
