@@ -54,6 +54,7 @@ def train(
     workers: int | None = None,
     evaluate_on: str | None = None,
     detector: str | None = None,
+    fit: bool = True,
     progress: Progress = quiet,
     on_step: Callable[[int, int], None] = lambda _step, _total: None,
     complain: Callable[[str], None] = lambda _line: None,
@@ -62,7 +63,7 @@ def train(
 
     The folder holds loadable weights from the first checkpoint on, log.jsonl, and at last losses.png; with a benchmark
     `evaluate_on` also each checkpoint's figures: evaluations.jsonl. Started by torchrun, processes divide the scenes of
-    each step, and the first one writes. A re-id network also sees boxes that `detector` finds: detected.jsonl.
+    each step, and the first writes. A re-id network sees what `detector` finds: detected.jsonl. `fit` adds projections.
 
     `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
     the embedding from, "random", or `Whole` weights to train further. `on_step` is called with the steps done and
@@ -88,18 +89,29 @@ def train(
             on_checkpoint=lambda step: save_weights(out, made.network, {**stored, "steps_done": step}),
             judge=lambda step: note_evaluation(out / EVALUATIONS, step, made.network, judged),
         )
-        if share[0] == 0:
-            finish(out, made.network, benchmark, device, progress)
+        finish(out, made.network, benchmark if fit else None, device, progress, share)
     return out
 
 
-def finish(out: Path, network: Network, benchmark: Benchmark, device: str, progress: Progress) -> None:
+def finish(
+    out: Path,
+    network: Network,
+    benchmark: Benchmark | None,
+    device: str,
+    progress: Progress,
+    share: tuple[int, int] = (0, 1),
+) -> None:
     """Draws the losses, and lays projections beside the weights of a search network, by people whom it finds in its
-    training scenes.
+    training scenes. Of several processes the first one does so.
 
-    Without them, where the network finds too few people to fit them to, people are read by their embeddings.
+    Without them, where there is no benchmark or the network finds too few people in it to fit them to, people are read
+    by their embeddings.
     """
+    if share[0] != 0:
+        return
     draw_losses(out / LOG, out / "losses.png")
+    if benchmark is None:
+        return
     annotated = sum(len(scene.persons) for scene in benchmark.train)
     if not isinstance(network, SearchNetwork) or annotated < FEWEST_PEOPLE:
         return

@@ -97,6 +97,10 @@ def test_all_parts_of_a_step_are_remembered_in_their_order(small_network: Search
     by_hand.update(instance, identities)
     BINetCriterion(memory, LossSettings()).remember(outputs)
     assert all(torch.equal(a, b) for a, b in zip(memory.buffers(), by_hand.buffers(), strict=True))
+    by_hand.update(instance, identities)
+    by_hand.update(search, identities)
+    BINetCriterion(memory, LossSettings(first_remembered="instance")).remember(outputs)
+    assert all(torch.equal(a, b) for a, b in zip(memory.buffers(), by_hand.buffers(), strict=True))
 
 
 def test_a_plain_detector_learns_detection_alone(small_network: SearchNetwork) -> None:

@@ -174,7 +174,7 @@ def test_the_literal_equation_softens_probabilities_of_the_whole_memory() -> Non
 
 def test_unknown_words_are_refused() -> None:
     memory = OIMMemory(4, 256, OIMSettings(queue=3))
-    for setting in ({"direction": "up"}, {"softening": "butter"}):
+    for setting in ({"direction": "up"}, {"softening": "butter"}, {"first_remembered": "nobody"}):
         with pytest.raises(SettingError, match="choose one of"):
             BINetCriterion(memory, LossSettings(**setting))
 

@@ -38,6 +38,8 @@ class LossSettings:
     """What Eq. 4 softens: "similarities", or "probabilities", which is the equation to the letter."""
     direction: str = "both"
     """Which branch the interaction teaches: "both", "search" (BINet-1) or "instance" (BINet-2)."""
+    first_remembered: str = "search"
+    """Which branch moves the memory first in a step: "search" or "instance". What comes second weighs more."""
     feature_weight: float = 1.0
     prediction_weight: float = 1.0
     oim_weight: float = 0.5
@@ -158,11 +160,22 @@ def _probabilities(logits: Tensor) -> Tensor:
 _SOFTENINGS = {"similarities": _similarities, "probabilities": _probabilities}
 
 
+def _search_first(search: Tensor, instance: Tensor) -> tuple[Tensor, Tensor]:
+    return search, instance
+
+
+def _instance_first(search: Tensor, instance: Tensor) -> tuple[Tensor, Tensor]:
+    return instance, search
+
+
+_ORDERS = {"search": _search_first, "instance": _instance_first}
+
+
 class BINetCriterion(Criterion):
     """L = L_det + L_fi + L_pi + 0.5 (L_oim^s + L_oim^r), Eq. 5, and its variants of Table 2.
 
     A branch that the interaction does not teach is detached in both interaction losses; its own OIM loss always
-    trains it. Raises SettingError for an unknown direction or softening.
+    trains it. Raises SettingError for an unknown direction, softening or order of the memory.
     """
 
     def __init__(self, memory: OIMMemory, settings: LossSettings) -> None:
@@ -170,6 +183,7 @@ class BINetCriterion(Criterion):
         for name, value, known in (
             ("direction", settings.direction, _DIRECTIONS),
             ("softening", settings.softening, _SOFTENINGS),
+            ("first_remembered", settings.first_remembered, _ORDERS),
         ):
             if value not in known:
                 raise SettingError(f"loss.{name} {value}: choose one of {', '.join(known)}")
@@ -177,6 +191,7 @@ class BINetCriterion(Criterion):
         self.settings = settings
         self._taught = _DIRECTIONS[settings.direction]
         self._soften = _SOFTENINGS[settings.softening]
+        self._in_order = _ORDERS[settings.first_remembered]
 
     def forward(self, output: BINetOutput) -> dict[str, Tensor]:
         search, instance = output.scene.search, output.instance
@@ -197,10 +212,12 @@ class BINetCriterion(Criterion):
         }
 
     def remember(self, outputs: Sequence[BINetOutput]) -> None:
-        """The search branch's embeddings first, then those of the instance-aware branch."""
+        """The embeddings of one branch, then those of the other, in the order of the settings."""
         identities = torch.cat([output.scene.regions.identities for output in outputs])
-        self.memory.update(torch.cat([output.scene.search.embeddings for output in outputs]), identities)
-        self.memory.update(torch.cat([output.instance.embeddings for output in outputs]), identities)
+        search = torch.cat([output.scene.search.embeddings for output in outputs])
+        instance = torch.cat([output.instance.embeddings for output in outputs])
+        for embeddings in self._in_order(search, instance):
+            self.memory.update(embeddings, identities)
 
     def _known(self, logits: Tensor) -> Tensor:
         """The p of Eq. 4 for the look-up table alone: C of Eq. 3 leaves the queue out."""

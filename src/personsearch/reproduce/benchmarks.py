@@ -117,8 +117,8 @@ def _render(folder: Path, scale: Scale, home: float | None) -> None:
 
 def check_protocols(ground: Ground, sizes: Iterable[int | None]) -> None:
     """Raises DataError for a protocol of CUHK-SYSU that is missing."""
-    for size in sizes if ground.layout == CUHK_SYSU else ():
-        path = split_spec(ground.spec)[1] / protocol_file(size or 100)
+    for size in sorted(size or 100 for size in sizes) if ground.layout == CUHK_SYSU else ():
+        path = split_spec(ground.spec)[1] / protocol_file(size)
         if not path.is_file():
             raise DataError(
                 f"{path} is missing, the protocol of galleries of {size}: copy it there, or ask for another table"

@@ -29,7 +29,7 @@ from personsearch.reproduce.plan import Planner, Reading, Run, estimate, reading
 from personsearch.reproduce.scales import Scale
 from personsearch.reproduce.speed import seconds_of
 from personsearch.reproduce.tables import AnyTable, SpeedTable, Table
-from personsearch.settings import flat, settings_to_dict
+from personsearch.settings import flat, settings_from_dict, settings_to_dict
 from personsearch.training.logs import lines_up_to
 from personsearch.training.loop import CHECKPOINT, LOG
 from personsearch.training.methods import Whole
@@ -60,12 +60,15 @@ class Workshop:
     """The folder of an experiment, and what is done in it."""
 
     def __init__(self, wanted: Wanted, *, progress: Progress = quiet, say: Say = lambda _line: None) -> None:
-        """Begins or opens the folder, and renders its people. Raises SettingError, DataError before anything else."""
+        """Opens the folder, or begins it once all is well, and renders its people.
+
+        Raises SettingError and DataError before anything is written.
+        """
         self._wanted, self._progress, self._say = wanted, progress, say
         self.out = wanted.out
         check_folder(self.out)
         check_data(wanted.table, wanted.data, wanted.scale)
-        self._begin()
+        self._refuse_other()
         self.ground = self._ground()
         self.planner = Planner(wanted.scale, self.ground, wanted.changes)
         self.runs: list[Run] = []
@@ -75,23 +78,30 @@ class Workshop:
             self.readings = readings_of(wanted.table, self.planner, wanted.seeds)
             check_protocols(self.ground, {reading.gallery for reading in self.readings})
         self.missing_runs()
+        self._begin()
 
     # ------------------------------------------------------------------------------------------- the folder
 
-    def _begin(self) -> None:
-        """Marks the folder with what it is of. Raises SettingError for a folder of something else."""
-        wanted, mark = self._wanted, self.out / MARK
-        asked = {
+    def _mark(self) -> dict[str, Any]:
+        """What a folder is of: all that its runs have in common."""
+        wanted = self._wanted
+        return {
             "data": _short(wanted.data),
             "scale": wanted.scale.name,
             "home": wanted.home,
             "set": list(wanted.changes),
             "backbone": wanted.backbone,
         }
-        if not mark.exists():
-            self._once("begin", lambda: write_whole(mark, json.dumps(asked, indent=1) + "\n"), mark.exists)
-        begun = _read_object(mark)
-        for key, value in asked.items():
+
+    def _begin(self) -> None:
+        mark = self.out / MARK
+        self._once("begin", lambda: write_whole(mark, json.dumps(self._mark(), indent=1) + "\n"), mark.exists)
+        self._refuse_other()  # another process may have begun it meanwhile
+
+    def _refuse_other(self) -> None:
+        """Raises SettingError for a folder of something else."""
+        begun = _read_object(self.out / MARK) if (self.out / MARK).exists() else self._mark()
+        for key, value in self._mark().items():
             if begun.get(key) != value:
                 raise SettingError(
                     f"{self.out} was begun with --{key} {_told(begun.get(key))}, not {_told(value)}: give the same, or "
@@ -106,6 +116,7 @@ class Workshop:
             found.append(find_ground(wanted.data, wanted.scale, self.out, wanted.home))
 
         if wanted.data == RENDERED:
+            self._say(f"{self.out / 'data'}: rendering people, as far as they are not there")
             self._once("data", find, lambda: bool(found))
         else:
             find()
@@ -209,7 +220,7 @@ class Workshop:
         file = self.out / "runs" / run.name / FINISHED
         if not file.exists():
             return False
-        ended, asked = _read_object(file), _asked(run)
+        ended, asked = _ended(file, run), _asked(run)
         changed = next((key for key in asked if asked[key] != ended.get(key)), None)
         if changed is not None:
             raise SettingError(
@@ -230,6 +241,7 @@ class Workshop:
             backbone=self._start(run),
             resume=True,
             device=wanted.device,
+            fit=False,  # the papers' protocol reads embeddings
             detector=None if run.detector is None else str(runs / run.detector),
             progress=self._progress,
             on_step=lambda step, total: self._progress.tell(step, total, f"{run.name}, step {step}"),
@@ -265,6 +277,15 @@ def _asked(run: Run) -> dict[str, Any]:
         "whole": run.whole,
         "detector": run.detector,
     }
+
+
+def _ended(file: Path, run: Run) -> dict[str, Any]:
+    """What a run ended with; a setting that it does not know yet counts as its default."""
+    ended = _read_object(file)
+    try:
+        return {**ended, "recipe": settings_to_dict(settings_from_dict(type(run.made), ended["recipe"]))}
+    except (SettingError, KeyError, TypeError, AttributeError):
+        raise DataError(f"{file}: damaged, or of another version; give another --out") from None
 
 
 def _first_difference(old: Any, new: Any) -> str:

@@ -1,0 +1,136 @@
+"""Which runs and readings a table needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from personsearch.errors import SettingError
+from personsearch.reproduce.benchmarks import Ground
+from personsearch.reproduce.catalogue import TABLES, get_table
+from personsearch.reproduce.plan import Planner, Run, estimate, read_seeds, readings_of, runs_of, steps_of
+from personsearch.reproduce.scales import SCALES, get_scale
+from personsearch.reproduce.tables import Table
+from personsearch.training.recipes import Recipe, get_recipe
+
+SYSU = Ground("cuhk-sysu:S", "cuhk-sysu", 11_206, 15_080, 6978)
+PRW = Ground("prw:P", "prw", 5704, 14_907, 6112)
+SMALL = Ground("coco:R", "coco", 280, 1100, 120)
+SEARCH = [table for table in TABLES.values() if isinstance(table, Table)]
+
+
+def planner(ground: Ground, scale: str = "paper", *changes: str) -> Planner:
+    return Planner(get_scale(scale), ground, changes)
+
+
+def names(table: str, made: Planner, *seeds: int) -> list[str]:
+    found = get_table(table)
+    assert isinstance(found, Table)
+    return [run.name for run in runs_of(found, made, seeds or (0,))]
+
+
+def test_tables_share_runs() -> None:
+    for ground, scale in ((SYSU, "paper"), (PRW, "paper"), (SMALL, "small"), (SMALL, "tiny")):
+        made = planner(ground, scale)
+        second = names("binet-table-2", made)
+        for other in ("1", "4", "5", "7"):
+            if ground is SYSU or other != "5":
+                assert set(names(f"binet-table-{other}", made)) <= {*second, "oim-seed0"}
+    assert len(names("binet-table-2", planner(PRW), 0, 1, 2)) == 18
+
+
+def test_a_temperature_that_the_recipe_has_is_no_run_of_its_own() -> None:
+    """T belongs to OIM's scalar of 10; rendered recipes have 20."""
+    assert names("binet-table-3", planner(SYSU)) == ["binet-seed0", *(f"binet-t{t}-seed0" for t in ("0.5", "1", "3"))]
+    assert "binet-seed0" in names("binet-table-3", planner(PRW))
+    table = get_table("binet-table-3")
+    assert isinstance(table, Table)
+    for ground in (SYSU, PRW, SMALL):
+        made = [run.made for run in runs_of(table, planner(ground, "tiny"), [0])]
+        per_scalar = [r.loss.temperature * 10 / r.loss.oim.scalar for r in made if isinstance(r, Recipe)]
+        assert per_scalar == pytest.approx([0.3, 0.5, 1.0, 3.0])
+
+
+def test_settings_of_the_paper_are_the_recipes_own() -> None:
+    for ground in (SYSU, PRW):
+        for table in SEARCH:
+            if ground.columns(table):
+                for run in runs_of(table, planner(ground), [3]):
+                    temperature = [each for each in run.settings if each.startswith("loss.temperature=")]
+                    assert list(run.settings) == [*temperature, "seed=3"]
+                    assert run.start is None
+
+
+@pytest.mark.parametrize("table", SEARCH, ids=lambda table: table.name)
+def test_what_a_run_starts_from_comes_before_it(table: Table) -> None:
+    for ground, scale in ((SYSU, "paper"), (SMALL, "paper"), (SMALL, "small"), (SMALL, "tiny")):
+        seen: list[Run] = []
+        for run in runs_of(table, planner(ground, scale), (0, 1)):
+            before = [other.name for other in seen]
+            assert run.start in (None, "random", "binet-rendered", *before)
+            assert run.detector in (None, *before)
+            assert run.name not in before
+            assert f"seed={run.name[-1]}" in run.settings
+            seen.append(run)
+
+
+def test_the_small_protocol_has_the_papers_epochs() -> None:
+    made = planner(SMALL, "small")
+    runs = {run.name: run.made for run in runs_of(get_table("binet-table-1"), made, [0])}  # type: ignore[arg-type]
+    assert runs["binet-seed0"].optimizer.steps == runs["oim-seed0"].optimizer.steps == 9 * 280 // 2
+    assert runs["start-detector-seed0"].optimizer.steps == 3 * 280 // 2
+    paper = get_recipe("binet_cuhk_sysu")
+    assert 2 * paper.optimizer.steps / SYSU.train_scenes == pytest.approx(9, abs=0.1)
+    igpn = get_recipe("igpn_cuhk_sysu")
+    assert igpn.optimizer.steps == pytest.approx(steps_of(igpn, SYSU, 25), rel=0.01)
+    settings = runs["binet-seed0"]
+    assert isinstance(settings, Recipe)
+    assert settings.optimizer.frozen_stages == 3
+    assert settings.network.rois * settings.network.positive_fraction == 8
+
+
+def test_a_run_of_the_small_protocol_takes_25_minutes_at_most() -> None:
+    for table in SEARCH:
+        for run in runs_of(table, planner(SMALL, "small"), [0]):
+            if not run.name.startswith(("binet_o", "binet0_o")):  # whose patches go through the stem one by one
+                assert (estimate([run], SCALES["small"]) or 0) <= 25 * 60, run.name
+
+
+def test_galleries_stay_apart_where_the_papers_are() -> None:
+    for scenes in (30, 120, 500, 5000):
+        ground = Ground("coco:R", "coco", 280, 1100, scenes)
+        sizes = [ground.gallery(size) or 0 for size in (50, 100, 500, 1000, 2000, 4000)]
+        assert sizes == sorted(set(sizes))
+        assert max(sizes) < scenes
+    assert SYSU.gallery(4000) == 4000
+    assert PRW.gallery(None) is None
+    assert [SMALL.keep(10, 100), PRW.keep(1200, None), SMALL.keep(1200, None)] == [10, 1200, 24]
+
+
+def test_readings_of_a_table() -> None:
+    table = get_table("igpn-figure-5")
+    assert isinstance(table, Table)
+    found = readings_of(table, planner(SYSU), (0, 1))
+    assert len(found) == 2 * 3 * 6
+    assert len({reading.name for reading in found}) == len(found)
+    few = [(reading.gallery, reading.keep) for reading in found if reading.run == "igpn-seed0" and reading.reid]
+    assert few[:6] == [(size, size) for size in (50, 100, 500, 1000, 2000, 4000)]
+    assert few[6:] == list(zip((50, 100, 500, 1000, 2000, 4000), (10, 10, 25, 25, 25, 50), strict=True))
+    labeled = [reading for reading in found if reading.run == "reid-seed1"]
+    assert {(reading.boxes, reading.keep, reading.reid) for reading in labeled} == {("labeled", None, None)}
+
+
+def test_changes_reach_every_run_and_unknown_ones_are_refused() -> None:
+    made = planner(SYSU, "paper", "optimizer.accumulate=2")
+    assert all(run.made.optimizer.accumulate == 2 for run in runs_of(get_table("igpn-table-3"), made, [0]))  # type: ignore[arg-type]
+    with pytest.raises(SettingError, match=r"unknown setting optimizer\.speed"):
+        names("binet-table-1", planner(SYSU, "paper", "optimizer.speed=2"))
+
+
+@pytest.mark.parametrize("text", ["", "a", "1,,2", "-1", "0;1"])
+def test_seeds_that_are_none(text: str) -> None:
+    with pytest.raises(SettingError, match="such as 0,1,2"):
+        read_seeds(text)
+
+
+def test_seeds() -> None:
+    assert read_seeds("2,0,2") == (2, 0)
