@@ -21,7 +21,8 @@ import torch
 from personsearch.data.records import Scene
 from personsearch.data.sources import load_benchmark
 from personsearch.data.transforms import SizeSettings
-from personsearch.models.igpn import IGPN, QueryCode, SceneCode, build_igpn, cat_queries
+from personsearch.models.guided import QueryCode, SceneCode, cat_queries
+from personsearch.models.igpn import IGPN, build_igpn
 from personsearch.models.region_features import RegionFeatures
 from personsearch.models.resnet import prepare_for_inference
 from personsearch.models.weights import load_proposer

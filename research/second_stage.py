@@ -32,7 +32,8 @@ from personsearch.data.sources import load_benchmark
 from personsearch.evaluation.evaluate import evaluate_weights
 from personsearch.losses.criteria import IGPNCriterion
 from personsearch.losses.detection import related_losses
-from personsearch.models.igpn import IGPN, IGPNOutput, QueryCode, build_igpn
+from personsearch.models.guided import IGPNOutput, QueryCode
+from personsearch.models.igpn import IGPN, build_igpn
 from personsearch.models.search_network import Targets
 from personsearch.models.weights import MODEL_FILE, load_proposer, read_config, read_settings, save_weights
 from personsearch.runtime import keep_memory, mixed_precision

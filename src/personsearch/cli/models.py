@@ -63,6 +63,9 @@ def train(
     start: Annotated[str | None, typer.Option(help="Weights to train further, by name or folder.")] = None,
     evaluate_on: Annotated[str | None, typer.Option(help="LAYOUT:DIR to evaluate each checkpoint on.")] = None,
     detector: Annotated[str | None, typer.Option(help="For a re-id recipe: weights whose boxes train it, too.")] = None,
+    codes: Annotated[
+        Path | None, typer.Option(help="Folder for what a frozen trunk says of scenes, for several runs.")
+    ] = None,
     checkpoint_every: Annotated[int, typer.Option(callback=within(1), help="Steps between checkpoints.")] = 200,
     device: Device = None,
 ) -> None:
@@ -85,6 +88,7 @@ def train(
             backbone=backbone if start is None else Whole(start),
             evaluate_on=evaluate_on,
             detector=detector,
+            codes=codes,
             progress=progress,
             checkpoint_every=checkpoint_every,
             device=device,

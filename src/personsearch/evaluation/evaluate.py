@@ -14,7 +14,8 @@ from personsearch.evaluation.answers import are_crops, evaluate_answers
 from personsearch.evaluation.one_stage import Evaluation, evaluate_model
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult
 from personsearch.evaluation.two_stage import evaluate_two_stages
-from personsearch.models.igpn import IGPN, IGPNSettings
+from personsearch.models.igpn import IGPN
+from personsearch.models.igpn_trunk import TrunkIGPN
 from personsearch.models.projections import PROJECTIONS_FILE, load_projections
 from personsearch.models.readers import DetectThenEmbed, ReidReader, read_with
 from personsearch.models.reid import ReidNet
@@ -52,7 +53,7 @@ class JudgeSettings:
 
 def is_proposer(model: str) -> bool:
     """Whether these are weights of IGPN, whose detections depend on the query and cannot be shown without one."""
-    return bool(read_config(model)[1]["class"] == IGPN.__name__)
+    return read_config(model)[1]["class"] in (IGPN.__name__, TrunkIGPN.__name__)
 
 
 def is_reid(model: str) -> bool:
@@ -132,7 +133,7 @@ def _guided(
     if settings.keep is not None and settings.keep < 1:
         raise SettingError(f"keep {settings.keep}: give 1 proposal or more")
 
-    def changed(own: IGPNSettings) -> IGPNSettings:
+    def changed(own: Any) -> Any:
         own = resized(own, settings.size)
         if settings.proposals is None:
             return own
@@ -171,6 +172,7 @@ def _reid(
 _JUDGES: Mapping[str, Callable[..., tuple[SearchResult, Evaluation | None]]] = {
     SearchNetwork.__name__: _search,
     IGPN.__name__: _guided,
+    TrunkIGPN.__name__: _guided,
     ReidNet.__name__: _reid,
 }
 """By the class of the weights."""

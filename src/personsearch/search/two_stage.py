@@ -16,7 +16,7 @@ from torch import Tensor
 from personsearch.data.records import Box, Scene
 from personsearch.errors import BoxError, ImageError, SettingError, VideoError
 from personsearch.geometry.boxes import check_box
-from personsearch.models.igpn import IGPN, Proposals, QueryCode, SceneCode
+from personsearch.models.guided import GuidedNetwork, Proposals, QueryCode, SceneCode
 from personsearch.models.readers import Embedder
 from personsearch.models.weights import load_proposer, load_reid
 from personsearch.progress import Progress, quiet
@@ -33,7 +33,7 @@ from personsearch.search.proposals import (
     hits_of,
     keep_best,
 )
-from personsearch.search.scene_codes import SceneCodes
+from personsearch.search.scene_codes import SceneCodes, form_of
 
 LEAST_QUERY = (6, 12)
 """Least width and height in pixels of a box that shows who somebody is."""
@@ -52,7 +52,7 @@ class GuidedQuery:
 class TwoStageSearcher:
     """Searches every scene for one person, and ranks the most similar proposals by a re-id network."""
 
-    proposer: IGPN
+    proposer: GuidedNetwork
     embedder: Embedder | None = None
     """None ranks by the proposer's own similarities."""
     keep: int = 100
@@ -149,8 +149,11 @@ def load_two_stages(
     loaded = load_proposer(proposer, chosen)
     embedder = None if reid is None else load_reid(reid, chosen).model
     searcher = TwoStageSearcher(loaded.model, embedder, keep, candidates)
-    codes = SceneCodes(folder, loaded.fingerprint, limit, device=chosen, complain=complain)
-    return searcher, lambda scene: codes.get(scene, lambda missing: searcher.encode_scene(missing.read()))
+    form, made_by = form_of(loaded.model, loaded.fingerprint)
+    codes = SceneCodes(folder, made_by, limit, form, device=chosen, complain=complain)
+    return searcher, lambda scene: loaded.model.ready(
+        codes.get(scene, lambda missing: loaded.model.read_scene(missing.read()))
+    )
 
 
 def _embedding(query: GuidedQuery) -> Tensor:
