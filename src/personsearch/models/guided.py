@@ -240,20 +240,27 @@ class GuidedNetwork(PacedModule):
         found = [rpn.scored_proposals(i, scene.size, self.settings.proposals) for i in range(len(query.features))]
         return [Candidates(self.reading.settled(boxes), logits.sigmoid()) for boxes, logits in found]
 
+    def precedence(self, similarities: Tensor, _features: Tensor) -> Tensor:
+        """Which of several overlapping proposals stays: that with the largest number, [N]."""
+        return similarities
+
     @torch.inference_mode()
     def compare(
         self, scene: SceneCode, query: QueryCode, lists: Sequence[Tensor], regions: RegionFeatures | None = None
     ) -> list[Proposals]:
         """The second stage alone: candidates [N_i, 4] of one scene for each of P queries, looked at again."""
         with mixed_precision(scene.maps.device):
-            related = self.relate(query, lists, self.read_regions(scene, torch.cat(list(lists)), regions))
+            features = self.read_regions(scene, torch.cat(list(lists)), regions)
+            related = self.relate(query, lists, features)
         answers = []
-        for index, proposals in enumerate(lists):
+        by_list = torch.split(features, [len(proposals) for proposals in lists])
+        for index, (proposals, seen) in enumerate(zip(lists, by_list, strict=True)):
             count = len(proposals)
             boxes = clip_boxes_to_image(decode_boxes(related.deltas[index, :count], proposals, ROI_STD), scene.size)
             similarities = related.logits[index, :count].softmax(dim=1)[:, 1]
             sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
             large = torch.nonzero(sides > 1).flatten()
-            kept = large[nms(boxes[large], similarities[large], self.settings.nms_iou)]
+            kept = large[nms(boxes[large], self.precedence(similarities, seen)[large], self.settings.nms_iou)]
+            kept = kept[similarities[kept].argsort(descending=True, stable=True)]
             answers.append(Proposals((boxes[kept] / scene.scale).cpu(), similarities[kept].cpu()))
         return answers

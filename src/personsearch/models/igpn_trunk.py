@@ -21,7 +21,7 @@ from personsearch.geometry.assignment import Matcher
 from personsearch.models.correlation import ImprovedCrossCorrelation
 from personsearch.models.guided import GuidedNetwork, IGPNOutput, QueryCode, SceneCode
 from personsearch.models.igpn import KERNEL
-from personsearch.models.likeness import DELTAS, LIKENESS, CalmCompetition, LikenessRelation, TrunkHead
+from personsearch.models.likeness import DELTAS, LIKENESS, SCORE, CalmCompetition, LikenessRelation, TrunkHead
 from personsearch.models.region_features import RoIAligning
 from personsearch.models.relation import LocalRelation, NoLocalRelation
 from personsearch.models.resnet import STEM_CHANNELS
@@ -138,6 +138,11 @@ class TrunkIGPN(GuidedNetwork):
         padded = nn.utils.rnn.pad_sequence(matches, batch_first=True, padding_value=-1)
         watched = self.local.watched(related.present, torch.cat(features))
         return IGPNOutput(rpn, related, padded, list(targets), watched)
+
+    def precedence(self, similarities: Tensor, features: Tensor) -> Tensor:
+        """Boxes of one person are about equally alike, so that the one of which the trunk is surer stays; of two people
+        who overlap, the one asked for."""
+        return similarities * features[:, SCORE].exp()
 
     def _code(self, maps: Tensor, hidden: Tensor, size: tuple[int, int]) -> SceneCode:
         similarity, regression = self.similarity.read_scene(hidden), self.regression.read_scene(hidden)
