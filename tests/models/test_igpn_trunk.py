@@ -17,7 +17,9 @@ from personsearch.data.transforms import SizeSettings
 from personsearch.evaluation.one_stage import Evaluation, evaluate_model
 from personsearch.evaluation.protocols import SearchResult, evaluate_guided
 from personsearch.evaluation.two_stage import read_queries
+from personsearch.models.guided import cat_queries
 from personsearch.models.igpn_trunk import TrunkIGPN, TrunkIGPNSettings, igpn_on
+from personsearch.models.region_features import RegionFeatures
 from personsearch.models.rpn import ProposalSettings
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import load_trunk
@@ -151,6 +153,31 @@ def test_a_similarity_is_a_rising_function_of_the_cosine(pair: Pair) -> None:
     assert logits.std() > 0.1
     (own,) = pair.trunk.embed(scene.read(), torch.tensor([box]))
     torch.testing.assert_close(query.features[0, :256], own, atol=0.02, rtol=0)
+
+
+def test_many_queries_share_what_is_read_of_a_scene(pair: Pair) -> None:
+    """Each gets what it would get alone, though most regions are read for all of them."""
+    scene = pair.benchmark.test[0]
+    code = pair.igpn.encode_scene(scene.read())
+    seconds = [correlation.second.weight for correlation in (pair.igpn.similarity, pair.igpn.regression)]
+    for weight in seconds:  # zero at the start, so that all queries would propose the same
+        torch.nn.init.normal_(weight.detach(), std=0.0003)
+    queries = [pair.igpn.encode_query(scene.read(), [person.box]) for person in scene.persons[:5]]
+    shared, counts = RegionFeatures(), []
+    for query in queries:
+        alone = RegionFeatures()
+        (apart,) = pair.igpn.answer(code, query, alone)
+        (ours,) = pair.igpn.answer(code, query, shared)
+        assert torch.allclose(ours.boxes, apart.boxes, atol=0.5)
+        assert torch.allclose(ours.similarities, apart.similarities, atol=0.01)
+        counts.append(len(alone))
+    for together, query in zip(pair.igpn.answer(code, cat_queries(queries), shared), queries, strict=True):
+        (apart,) = pair.igpn.answer(code, query)
+        assert torch.allclose(together.boxes, apart.boxes, atol=0.5)
+    for weight in seconds:
+        torch.nn.init.zeros_(weight.detach())
+    print(len(shared), counts)
+    assert max(counts) < len(shared) < 0.6 * sum(counts), "queries differ, and share"
 
 
 def test_nothing_of_the_trunk_learns(pair: Pair) -> None:

@@ -23,6 +23,7 @@ from personsearch.cli.appearing import (
 )
 from personsearch.cli.console import bar, complain, print_hits, print_json, refuse_overwriting, say, told_on_stop
 from personsearch.cli.options import At, Device, Force, Json, Score, within
+from personsearch.cli.second_look import LookAgain, by_second_look, refuse_odd_second_look
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, check_picture_name, save_picture, write_whole
 
@@ -146,6 +147,7 @@ def search(
     reid: Annotated[str | None, typer.Option(help="Re-id weights that rank what --proposer leaves.")] = None,
     keep: Keep = None,
     candidates: Compared = None,
+    look_again: LookAgain = None,
     codes_gb: CodesGb = 0.0,
     device: Device = None,
     out: Annotated[Path | None, typer.Option(help="Folder for sheet.jpg and results.json.")] = None,
@@ -165,11 +167,15 @@ def search(
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
     how = _How(read, once, widen, reread)
     _refuse_odd_stages(model, proposer, reid, how, for_proposer=bool(codes_gb) or candidates is not None, keep=keep)
+    if look_again is not None:
+        refuse_odd_second_look(proposer, reid, candidates)
     held = Gallery.open(gallery)
     picture, moment = read_scene(image, at)
     query = _Query(image, moment, picture, check_box(box, picture.width, picture.height))
     if proposer is None:
         asked, answer = _by_gallery(held, model, how, device)
+    elif look_again is not None:
+        asked, answer = by_second_look(held, proposer, look_again, codes_gb, device)
     else:
         asked, answer = _by_proposer(held, proposer, reid, codes_gb, device, keep=keep or 100, candidates=candidates)
     own = None if include_own else _own(image, moment, min_gap)

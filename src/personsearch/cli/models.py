@@ -50,6 +50,9 @@ Proposed = Annotated[int | None, typer.Option(callback=within(1), help="Of IGPN:
 Compared = Annotated[
     int | None, typer.Option(callback=within(1), help="Of IGPN: how many proposals of a gallery are compared (all).")
 ]
+LookAgain = Annotated[
+    int | None, typer.Option(callback=within(1), help="Of IGPN: ask its trunk, then look again in so many scenes.")
+]
 GallerySize = Annotated[int | None, typer.Option(callback=within(1), help="Scenes in the gallery of a query.")]
 
 
@@ -127,6 +130,7 @@ def evaluate(
     keep: Keep = None,
     proposals: Proposed = None,
     candidates: Compared = None,
+    look_again: LookAgain = None,
     gallery_size: GallerySize = None,
     subset: Annotated[str | None, typer.Option(help="Of CUHK-SYSU: occlusion, or resolution.")] = None,
     answers: Annotated[bool, typer.Option("--answers", help="Read and rank as `search` does.")] = False,
@@ -152,7 +156,7 @@ def evaluate(
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
     benchmark = _load(data, wanted)
     _tell_of_crops(model, data, answers or None not in (boxes, branch))
-    how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, answers)
+    how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, look_again, answers)
     with bar("evaluating") as progress:
         result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=progress)
     figures = result.as_dict()

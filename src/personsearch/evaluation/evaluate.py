@@ -13,14 +13,16 @@ from personsearch.errors import SettingError, WeightsError
 from personsearch.evaluation.answers import are_crops, evaluate_answers
 from personsearch.evaluation.one_stage import Evaluation, evaluate_model
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult
+from personsearch.evaluation.second_look import evaluate_second_look
 from personsearch.evaluation.two_stage import evaluate_two_stages
+from personsearch.models.guided import GuidedNetwork
 from personsearch.models.igpn import IGPN
 from personsearch.models.igpn_trunk import TrunkIGPN
 from personsearch.models.projections import PROJECTIONS_FILE, load_projections
 from personsearch.models.readers import DetectThenEmbed, ReidReader, read_with
 from personsearch.models.reid import ReidNet
 from personsearch.models.search_network import SearchNetwork
-from personsearch.models.weights import find_weights, load_proposer, load_reid, load_weights, read_config
+from personsearch.models.weights import find_weights, load_proposer, load_reid, load_trunk_of, load_weights, read_config
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import checked_device
 
@@ -47,6 +49,8 @@ class JudgeSettings:
     """How many proposals of a scene are related to the query; the weights' own when None. Of IGPN."""
     candidates: int | None = None
     """How many proposals of a query's gallery are related to it; all when None. Of IGPN."""
+    look_again: int | None = None
+    """In how many of each query's most promising scenes IGPN looks again after its trunk; in none when None."""
     answers: bool = False
     """Whether people are read and ranked as `search` does it, and not as in the papers. Of a search network."""
 
@@ -83,7 +87,7 @@ def evaluate_weights(
 def _search(
     model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
 ) -> tuple[SearchResult, Evaluation | None]:
-    _refuse(settings, "a search network", ("keep", "proposals", "candidates"))
+    _refuse(settings, "a search network", ("keep", "proposals", "candidates", "look_again"))
     boxes = boxes_for(benchmark, settings)
     if settings.answers:
         return _answers(model, benchmark, settings, rules, device, progress), None
@@ -140,6 +144,8 @@ def _guided(
         return replace(own, proposals=replace(own.proposals, after_nms=settings.proposals))
 
     proposer = load_proposer(model, device, changed).model
+    if settings.look_again is not None:
+        return _second_look(model, proposer, benchmark, settings, rules, device, progress), None
     embedder = None if settings.reid is None else load_reid(settings.reid, device).model
     result = evaluate_two_stages(
         proposer,
@@ -153,6 +159,22 @@ def _guided(
     return result, None
 
 
+def _second_look(
+    model: str,
+    proposer: GuidedNetwork,
+    benchmark: Benchmark,
+    settings: JudgeSettings,
+    rules: Rules,
+    device: str,
+    progress: Progress,
+) -> SearchResult:
+    _refuse(settings, "a second look", ("keep", "candidates", "reid"))
+    if not isinstance(proposer, TrunkIGPN) or settings.look_again is None:
+        raise SettingError(f"{model} has no trunk whose people could be asked first: leave --look-again out")
+    trunk = load_trunk_of(model, device, partial(resized, size=settings.size)).model
+    return evaluate_second_look(proposer, trunk, benchmark, settings.look_again, rules=rules, progress=progress)
+
+
 def _reid(
     model: str, benchmark: Benchmark, settings: JudgeSettings, rules: Rules, device: str, progress: Progress
 ) -> tuple[SearchResult, Evaluation | None]:
@@ -162,7 +184,7 @@ def _reid(
     _refuse(
         settings,
         "a re-id network alone",
-        ("query", "branch", "size", "reid", "keep", "proposals", "candidates", "answers"),
+        ("query", "branch", "size", "reid", "keep", "proposals", "candidates", "look_again", "answers"),
     )
     network = load_reid(model, device).model
     judged = evaluate_model(ReidReader(network), benchmark, boxes="labeled", rules=rules, progress=progress)
@@ -182,7 +204,8 @@ def _refuse(settings: JudgeSettings, what: str, names: tuple[str, ...]) -> None:
     """Raises SettingError for a setting that is not the default, and that `what` does not have."""
     for name in names:
         if getattr(settings, name) != getattr(JudgeSettings(), name):
-            raise SettingError(f"{what} has no choice of {name}: leave --{name} out")
+            option = name.replace("_", "-")
+            raise SettingError(f"{what} has no choice of {option}: leave --{option} out")
 
 
 def resized(settings: S, size: tuple[int, int] | None) -> S:

@@ -140,7 +140,8 @@ def load_proposer(
     folder, config = read_config(name_or_folder, GuidedNetwork)
     if config["class"] != TrunkIGPN.__name__:
         return _load(GuidedNetwork, name_or_folder, device, change)
-    trunk, name = _own_trunk(config, folder)
+    where, name = _own_trunk(config, folder)
+    trunk = load_weights(where).model
     settings = read_settings(config, folder)
     tensors = _tensors(folder)
     _check_shapes(outline(settings, folder), tensors, folder / MODEL_FILE)
@@ -158,8 +159,19 @@ def load_trunk(name_or_folder: str | Path) -> tuple[SearchNetwork, TrunkName]:
     return loaded.model, TrunkName(name, loaded.fingerprint)
 
 
-def _own_trunk(config: dict[str, Any], folder: Path) -> tuple[SearchNetwork, TrunkName]:
-    """The trunk that weights stand on: where they say, or shipped under another name."""
+def load_trunk_of(
+    name_or_folder: str | Path,
+    device: str | torch.device = "cpu",
+    change: Callable[[NetworkSettings], NetworkSettings] = _unchanged,
+) -> LoadedModel[SearchNetwork]:
+    """The search network that an IGPN stands on. Raises WeightsError as `load_proposer` does."""
+    folder, config = read_config(name_or_folder, TrunkIGPN)
+    path, _ = _own_trunk(config, folder)
+    return load_weights(path, device, change)
+
+
+def _own_trunk(config: dict[str, Any], folder: Path) -> tuple[Path, TrunkName]:
+    """The folder of the trunk that weights stand on: where they say, or shipped under another name."""
     try:
         name = TrunkName(str(config["trunk"]["name"]), str(config["trunk"]["fingerprint"]))
     except (KeyError, TypeError) as error:
@@ -168,7 +180,7 @@ def _own_trunk(config: dict[str, Any], folder: Path) -> tuple[SearchNetwork, Tru
     shipped = [path.parent for path in sorted(SHIPPED.glob(f"*/{MODEL_FILE}"))]
     for path in [*there, *shipped]:
         if fingerprint(path / MODEL_FILE) == name.fingerprint:
-            return load_weights(path).model, name
+            return path, name
     found = f"that is {fingerprint(there[0] / MODEL_FILE)} here" if there else "which is not here"
     raise WeightsError(
         f"{folder}: stands on the search network {name.name} with the fingerprint {name.fingerprint}, {found}: copy "

@@ -21,6 +21,7 @@ from personsearch.errors import GalleryError, ImageError, SettingError
 from personsearch.models.correlation import CorrelatedScene
 from personsearch.models.guided import GuidedNetwork, SceneCode
 from personsearch.models.igpn_trunk import TrunkCode, TrunkIGPN
+from personsearch.models.weights import LoadedModel
 from personsearch.search.faults import is_fault
 from personsearch.search.hits import file_and_frame
 
@@ -90,6 +91,20 @@ def form_of(proposer: GuidedNetwork, fingerprint: str) -> tuple[CodeForm[Any], s
         return SceneForm(), fingerprint
     size = proposer.settings.test_size
     return TrunkForm(), f"{proposer.trunk.fingerprint}-{size.short}x{size.long}"
+
+
+def codes_of(
+    loaded: LoadedModel[GuidedNetwork],
+    folder: Path,
+    limit: int,
+    *,
+    complain: Callable[[str], None] = lambda line: None,
+) -> Callable[[Scene], Any]:
+    """What is kept of a scene for a proposer's `ready`, in at most `limit` bytes. Raises as `SceneCodes` does."""
+    form, made_by = form_of(loaded.model, loaded.fingerprint)
+    device = str(loaded.model.stem.mean.device)
+    codes = SceneCodes(folder, made_by, limit, form, device=device, complain=complain)
+    return lambda scene: codes.get(scene, lambda missing: loaded.model.read_scene(missing.read()))
 
 
 class SceneCodes(Generic[C]):

@@ -33,7 +33,7 @@ from personsearch.search.proposals import (
     hits_of,
     keep_best,
 )
-from personsearch.search.scene_codes import SceneCodes, form_of
+from personsearch.search.scene_codes import codes_of
 
 LEAST_QUERY = (6, 12)
 """Least width and height in pixels of a box that shows who somebody is."""
@@ -149,11 +149,8 @@ def load_two_stages(
     loaded = load_proposer(proposer, chosen)
     embedder = None if reid is None else load_reid(reid, chosen).model
     searcher = TwoStageSearcher(loaded.model, embedder, keep, candidates)
-    form, made_by = form_of(loaded.model, loaded.fingerprint)
-    codes = SceneCodes(folder, made_by, limit, form, device=chosen, complain=complain)
-    return searcher, lambda scene: loaded.model.ready(
-        codes.get(scene, lambda missing: loaded.model.read_scene(missing.read()))
-    )
+    kept = codes_of(loaded, folder, limit, complain=complain)
+    return searcher, lambda scene: loaded.model.ready(kept(scene))
 
 
 def _embedding(query: GuidedQuery) -> Tensor:
