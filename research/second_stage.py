@@ -77,7 +77,7 @@ def main() -> None:
     for name in ("train", "test"):
         options.add_argument(name)
     options.add_argument("igpn", nargs="+")
-    variants = ["igpn_rendered", "igpn_no_local_rendered", "igpn_no_global_rendered", "igpn_no_relation_rendered"]
+    variants = [f"igpn_{left_out}rendered_alone" for left_out in ("", "no_local_", "no_global_", "no_relation_")]
     options.add_argument("--recipes", nargs="+", default=variants)
     options.add_argument("--read", type=int, default=400, help="steps whose pairs are read")
     options.add_argument("--steps", type=int, default=300)
@@ -137,7 +137,7 @@ def run_once(
 def train_second(
     network: IGPN, criterion: IGPNCriterion, readings: Readings, steps: int, pairs: int, rate: float, seed: int
 ) -> dict[str, float]:
-    """AdamW along a cosine, as `igpn_rendered`. Gives the mean losses of the last tenth of the steps."""
+    """AdamW along a cosine, as `igpn_rendered_alone`. Gives the mean losses of the last tenth of the steps."""
     network.train()
     parts = nn.ModuleDict({name: getattr(network, name) for name in SECOND})
     optimizer = torch.optim.AdamW(parts.parameters(), rate, weight_decay=0.0001, fused=True)

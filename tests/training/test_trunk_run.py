@@ -164,4 +164,6 @@ def test_a_trunk_is_needed(tmp_path: Path) -> None:
     for backbone in (None, "random", str(tmp_path / "imagenet.pth")):
         with pytest.raises(SettingError, match="stands on a search network"):
             experiment.train("igpn_rendered", "coco:x", tmp_path / "run", backbone=backbone)
+    with pytest.raises(SettingError, match="a trunk is frozen: give 4"):
+        train(tmp_path / "run", tmp_path, "optimizer.frozen_stages=2")
     assert not (tmp_path / "run").exists()

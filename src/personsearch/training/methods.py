@@ -236,9 +236,14 @@ def _check_igpn(recipe: IGPNRecipe, backbone: Backbone, share: Share) -> None:
     _check_backbone_alone(recipe, backbone)
 
 
+_ALL_STAGES = 4
+
+
 def _check_trunk(recipe: TrunkRecipe, backbone: Backbone, share: Share) -> None:
     if share[1] > 1:
         raise SettingError(f"{recipe.name} draws its pairs in one process: start it without torchrun")
+    if recipe.optimizer.frozen_stages != _ALL_STAGES:
+        raise SettingError(f"optimizer.frozen_stages {recipe.optimizer.frozen_stages}: a trunk is frozen: give 4")
     if isinstance(backbone, Whole) or not is_run(backbone):
         raise SettingError(
             f"{recipe.name} stands on a search network: give its run, or its name, by --backbone (binet-rendered ships)"

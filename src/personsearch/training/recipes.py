@@ -204,7 +204,7 @@ def igpn_rendered() -> TrunkRecipe:
     Proposals are right from the start, so that rates are low: what is learned is who is asked for.
     """
     optimizer = OptimizerSettings(
-        "adamw", rate=0.0005, correlation_factor=0.1, steps=2000, schedule="cosine", warmup=100
+        "adamw", rate=0.0005, correlation_factor=0.1, steps=2000, schedule="cosine", warmup=100, frozen_stages=4
     )
     anchors = AnchorRule(0.5, 0.3, best_is_positive=True, count=64, positive_fraction=0.25)
     return TrunkRecipe("igpn_rendered", loss=IGPNLossSettings(anchors=anchors), optimizer=optimizer)
