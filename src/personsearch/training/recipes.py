@@ -220,7 +220,6 @@ def igpn_rendered_alone() -> IGPNRecipe:
         anchors=AnchorSettings((28.0, 50.0, 90.0, 160.0, 280.0), (2.0, 3.0)),
         proposals=ProposalSettings(2000, 16),
         features="embedded",
-        local_relation="calm",
     )
     optimizer = OptimizerSettings(
         "adamw",
