@@ -21,13 +21,14 @@ import torch
 from personsearch.data.records import Scene
 from personsearch.data.sources import load_benchmark
 from personsearch.data.transforms import SizeSettings
-from personsearch.models.igpn import IGPN, QueryCode, SceneCode, build_igpn, cat_queries
+from personsearch.models.guided import GuidedNetwork, QueryCode, SceneCode, cat_queries
+from personsearch.models.igpn import build_igpn
 from personsearch.models.region_features import RegionFeatures
 from personsearch.models.resnet import prepare_for_inference
 from personsearch.models.weights import load_proposer
 from personsearch.runtime import best_device
 from personsearch.search.proposals import ProposalSearch
-from personsearch.search.scene_codes import SceneCodes
+from personsearch.search.scene_codes import SceneCodes, form_of
 from personsearch.training.recipes import get_recipe
 
 TOGETHER = 8
@@ -52,7 +53,7 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def proposer_of(name: str) -> IGPN:
+def proposer_of(name: str) -> GuidedNetwork:
     if name != "random":
         return load_proposer(name, best_device()).model
     torch.manual_seed(0)
@@ -108,11 +109,16 @@ def main() -> None:
     new = [sum(now) - sum(before) for before, now in zip([[0], *read], read, strict=False)]
     print(f"    regions read anew by each query: {' '.join(str(n) for n in new)}")
 
-    together = Timed()
     batch = cat_queries(queries[:TOGETHER])
-    together(lambda: [proposer.answer(code, batch) for code in codes])
-    each = together.seconds[0] / len(batch.features)
-    row(f"  and {len(batch.features)} queries at a time", encode.seconds[0] + together.seconds[0], each, base)
+    for text, memories in (
+        (f"  and {len(batch.features)} queries at a time", [RegionFeatures() for _ in codes]),
+        ("  and regions that earlier queries have read", [regions for _, regions in held]),
+    ):
+        together = Timed()
+        together(lambda: [proposer.answer(code, batch, some) for code, some in zip(codes, memories, strict=True)])  # noqa: B023
+        each = together.seconds[0] / len(batch.features)
+        row(text, encode.seconds[0] + together.seconds[0], each, base)
+    unchanged(proposer, codes, queries, [regions for _, regions in held])
 
     with tempfile.TemporaryDirectory() as folder:
         from_disk(proposer, scenes, queries[:3], Path(folder), base)
@@ -120,12 +126,28 @@ def main() -> None:
     selected(proposer, scenes, codes, queries[:4], base)
 
 
-def from_disk(proposer: IGPN, scenes: tuple[Scene, ...], queries: list[QueryCode], folder: Path, base: float) -> None:
-    disk = SceneCodes(folder, "benchmark", 10**12, device=best_device())
+def unchanged(
+    proposer: GuidedNetwork, codes: list[SceneCode], queries: list[QueryCode], memories: list[RegionFeatures]
+) -> None:
+    """Prints by how much answers with shared regions differ from those of a query alone."""
+    most = 0.0
+    for code, regions in zip(codes[:3], memories, strict=False):
+        for query in queries[:3]:
+            (shared,), (alone,) = proposer.answer(code, query, regions), proposer.answer(code, query)
+            same = len(shared) == len(alone)
+            most = max(most, float((shared.similarities - alone.similarities).abs().max()) if same else 1.0)
+    print(f"    largest difference of a similarity to that of a query alone: {most:.4f}")
+
+
+def from_disk(
+    proposer: GuidedNetwork, scenes: tuple[Scene, ...], queries: list[QueryCode], folder: Path, base: float
+) -> None:
+    form, made_by = form_of(proposer, "benchmark")
+    disk = SceneCodes(folder, made_by, 10**12, form, device=best_device())
     timed = Timed()
 
     def code(scene: Scene) -> SceneCode:
-        return disk.get(scene, lambda missing: proposer.encode_scene(missing.read()))
+        return proposer.ready(disk.get(scene, lambda missing: proposer.read_scene(missing.read())))
 
     for query in queries:
         timed(lambda: [proposer.answer(code(scene), query) for scene in scenes])  # noqa: B023
@@ -134,7 +156,7 @@ def from_disk(proposer: IGPN, scenes: tuple[Scene, ...], queries: list[QueryCode
     print(f"    {size / len(scenes) / 1e6:.1f} MB a scene")
 
 
-def fewer(proposer: IGPN, codes: list[SceneCode], queries: list[QueryCode], base: float) -> None:
+def fewer(proposer: GuidedNetwork, codes: list[SceneCode], queries: list[QueryCode], base: float) -> None:
     """Other answers, faster: their accuracy is what `evaluate --proposals N` prints."""
     own = proposer.settings
     for most in (16, 8, 4):
@@ -150,7 +172,7 @@ def fewer(proposer: IGPN, codes: list[SceneCode], queries: list[QueryCode], base
 
 
 def selected(
-    proposer: IGPN, scenes: tuple[Scene, ...], codes: list[SceneCode], queries: list[QueryCode], base: float
+    proposer: GuidedNetwork, scenes: tuple[Scene, ...], codes: list[SceneCode], queries: list[QueryCode], base: float
 ) -> None:
     """The best of the whole gallery alone are compared: other answers, too; `evaluate --candidates N` judges them."""
     asking = {scene.name: [0] for scene in scenes}

@@ -32,7 +32,8 @@ from personsearch.data.sources import load_benchmark
 from personsearch.evaluation.evaluate import evaluate_weights
 from personsearch.losses.criteria import IGPNCriterion
 from personsearch.losses.detection import related_losses
-from personsearch.models.igpn import IGPN, IGPNOutput, QueryCode, build_igpn
+from personsearch.models.guided import IGPNOutput, QueryCode
+from personsearch.models.igpn import IGPN, build_igpn
 from personsearch.models.search_network import Targets
 from personsearch.models.weights import MODEL_FILE, load_proposer, read_config, read_settings, save_weights
 from personsearch.runtime import keep_memory, mixed_precision
@@ -76,7 +77,7 @@ def main() -> None:
     for name in ("train", "test"):
         options.add_argument(name)
     options.add_argument("igpn", nargs="+")
-    variants = ["igpn_rendered", "igpn_no_local_rendered", "igpn_no_global_rendered", "igpn_no_relation_rendered"]
+    variants = [f"igpn_{left_out}rendered_alone" for left_out in ("", "no_local_", "no_global_", "no_relation_")]
     options.add_argument("--recipes", nargs="+", default=variants)
     options.add_argument("--read", type=int, default=400, help="steps whose pairs are read")
     options.add_argument("--steps", type=int, default=300)
@@ -136,7 +137,7 @@ def run_once(
 def train_second(
     network: IGPN, criterion: IGPNCriterion, readings: Readings, steps: int, pairs: int, rate: float, seed: int
 ) -> dict[str, float]:
-    """AdamW along a cosine, as `igpn_rendered`. Gives the mean losses of the last tenth of the steps."""
+    """AdamW along a cosine, as `igpn_rendered_alone`. Gives the mean losses of the last tenth of the steps."""
     network.train()
     parts = nn.ModuleDict({name: getattr(network, name) for name in SECOND})
     optimizer = torch.optim.AdamW(parts.parameters(), rate, weight_decay=0.0001, fused=True)

@@ -30,7 +30,7 @@ from personsearch.data.sources import load_benchmark
 from personsearch.evaluation.one_stage import evaluate_model
 from personsearch.evaluation.protocols import SearchResult, evaluate_guided, evaluate_search
 from personsearch.evaluation.two_stage import read_queries
-from personsearch.models.igpn import Proposals
+from personsearch.models.guided import Proposals
 from personsearch.models.readers import DetectThenEmbed
 from personsearch.models.reid import ReidNet
 from personsearch.models.weights import load_proposer, load_reid, load_weights

@@ -18,6 +18,7 @@ from personsearch.data.sources import load_benchmark
 from personsearch.errors import DataError, SettingError, WeightsError
 from personsearch.evaluation.one_stage import evaluate_model
 from personsearch.files import check_folder, write_json_lines
+from personsearch.models.igpn_trunk import TrunkIGPN
 from personsearch.models.networks import Network, kind_of
 from personsearch.models.projections import save_projections
 from personsearch.models.readings import fit_projections
@@ -27,6 +28,7 @@ from personsearch.models.weights import load_weights, save_weights
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import checked_device, joined, reading_processes
 from personsearch.settings import change_settings, flat, settings_from_dict, settings_to_dict
+from personsearch.training.batches.codes import Keeping
 from personsearch.training.checkpoints import read_facts
 from personsearch.training.curves import check_drawing, draw_losses
 from personsearch.training.detected_boxes import find_people
@@ -37,6 +39,9 @@ from personsearch.training.recipes import AnyRecipe, get_recipe
 
 DETECTED = "detected.jsonl"
 EVALUATIONS = "evaluations.jsonl"
+CODES = "codes"
+CODES_GB = 50.0
+"""Of what a frozen trunk says of the training scenes: 10 MB a scene of 900x1500."""
 FEWEST_PEOPLE = 1000
 """Annotated in the training scenes, from which on projections are fitted after training."""
 
@@ -55,6 +60,8 @@ def train(
     evaluate_on: str | None = None,
     detector: str | None = None,
     fit: bool = True,
+    codes: Path | None = None,
+    codes_gb: float = CODES_GB,
     progress: Progress = quiet,
     on_step: Callable[[int, int], None] = lambda _step, _total: None,
     complain: Callable[[str], None] = lambda _line: None,
@@ -64,6 +71,8 @@ def train(
     The folder holds loadable weights from the first checkpoint on, log.jsonl, and at last losses.png; with a benchmark
     `evaluate_on` also each checkpoint's figures: evaluations.jsonl. Started by torchrun, processes divide the scenes of
     each step, and the first writes. A re-id network sees what `detector` finds: detected.jsonl. `fit` adds projections.
+    What a frozen trunk says of the training scenes is kept in the folder `codes`, by default that of the run, in at
+    most `codes_gb` gigabytes.
 
     `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
     the embedding from, "random", or `Whole` weights to train further. `on_step` is called with the steps done and
@@ -76,15 +85,16 @@ def train(
         _tell_once(benchmark.notes, complain, share)
         torch.manual_seed(chosen.seed)
         find, found_by = _finder(detector, benchmark, device, out / DETECTED, progress)
-        made = prepare(chosen, benchmark, backbone, share, device, find)
-        stored = describe_run(made.recipe, benchmark, found_by)
+        keeping = Keeping(codes or out / CODES, int(codes_gb * 1e9), complain, progress)
+        made = prepare(chosen, benchmark, backbone, share, device, find, keeping)
+        stored = describe_run(made.recipe, benchmark, found_by, made.network)
         stored |= compare_with_begun(out, stored, made.recipe, settings)
         made.start()
         Training(made.model, made.criterion, made.batches, chosen.optimizer, stored).run(
             out,
             resume=resume,
             every=checkpoint_every,
-            workers=reading_processes(device) if workers is None else workers,
+            workers=0 if made.alone else reading_processes(device) if workers is None else workers,
             on_step=lambda step: on_step(step, chosen.optimizer.steps),
             on_checkpoint=lambda step: save_weights(out, made.network, {**stored, "steps_done": step}),
             judge=lambda step: note_evaluation(out / EVALUATIONS, step, made.network, judged),
@@ -238,9 +248,13 @@ def refuse_other_settings(
             raise SettingError(f"{began}: give the same, or another --out")
 
 
-def describe_run(recipe: AnyRecipe, benchmark: Benchmark, detector: str | None = None) -> dict[str, Any]:
-    """The facts stored with weights. `detector` is the fingerprint of the detector whose boxes trained them, too."""
+def describe_run(
+    recipe: AnyRecipe, benchmark: Benchmark, detector: str | None = None, network: Network | None = None
+) -> dict[str, Any]:
+    """The facts stored with weights. `detector` is the fingerprint of the detector whose boxes trained them, too, and
+    the network may stand on a trunk."""
     length = kind_of(recipe.network).dim(recipe.network)
+    trunk = network.trunk.fingerprint if isinstance(network, TrunkIGPN) else None
     return {
         "recipe": settings_to_dict(recipe),
         "training_data": {
@@ -248,6 +262,7 @@ def describe_run(recipe: AnyRecipe, benchmark: Benchmark, detector: str | None =
             "scenes": len(benchmark.train),
             "identities": benchmark.identities,
             **({"detector": detector} if detector else {}),
+            **({"trunk": trunk} if trunk else {}),
         },
         **({} if length is None else {"embedding": length}),
         "personsearch": personsearch.__version__,

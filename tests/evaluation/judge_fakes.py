@@ -12,7 +12,8 @@ from torch import Tensor
 from personsearch.data.records import Benchmark
 from personsearch.evaluation.protocols import labeled_boxes
 from personsearch.geometry.detections import Detections
-from personsearch.models.igpn import Candidates, IGPNSettings, Proposals, QueryCode
+from personsearch.models.guided import Candidates, Proposals, QueryCode
+from personsearch.models.igpn import IGPNSettings
 from personsearch.models.rpn import ProposalSettings
 from personsearch.models.search_network import NetworkSettings
 

@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from personsearch.data.records import Benchmark, Person, Query, Scene
-from personsearch.models.igpn import Candidates, Proposals, QueryCode
+from personsearch.models.guided import Candidates, Proposals, QueryCode
 
 RESEARCH = Path(__file__).parents[2] / "research"
 ASKED, OTHER = Person((10.0, 10, 30, 70), 1), Person((50.0, 10, 70, 70), 2)

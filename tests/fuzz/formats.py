@@ -28,7 +28,7 @@ from personsearch.data.transforms import SizeSettings
 from personsearch.data.video import VideoFrame, read_header, sample_video
 from personsearch.errors import DataError, InputError
 from personsearch.models.correlation import CorrelatedScene
-from personsearch.models.igpn import SceneCode
+from personsearch.models.guided import SceneCode
 from personsearch.models.reid import ReidSettings, build_reid
 from personsearch.models.rpn import ProposalSettings
 from personsearch.models.search_network import EMBEDDING_DIM, NetworkSettings, build_search_network

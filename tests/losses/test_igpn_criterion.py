@@ -7,7 +7,8 @@ from torch.nn import functional as F
 from personsearch.geometry.deltas import encode_boxes
 from personsearch.losses.criteria import IGPNCriterion, IGPNLossSettings
 from personsearch.losses.detection import AnchorRule, rpn_losses
-from personsearch.models.igpn import IGPNOutput, IGPNSettings, Related, build_igpn
+from personsearch.models.guided import IGPNOutput, Related
+from personsearch.models.igpn import IGPNSettings, build_igpn
 from personsearch.models.rpn import AnchorSettings, ProposalSettings, RPNOutput
 from personsearch.models.search_network import ROI_STD, Targets
 

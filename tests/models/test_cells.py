@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torchvision.ops import roi_pool
+from torchvision.ops import box_iou, roi_pool
 
-from personsearch.models.region_features import RegionFeatures, whole_cells
+from personsearch.models.region_features import RegionFeatures, RoIPooling, on_grid, whole_cells
 
 
 def some_boxes(count: int, seed: int) -> Tensor:
@@ -19,6 +19,10 @@ def test_roi_pool_sees_whole_cells() -> None:
     boxes = torch.cat([some_boxes(200, 1), torch.tensor([[8.0, 24.0, 40.0, 56.0], [0.0, 0.0, 1.0, 1.0]])])  # halves too
     ours = roi_pool(maps, [whole_cells(boxes).float() * 16], (7, 7), 1 / 16)
     assert torch.equal(ours, roi_pool(maps, [boxes], (7, 7), 1 / 16))
+
+
+def cells(boxes: Tensor) -> Tensor:
+    return RoIPooling().regions(boxes)
 
 
 class Reader:
@@ -36,11 +40,11 @@ def test_every_region_is_read_once() -> None:
     reader, features = Reader(), RegionFeatures()
     boxes = some_boxes(50, 2)
     expected = whole_cells(boxes) * 32.0
-    assert torch.equal(features.read(boxes, reader), expected)
-    assert torch.equal(features.read(boxes.flip(0), reader), expected.flip(0))
+    assert torch.equal(features.read(cells(boxes), reader), expected)
+    assert torch.equal(features.read(cells(boxes.flip(0)), reader), expected.flip(0))
     moved = boxes + 0.0
     moved[0] += 64
-    assert torch.equal(features.read(moved, reader), whole_cells(moved) * 32.0)
+    assert torch.equal(features.read(cells(moved), reader), whole_cells(moved) * 32.0)
     distinct = len(whole_cells(boxes).unique(dim=0))
     assert reader.given == [distinct, 0, 1]
     assert len(features) == distinct + 1
@@ -49,11 +53,22 @@ def test_every_region_is_read_once() -> None:
 def test_memory_is_bounded() -> None:
     reader, features = Reader(), RegionFeatures(most=10)
     first, second = some_boxes(8, 3), some_boxes(8, 4)
-    features.read(first, reader)
-    assert torch.equal(features.read(second, reader), whole_cells(second) * 32.0)
+    features.read(cells(first), reader)
+    assert torch.equal(features.read(cells(second), reader), whole_cells(second) * 32.0)
     assert len(features) == 8
 
 
 def test_no_boxes_have_no_features() -> None:
     features = RegionFeatures()
     assert features.read(torch.zeros(0, 4), Reader()).shape == (0, 4)
+
+
+def test_the_grid_is_near_and_settled() -> None:
+    boxes = some_boxes(500, 5)
+    boxes[:, 2:] += 10
+    settled = on_grid(boxes)
+    assert torch.equal(on_grid(settled), settled), "on the grid a box stays where it is"
+    assert box_iou(boxes, settled).diagonal().min() > 0.8
+    nearly = boxes + 0.01
+    assert (on_grid(nearly) == settled).all(dim=1).float().mean() > 0.95, "boxes that are nearly the same are one"
+    assert len(on_grid(boxes[:0])) == 0

@@ -13,7 +13,8 @@ from personsearch.data.patches import query_patch
 from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError
 from personsearch.models.correlation import ImprovedCrossCorrelation, VanillaCrossCorrelation
-from personsearch.models.igpn import IGPN, IGPNSettings, QueryCode, build_igpn
+from personsearch.models.guided import QueryCode
+from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
 from personsearch.models.region_features import RegionFeatures
 from personsearch.models.relation import EmbeddedFeatures, LocalRelationBlock, NoLocalRelation, UnitFeatures
 from personsearch.models.rpn import AnchorSettings, ProposalSettings, RPNOutput

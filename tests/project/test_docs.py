@@ -48,6 +48,10 @@ TINY_PAIRS = (
     "--set optimizer.steps=1 --set pairs.scenes=1 --set pairs.short_sides=[96] "
     "--set network.channels=8 --set network.test_size.short=96"
 )
+TINY_TRUNK = (
+    "--set optimizer.steps=1 --set pairs.scenes=1 --set pairs.per_scene=2 --set network.proposals.after_nms=8 "
+    "--set network.test_size.short=96"
+)
 TINY_PATCHES = "--set optimizer.steps=1 --set batches.patches=2 --set network.size=[96,32]"
 SMALLER = {
     "rendered --identities 1000 --scenes 2300": "rendered --identities 10 --scenes 30 --width 500 --height 300",
@@ -65,7 +69,7 @@ SMALLER = {
     "--out runs/oim": f"--out runs/oim --device cpu {TINY_SCENES}",
     "--out runs/further": f"--out runs/further {TINY_SCENES.replace('--set network.rois=8 ', '')}",
     "--out runs/igpn-sysu": f"--out runs/igpn-sysu --backbone random {TINY_PAIRS} --set pairs.per_scene=3",
-    "--out runs/igpn": f"--out runs/igpn {TINY_PAIRS}",
+    "--out runs/igpn": f"--out runs/igpn {TINY_TRUNK}",
     "--out runs/pcb-sysu": f"--out runs/pcb-sysu --backbone random {TINY_PATCHES}",
     "--out runs/pcb": f"--out runs/pcb {TINY_PATCHES}",
 }

@@ -18,7 +18,8 @@ from personsearch.data.pictures import ImageFile
 from personsearch.data.records import Scene
 from personsearch.data.transforms import SizeSettings
 from personsearch.errors import BoxError, GalleryError, ImageError, SettingError
-from personsearch.models.igpn import IGPN, IGPNSettings, Proposals, SceneCode, build_igpn
+from personsearch.models.guided import Proposals, SceneCode
+from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit

@@ -44,7 +44,7 @@ def _benchmark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def train(out: Path, *more: str, backbone: Path | str = "random", resume: bool = False) -> Path:
     settings = [*TINY, *more]
     return experiment.train(
-        "igpn_rendered", "coco:x", out, settings=settings, backbone=backbone, resume=resume, workers=0,
+        "igpn_rendered_alone", "coco:x", out, settings=settings, backbone=backbone, resume=resume, workers=0,
         checkpoint_every=2,
     )  # fmt: skip
 
@@ -58,7 +58,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_leaves_a_proposer_that_answers(finished: Path) -> None:
     loaded = load_proposer(finished)
     assert isinstance(loaded.model, IGPN)
-    assert loaded.config["recipe"]["name"] == "igpn_rendered"
+    assert loaded.config["recipe"]["name"] == "igpn_rendered_alone"
     picture = Image.effect_noise((160, 120), 60).convert("RGB")
     scene = loaded.model.encode_scene(picture)
     (proposals,) = loaded.model.answer(scene, loaded.model.encode_query(picture, [(10.0, 10.0, 50.0, 110.0)]))
@@ -96,10 +96,10 @@ def test_what_igpn_cannot_do_yet_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="choose one of igpn"):
         train(tmp_path / "run", "method=oim")
     with pytest.raises(SettingError, match="leave evaluate_on out"):
-        experiment.train("igpn_rendered", "coco:x", tmp_path / "run", evaluate_on="coco:y")
+        experiment.train("igpn_rendered_alone", "coco:x", tmp_path / "run", evaluate_on="coco:y")
     for imagenet in (None, tmp_path / "resnet50.safetensors"):
         with pytest.raises(SettingError, match="binet-rendered ships"):
-            experiment.train("igpn_rendered", "coco:x", tmp_path / "run", backbone=imagenet)
+            experiment.train("igpn_rendered_alone", "coco:x", tmp_path / "run", backbone=imagenet)
     assert not (tmp_path / "run").exists()
 
 
@@ -124,7 +124,7 @@ def load_proposer_parameters(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_correlations_have_a_rate_of_their_own(tmp_path: Path) -> None:
     settings = [*TINY, "optimizer.fresh_factor=5", "optimizer.correlation_factor=3"]
-    recipe = change_settings(get_recipe("igpn_rendered"), settings)
+    recipe = change_settings(get_recipe("igpn_rendered_alone"), settings)
     prepared = methods.prepare(recipe, make_benchmark(tmp_path / "pictures"), "random", (0, 1), "cpu")
     training = Training(prepared.model, prepared.criterion, prepared.batches, recipe.optimizer, {})
     factors = {id(p): group["factor"] for group in training.optimizer.param_groups for p in group["params"]}

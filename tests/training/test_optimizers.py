@@ -34,7 +34,9 @@ def test_of_a_search_network_backbone_and_embedding_are_given(wrap) -> None:
         assert factor == (1 if given else 3), name
 
 
-@pytest.mark.parametrize("recipe", ["igpn_rendered", "igpn_cuhk_sysu", "igpn_vccl_cuhk_sysu", "igpn_no_local_prw"])
+@pytest.mark.parametrize(
+    "recipe", ["igpn_rendered_alone", "igpn_cuhk_sysu", "igpn_vccl_cuhk_sysu", "igpn_no_local_prw"]
+)
 def test_of_igpn_the_backbone_is_given_and_correlations_have_their_own(recipe: str) -> None:
     with torch.device("meta"):
         network = build_igpn(get_recipe(recipe).network)

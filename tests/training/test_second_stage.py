@@ -55,7 +55,7 @@ def igpn(benchmark: Benchmark, tmp_path_factory: pytest.TempPathFactory) -> Path
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "load_benchmark", lambda _spec: benchmark)
         out = tmp_path_factory.mktemp("runs") / "igpn"
-        return experiment.train("igpn_rendered", "coco:x", out, settings=SETTINGS, backbone="random", workers=0)
+        return experiment.train("igpn_rendered_alone", "coco:x", out, settings=SETTINGS, backbone="random", workers=0)
 
 
 def test_what_is_read_gives_what_a_whole_pass_gives(
@@ -86,21 +86,31 @@ def test_figures_of_other_settings_are_not_mixed(
     script: Any, benchmark: Benchmark, igpn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(script, "load_benchmark", lambda *_: benchmark)
-    words = ["x", str(tmp_path / "out"), "coco:x", "coco:x", str(igpn), "--read", "1", "--recipes", "igpn_rendered"]
+    words = [
+        "x",
+        str(tmp_path / "out"),
+        "coco:x",
+        "coco:x",
+        str(igpn),
+        "--read",
+        "1",
+        "--recipes",
+        "igpn_rendered_alone",
+    ]
     monkeypatch.setattr(sys, "argv", [*words, "--steps", "1"])
     script.main()
-    before = (tmp_path / "out" / "igpn_rendered-0.json").read_text()
+    before = (tmp_path / "out" / "igpn_rendered_alone-0.json").read_text()
     script.main()  # nothing is left to do
     monkeypatch.setattr(sys, "argv", [*words, "--steps", "2"])
     with pytest.raises(SystemExit, match="give another OUT"):
         script.main()
     other = shutil.copytree(igpn, tmp_path / "other")
     words[4] = str(other)
-    words[-1] = "igpn_no_local_rendered"  # nothing of this recipe stands in OUT, but the readings do
+    words[-1] = "igpn_no_local_rendered_alone"  # nothing of this recipe stands in OUT, but the readings do
     monkeypatch.setattr(sys, "argv", [*words, "--steps", "1"])
     with pytest.raises(SystemExit, match=f"read from .*{igpn}.*give another OUT"):
         script.main()
-    assert (tmp_path / "out" / "igpn_rendered-0.json").read_text() == before
+    assert (tmp_path / "out" / "igpn_rendered_alone-0.json").read_text() == before
 
 
 def test_only_the_second_stage_learns(
@@ -108,7 +118,7 @@ def test_only_the_second_stage_learns(
 ) -> None:
     readings = script.read_pairs(str(igpn), benchmark, 2, tmp_path / "readings.safetensors")
     given = Namespace(steps=80, pairs=6, rate=0.002, features=None)
-    for recipe in ("igpn_rendered", "igpn_no_relation_rendered"):
+    for recipe in ("igpn_rendered_alone", "igpn_no_relation_rendered_alone"):
         figures = script.run_once(recipe, str(igpn), 1, readings, benchmark, given, tmp_path / recipe)
         assert figures["losses"]["similarity2"] < 0.2, "six pairs are learned by heart"
         assert 0 <= figures["mAP"] <= 1

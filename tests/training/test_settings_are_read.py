@@ -15,10 +15,14 @@ from PIL import Image
 
 import personsearch
 from personsearch.data.records import Benchmark
+from personsearch.data.transforms import SizeSettings
+from personsearch.models.rpn import ProposalSettings
+from personsearch.models.search_network import NetworkSettings, build_search_network
+from personsearch.models.weights import save_weights
 from personsearch.settings import change_settings
 from personsearch.training.loop import Training
 from personsearch.training.methods import prepare
-from personsearch.training.recipes import AnyRecipe, get_recipe
+from personsearch.training.recipes import AnyRecipe, TrunkRecipe, get_recipe
 
 PACKAGE = Path(personsearch.__file__).parent
 COPIERS = (PACKAGE / "settings.py", PACKAGE / "training" / "recipes.py")
@@ -33,6 +37,15 @@ RUNS = {
     "igpn": {
         "igpn_cuhk_sysu": [*ONE_STEP, "network.channels=8", "network.test_size.short=96", "pairs.short_sides=[96]"]
     },
+    "igpn on a trunk": {
+        "igpn_rendered": [
+            *ONE_STEP,
+            "network.test_size.short=64",
+            "pairs.scenes=1",
+            "optimizer.schedule=drops",
+            "optimizer.drops=[1]",
+        ]
+    },
     "reid": {"reid_prw": [*ONE_STEP, "network.size=[64, 32]", "batches.patches=4"]},
 }
 """Small runs of each kind of recipe, which read all of its settings between them."""
@@ -43,7 +56,7 @@ def _kinds(settings: Any) -> Iterator[type[Any]]:
     yield type(settings)
     for field in fields(settings):
         inner = getattr(settings, field.name)
-        if is_dataclass(inner):
+        if is_dataclass(inner) and field.name != "trunk":  # which its own training reads
             yield from _kinds(inner)
 
 
@@ -60,14 +73,23 @@ def _listen(kind: type[Any], read: set[tuple[type[Any], str]], patch: pytest.Mon
     patch.setattr(kind, "__getattribute__", spy)
 
 
+def _backbone(recipe: AnyRecipe, out: Path) -> str:
+    """A trunk with settings of its own where one is needed: what training reads of a trunk's settings are those."""
+    if not isinstance(recipe, TrunkRecipe):
+        return "random"
+    trunk = NetworkSettings(box_fit=True, test_proposals=ProposalSettings(50, 10), test_size=SizeSettings(64, 128))
+    save_weights(out.parent / "trunk", build_search_network(trunk), {"embedding": 256})
+    return str(out.parent / "trunk")
+
+
 def _train_and_use(recipe: AnyRecipe, benchmark: Benchmark, out: Path) -> None:
     torch.manual_seed(0)
     found = {scene.name: torch.tensor([person.box for person in scene.persons]) for scene in benchmark.train}
-    made = prepare(recipe, benchmark, "random", (0, 1), "cpu", lambda: found)
+    made = prepare(recipe, benchmark, _backbone(recipe, out), (0, 1), "cpu", lambda: found)
     made.start()
     Training(made.model, made.criterion, made.batches, recipe.optimizer, {}).run(out, resume=False, workers=0)
     network, picture = made.network.eval(), Image.effect_noise((160, 120), 60).convert("RGB")
-    if recipe.method == "igpn":
+    if recipe.method in ("igpn", "igpn_on_trunk"):
         network.answer(network.encode_scene(picture), network.encode_query(picture, [(10.0, 10.0, 50.0, 110.0)]))
     elif recipe.method == "reid":
         network.embed(picture, torch.tensor([[10.0, 10, 50, 110]]))

@@ -24,6 +24,7 @@ from personsearch.cli.appearing import (
 from personsearch.cli.console import bar, complain, print_hits, print_json, refuse_overwriting, say, told_on_stop
 from personsearch.cli.noting import note
 from personsearch.cli.options import At, Device, Force, Json, Runtime, Score, within
+from personsearch.cli.second_look import LookAgain, by_second_look, refuse_odd_second_look
 from personsearch.cli.sights import Also, Not, Shown, fused, read_sights
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, check_picture_name, save_picture, write_whole
@@ -160,6 +161,7 @@ def search(
     reid: Reid = None,
     keep: Keep = None,
     candidates: Compared = None,
+    look_again: LookAgain = None,
     codes_gb: CodesGb = 0.0,
     runtime: Runtime = None,
     device: Device = None,
@@ -181,11 +183,15 @@ def search(
     if proposer is not None and (also or others):
         raise SettingError("--also and --not are for the gallery's people: leave --proposer out")
     _refuse_odd_stages(reading, proposer, how, for_proposer=bool(codes_gb) or candidates is not None, keep=keep)
+    if look_again is not None:
+        refuse_odd_second_look(proposer, reid, candidates)
     held = Gallery.open(gallery)
     query = _Query.of(image, at, box)
     more = _More(read_sights(also, "--also"), read_sights(others, "--not"))
     if proposer is None:
         asked, answer = _by_gallery(held, reading, how, more)
+    elif look_again is not None:
+        asked, answer = by_second_look(held, proposer, look_again, codes_gb, device)
     else:
         asked, answer = _by_proposer(held, proposer, reid, codes_gb, device, keep=keep or 100, candidates=candidates)
     shown = [(image, query.moment), *((one.image, one.moment) for one in more.sights)]

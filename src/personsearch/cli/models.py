@@ -53,6 +53,9 @@ Proposed = Annotated[int | None, typer.Option(callback=within(1), help="Of IGPN:
 Compared = Annotated[
     int | None, typer.Option(callback=within(1), help="Of IGPN: how many proposals of a gallery are compared (all).")
 ]
+LookAgain = Annotated[
+    int | None, typer.Option(callback=within(1), help="Of IGPN: ask its trunk, then look again in so many scenes.")
+]
 GallerySize = Annotated[int | None, typer.Option(callback=within(1), help="Scenes in the gallery of a query.")]
 
 
@@ -66,6 +69,9 @@ def train(
     start: Annotated[str | None, typer.Option(help="Weights to train further, by name or folder.")] = None,
     evaluate_on: Annotated[str | None, typer.Option(help="LAYOUT:DIR to evaluate each checkpoint on.")] = None,
     detector: Annotated[str | None, typer.Option(help="For a re-id recipe: weights whose boxes train it, too.")] = None,
+    codes: Annotated[
+        Path | None, typer.Option(help="Folder for what a frozen trunk says of scenes, for several runs.")
+    ] = None,
     checkpoint_every: Annotated[int, typer.Option(callback=within(1), help="Steps between checkpoints.")] = 200,
     device: Device = None,
 ) -> None:
@@ -88,6 +94,7 @@ def train(
             backbone=backbone if start is None else Whole(start),
             evaluate_on=evaluate_on,
             detector=detector,
+            codes=codes,
             progress=progress,
             checkpoint_every=checkpoint_every,
             device=device,
@@ -126,6 +133,7 @@ def evaluate(
     keep: Keep = None,
     proposals: Proposed = None,
     candidates: Compared = None,
+    look_again: LookAgain = None,
     gallery_size: GallerySize = None,
     subset: Annotated[str | None, typer.Option(help="Of CUHK-SYSU: occlusion, or resolution.")] = None,
     answers: Annotated[bool, typer.Option("--answers", help="Read and rank as `search` does.")] = False,
@@ -152,7 +160,7 @@ def evaluate(
     wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
     benchmark = _load(data, wanted)
     _tell_of_crops(model, data, answers or None not in (boxes, branch))
-    how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, answers, runtime)
+    how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, look_again, answers, runtime)
     with bar("evaluating") as progress:
         result, evaluation = evaluate_weights(
             model, benchmark, how, rules=rules, device=device, progress=progress, complain=complain

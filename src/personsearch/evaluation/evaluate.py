@@ -14,9 +14,12 @@ from personsearch.errors import SettingError, WeightsError
 from personsearch.evaluation.answers import are_crops, evaluate_answers
 from personsearch.evaluation.one_stage import Evaluation, evaluate_model
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult
+from personsearch.evaluation.second_look import evaluate_second_look
 from personsearch.evaluation.two_stage import evaluate_two_stages
 from personsearch.models.embedders import LoadedEmbedder, load_embedder
-from personsearch.models.igpn import IGPN, IGPNSettings
+from personsearch.models.guided import GuidedNetwork
+from personsearch.models.igpn import IGPN
+from personsearch.models.igpn_trunk import TrunkIGPN
 from personsearch.models.outside import Complain
 from personsearch.models.projections import PROJECTIONS_FILE, load_projections
 from personsearch.models.readers import DetectThenEmbed, ReidReader, read_with
@@ -28,6 +31,7 @@ from personsearch.models.weights import (
     find_weights,
     fingerprint,
     load_proposer,
+    load_trunk_of,
     load_weights,
     read_config,
 )
@@ -59,6 +63,8 @@ class JudgeSettings:
     """How many proposals of a scene are related to the query; the weights' own when None. Of IGPN."""
     candidates: int | None = None
     """How many proposals of a query's gallery are related to it; all when None. Of IGPN."""
+    look_again: int | None = None
+    """In how many of each query's most promising scenes IGPN looks again after its trunk; in none when None."""
     answers: bool = False
     """Whether people are read and ranked as `search` does it, and not as in the papers. Of a search network."""
     runtime: str | None = None
@@ -67,7 +73,7 @@ class JudgeSettings:
 
 def is_proposer(model: str) -> bool:
     """Whether these are weights of IGPN, whose detections depend on the query and cannot be shown without one."""
-    return _class_of(model) == IGPN.__name__
+    return _class_of(model) in (IGPN.__name__, TrunkIGPN.__name__)
 
 
 def is_reid(model: str) -> bool:
@@ -110,7 +116,7 @@ def _search(
     progress: Progress,
     embedder: LoadEmbedder,
 ) -> tuple[SearchResult, Evaluation | None]:
-    _refuse(settings, "a search network", ("keep", "proposals", "candidates"))
+    _refuse(settings, "a search network", ("keep", "proposals", "candidates", "look_again"))
     boxes = boxes_for(benchmark, settings)
     if settings.answers:
         return _answers(model, benchmark, settings, rules, device, progress), None
@@ -167,13 +173,15 @@ def _guided(
     if settings.keep is not None and settings.keep < 1:
         raise SettingError(f"keep {settings.keep}: give 1 proposal or more")
 
-    def changed(own: IGPNSettings) -> IGPNSettings:
+    def changed(own: Any) -> Any:
         own = resized(own, settings.size)
         if settings.proposals is None:
             return own
         return replace(own, proposals=replace(own.proposals, after_nms=settings.proposals))
 
     proposer = load_proposer(model, device, changed).model
+    if settings.look_again is not None:
+        return _second_look(model, proposer, benchmark, settings, rules, device, progress), None
     result = evaluate_two_stages(
         proposer,
         benchmark,
@@ -184,6 +192,22 @@ def _guided(
         progress=progress,
     )
     return result, None
+
+
+def _second_look(
+    model: str,
+    proposer: GuidedNetwork,
+    benchmark: Benchmark,
+    settings: JudgeSettings,
+    rules: Rules,
+    device: str,
+    progress: Progress,
+) -> SearchResult:
+    _refuse(settings, "a second look", ("keep", "candidates", "reid"))
+    if not isinstance(proposer, TrunkIGPN) or settings.look_again is None:
+        raise SettingError(f"{model} has no trunk whose people could be asked first: leave --look-again out")
+    trunk = load_trunk_of(model, device, partial(resized, size=settings.size)).model
+    return evaluate_second_look(proposer, trunk, benchmark, settings.look_again, rules=rules, progress=progress)
 
 
 def _reid(
@@ -201,7 +225,7 @@ def _reid(
     _refuse(
         settings,
         "a re-id network alone",
-        ("query", "branch", "size", "reid", "keep", "proposals", "candidates", "answers"),
+        ("query", "branch", "size", "reid", "keep", "proposals", "candidates", "look_again", "answers"),
     )
     judged = evaluate_model(
         ReidReader(embedder(model, runtime=settings.runtime).model),
@@ -216,6 +240,7 @@ def _reid(
 _JUDGES: Mapping[str, Callable[..., tuple[SearchResult, Evaluation | None]]] = {
     SearchNetwork.__name__: _search,
     IGPN.__name__: _guided,
+    TrunkIGPN.__name__: _guided,
     ReidNet.__name__: _reid,
 }
 """By the class of the weights."""
@@ -225,7 +250,8 @@ def _refuse(settings: JudgeSettings, what: str, names: tuple[str, ...]) -> None:
     """Raises SettingError for a setting that is not the default, and that `what` does not have."""
     for name in names:
         if getattr(settings, name) != getattr(JudgeSettings(), name):
-            raise SettingError(f"{what} has no choice of {name}: leave --{name} out")
+            option = name.replace("_", "-")
+            raise SettingError(f"{what} has no choice of {option}: leave --{option} out")
 
 
 def resized(settings: S, size: tuple[int, int] | None) -> S:

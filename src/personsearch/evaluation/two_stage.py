@@ -10,7 +10,7 @@ from torch import Tensor
 from personsearch.data.queries import queries_by_scene
 from personsearch.data.records import Benchmark
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, evaluate_guided
-from personsearch.models.igpn import IGPN, QueryCode
+from personsearch.models.guided import GuidedNetwork, QueryCode
 from personsearch.models.readers import Embedder
 from personsearch.progress import Progress, quiet
 from personsearch.search.proposals import Answers, ProposalSearch
@@ -21,7 +21,7 @@ _AT_ONCE = 2**20
 
 
 def evaluate_two_stages(
-    proposer: IGPN,
+    proposer: GuidedNetwork,
     benchmark: Benchmark,
     *,
     embedder: Embedder | None = None,
@@ -71,7 +71,7 @@ def _shares(benchmark: Benchmark, most: int) -> list[tuple[int, int]]:
 
 
 def read_queries(
-    proposer: IGPN, embedder: Embedder | None, benchmark: Benchmark, progress: Progress = quiet
+    proposer: GuidedNetwork, embedder: Embedder | None, benchmark: Benchmark, progress: Progress = quiet
 ) -> tuple[list[QueryCode], list[Tensor]]:
     """Codes and, with an embedder, embeddings [D] of all queries, in their order. Each scene is read once."""
     scenes = {scene.name: scene for scene in benchmark.test}

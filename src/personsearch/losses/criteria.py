@@ -20,7 +20,7 @@ from personsearch.losses.interaction import feature_interaction, prediction_inte
 from personsearch.losses.metric import supervised_contrastive
 from personsearch.losses.oim import OIMMemory, OIMSettings, oim_loss
 from personsearch.models.binet import BINetOutput, PatchOutput
-from personsearch.models.igpn import IGPNOutput
+from personsearch.models.guided import IGPNOutput
 from personsearch.models.paces import PacedModule, Paces
 from personsearch.models.reid import ReidOutput
 from personsearch.models.search_network import SearchOutput
@@ -61,6 +61,10 @@ class Criterion(PacedModule):
 
     def remember(self, outputs: Sequence[Any]) -> None:
         """Updates the memory with the outputs of all parts of a step, after its backward pass; most have no memory."""
+
+    def watched(self, _output: Any) -> dict[str, Tensor]:
+        """Numbers that are no losses, for the log."""
+        return {}
 
 
 def detection_losses(output: SearchOutput, settings: LossSettings) -> dict[str, Tensor]:
@@ -252,6 +256,10 @@ class IGPNCriterion(Criterion):
             "box2": second_box,
             "search": self.settings.search_weight * F.cross_entropy(output.related.search, truth),
         }
+
+    def watched(self, output: IGPNOutput) -> dict[str, Tensor]:
+        """The entropy of the local relation block's softmax, if there is one."""
+        return output.watched
 
 
 class ReidCriterion(Criterion):

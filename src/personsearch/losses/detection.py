@@ -12,7 +12,7 @@ from torchvision.ops import box_iou
 
 from personsearch.geometry.assignment import Matcher, Sampler
 from personsearch.geometry.deltas import decode_boxes, encode_boxes
-from personsearch.models.igpn import IGPNOutput
+from personsearch.models.guided import IGPNOutput
 from personsearch.models.rpn import RPN_STD, RPNOutput
 from personsearch.models.search_network import ROI_STD, SearchOutput, Targets
 from personsearch.settings import Count, Part

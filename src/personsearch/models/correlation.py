@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from personsearch.errors import SettingError
+
 
 @dataclass(frozen=True)
 class CorrelatedScene:
@@ -67,10 +69,10 @@ Kernel = TypeVar("Kernel")
 class CrossCorrelation(nn.Module, ABC, Generic[Kernel]):
     """What IGPN asks of a correlation layer. Each layer has its own type of kernel, made from the query."""
 
-    def __init__(self, inputs: int, channels: int, kernel: tuple[int, int]) -> None:
+    def __init__(self, channels: int, kernel: tuple[int, int], adjust: nn.Module) -> None:
         super().__init__()
         self.damping = float((channels * kernel[0] * kernel[1]) ** -0.5)
-        self.adjust = nn.Conv2d(inputs, channels, 3, padding=1)
+        self.adjust = adjust
 
     @abstractmethod
     def read_scene(self, maps: Tensor) -> CorrelatedScene:
@@ -94,16 +96,42 @@ def _start(layer: nn.Conv2d, std: float) -> None:
     nn.init.zeros_(layer.get_parameter("bias"))
 
 
+def _fresh_phi(inputs: int, channels: int) -> nn.Conv2d:
+    layer = nn.Conv2d(inputs, channels, 3, padding=1)
+    _start(layer, 0.01)
+    return layer
+
+
 class ImprovedCrossCorrelation(CrossCorrelation[CorrelationKernel]):
     """Eq. 2: the kernel is phi1(z) x phi2(z) + B, with B shared by all queries. Never built, only applied."""
 
-    def __init__(self, inputs: int, channels: int, outputs: int, kernel: tuple[int, int], shared: bool = True) -> None:
-        super().__init__(inputs, channels, kernel)
+    def __init__(
+        self,
+        inputs: int,
+        channels: int,
+        outputs: int,
+        kernel: tuple[int, int],
+        shared: bool = True,
+        adjust: nn.Module | None = None,
+    ) -> None:
+        """`adjust` is phi, from what scenes are read as to `channels`; without one, a convolution of its own."""
+        super().__init__(channels, kernel, _fresh_phi(inputs, channels) if adjust is None else adjust)
         self.first = nn.Conv2d(inputs, channels, 3, padding=1)
         self.second = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.shared: nn.Module = _SharedKernel(channels, outputs, kernel) if shared else _NoKernel(outputs)
-        for layer, std in ((self.adjust, 0.01), (self.first, 0.01), (self.second, 0.0)):
+        for layer, std in ((self.first, 0.01), (self.second, 0.0)):
             _start(layer, std)
+
+    def start_as(self, weight: Tensor, bias: Tensor) -> None:
+        """Answers from now on as a 1x1 convolution of phi does, by weight [outputs, c'] and bias [outputs], and as the
+        query's part, which is zero at first, learns to add."""
+        if not isinstance(self.shared, _SharedKernel):
+            raise SettingError("a correlation without B has nothing to start as a proposal network does")
+        height, width = self.shared.size
+        with torch.no_grad():
+            self.shared.weight.zero_()
+            self.shared.weight[:, :, (height - 1) // 2, (width - 1) // 2] = weight.float()
+            self.shared.bias.copy_(bias.float())
 
     def read_scene(self, maps: Tensor) -> CorrelatedScene:
         """Stem maps [B, inputs, H, W] to all that does not depend on a query."""
@@ -171,12 +199,11 @@ class VanillaCrossCorrelation(CrossCorrelation[Tensor]):
     """Eq. 1 as SiamRPN has it: one convolution makes the whole kernel. 254.80 M parameters for both of IGPN's."""
 
     def __init__(self, inputs: int, channels: int, outputs: int, kernel: tuple[int, int]) -> None:
-        super().__init__(inputs, channels, kernel)
+        super().__init__(channels, kernel, _fresh_phi(inputs, channels))
         self.channels = channels
         self.up = nn.Conv2d(inputs, channels * outputs, 3, padding=1)
         self.bias = nn.Parameter(torch.zeros(outputs))
-        for layer, std in ((self.adjust, 0.01), (self.up, 0.0)):
-            _start(layer, std)
+        _start(self.up, 0.0)
 
     def read_scene(self, maps: Tensor) -> CorrelatedScene:
         """Stem maps [B, inputs, H, W] to all that does not depend on a query."""

@@ -1,46 +1,44 @@
-"""IGPN: a detector that is asked for one person (Figure 2). Its proposals come with their similarity to the query.
+"""IGPN as the paper has it, with a backbone of its own: a detector that is asked for one person (Figure 2).
 
-Reading a pair has three steps: `encode_scenes` and `encode_queries`, which know nothing of each other, and `relate`.
+Its proposals come with their similarity to the query.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import clip_boxes_to_image, nms, roi_pool
 
 from personsearch.data.patches import query_patch
 from personsearch.data.records import Box
 from personsearch.data.transforms import SizeSettings, resize
 from personsearch.errors import SettingError
 from personsearch.geometry.assignment import Matcher
-from personsearch.geometry.deltas import decode_boxes
-from personsearch.models.correlation import CORRELATIONS, CorrelatedScene, CrossCorrelation, cat_kernels
-from personsearch.models.paces import PacedModule, Paces
-from personsearch.models.region_features import RegionFeatures, distinct_regions
+from personsearch.models.correlation import CORRELATIONS, CrossCorrelation
+from personsearch.models.guided import GuidedNetwork, IGPNOutput, QueryCode, SceneCode
+from personsearch.models.region_features import RoIPooling, distinct
 from personsearch.models.relation import (
+    CalmRelationBlock,
     EmbeddedFeatures,
+    LocalRelation,
     LocalRelationBlock,
     NoLocalRelation,
     QueryRelation,
     UnitFeatures,
-    mean_relation,
 )
 from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, STEM_CHANNELS, Head, Stem
-from personsearch.models.rpn import STRIDE, AnchorSettings, ProposalSettings, RPNOutput, make_anchors
-from personsearch.models.search_network import EMBEDDING_DIM, ROI_STD, Targets
+from personsearch.models.rpn import AnchorSettings, ProposalSettings, RPNOutput
+from personsearch.models.search_network import EMBEDDING_DIM, Targets
 from personsearch.runtime import mixed_precision
 from personsearch.settings import Count, Part
 
 KERNEL = (7, 3)
 """Height and width of the correlation kernel: a query's 14x6 stem map, pooled 2x2."""
-_ROI = (7, 7)
 
 
 @dataclass(frozen=True)
@@ -57,94 +55,14 @@ class IGPNSettings:
     """How f^p and f^q are compared: "plain" as in the paper, scaled to "unit" length first, or "embedded" first as by
     the search network that the backbone comes from."""
     local_relation: str = "block"
-    """"block", or "none" ("w/o L" of Table 2)."""
+    """"block", which is Eq. 3 by the letter, "calm", or "none" ("w/o L" of Table 2).
+
+    By the letter the exponent is taken over raw features, whose norm is about 54 here: its softmax saturates, every
+    proposal attends to the same one, and the block adds one vector to all of them."""
     anchors: AnchorSettings = AnchorSettings((64.0, 128.0, 256.0), (1.0, 2.0, 3.0))
     proposals: ProposalSettings = ProposalSettings(6000, 32)
     nms_iou: Part = 0.5
     test_size: SizeSettings = SizeSettings(600, 1000)
-
-
-@dataclass(frozen=True)
-class SceneCode:
-    """All that is known of B scenes before anybody is asked for."""
-
-    maps: Tensor
-    """[B, 1024, H, W] of the stem"""
-    similarity: CorrelatedScene
-    regression: CorrelatedScene
-    size: tuple[int, int]
-    """Height and width of the network's input"""
-    scale: Tensor
-    """[4] that takes boxes of the original picture to it; ones in training"""
-
-    def repeated(self, times: int) -> SceneCode:
-        """Each scene so many times, one after the other."""
-        return SceneCode(
-            self.maps.repeat_interleave(times, dim=0),
-            self.similarity.repeated(times),
-            self.regression.repeated(times),
-            self.size,
-            self.scale,
-        )
-
-
-@dataclass(frozen=True)
-class QueryCode:
-    """All that is known of P queries before a scene is looked at."""
-
-    similarity: Any
-    """Kernel of the first similarity, as its correlation layer makes it"""
-    regression: Any
-    """Kernel of the first box"""
-    features: Tensor
-    """[P, 2048], f^q"""
-
-
-@dataclass(frozen=True)
-class Found:
-    """Boxes that a stage finds in a scene for one query."""
-
-    boxes: Tensor
-    """[N, 4] float32 xyxy"""
-    similarities: Tensor
-    """[N]"""
-
-    def __len__(self) -> int:
-        return len(self.boxes)
-
-    def __getitem__(self, index: Tensor | slice) -> Self:
-        """Selects by mask, by indices or by slice."""
-        return replace(self, boxes=self.boxes[index], similarities=self.similarities[index])
-
-
-class Candidates(Found):
-    """What the first stage finds, most alike first, with similarities in [0, 1].
-
-    Boxes are in pixels of the network's input, on its device.
-    """
-
-
-class Proposals(Found):
-    """What a scene answers, most alike first, with similarities in [0, 1].
-
-    Boxes are in pixels of the original picture, on the CPU.
-    """
-
-
-@dataclass(frozen=True)
-class Related:
-    """The second reading of N proposals for each of P pairs; rows that are not present are padding."""
-
-    boxes: Tensor
-    """[P, N, 4] the proposals, in pixels of the network's input"""
-    present: Tensor
-    """[P, N] bool"""
-    logits: Tensor
-    """[P, N, 2]: another person or background, the query person"""
-    deltas: Tensor
-    """[P, N, 4]"""
-    search: Tensor
-    """[P, 2]: the query person is not in the scene, is in it"""
 
 
 @dataclass(frozen=True)
@@ -161,27 +79,7 @@ class PairReading:
     """[P, N]: index of the matched person of the pair, negative for none"""
 
 
-@dataclass(frozen=True)
-class IGPNOutput:
-    """All that a training pass predicts, and what it should have."""
-
-    rpn: RPNOutput
-    related: Related
-    matches: Tensor
-    """[P, N]: index of the matched person of the pair, negative for none"""
-    targets: list[Targets] = field(repr=False)
-
-
-def cat_queries(codes: Sequence[QueryCode]) -> QueryCode:
-    """Several queries as one batch; at least one."""
-    return QueryCode(
-        cat_kernels([code.similarity for code in codes]),
-        cat_kernels([code.regression for code in codes]),
-        torch.cat([code.features for code in codes]),
-    )
-
-
-class IGPN(PacedModule):
+class IGPN(GuidedNetwork):
     """Instance guided proposal network."""
 
     def __init__(
@@ -191,31 +89,11 @@ class IGPN(PacedModule):
         regression: CrossCorrelation[Any],
         head: Head,
         relation: QueryRelation,
-        local: nn.Module,
+        local: LocalRelation,
         settings: IGPNSettings,
     ) -> None:
-        super().__init__()
-        self.stem = stem
-        self.similarity = similarity
-        self.regression = regression
-        self.head = head
-        self.relation = relation
-        self.local = local
-        self.score = nn.Linear(HEAD_CHANNELS, 2)
-        self.delta = nn.Linear(HEAD_CHANNELS, 4)
-        self.search = nn.Linear(HEAD_CHANNELS, 2)
-        self.settings = settings
-        for layer, std in ((self.score, 0.01), (self.delta, 0.001), (self.search, 0.01)):
-            nn.init.normal_(layer.weight, std=std)
-            nn.init.zeros_(layer.bias)
+        super().__init__(stem, similarity, regression, head, RoIPooling(), relation, local, HEAD_CHANNELS, settings)
         self._matcher = Matcher(positive=0.5, negative=0.5)
-
-    def paces(self) -> Paces:
-        """The relation's embedding, if it has one, counts as fresh, too: it was trained for another purpose."""
-        return {
-            "correlation": [self.similarity, self.regression],
-            "fresh": [self.relation, self.local, self.score, self.delta, self.search],
-        }
 
     def forward(self, images: Tensor, patches: Tensor, targets: Sequence[Targets]) -> IGPNOutput:
         """One training pass over P pairs: pictures [B, 3, H, W] and query patches [P, 3, 224, 96], RGB in [0, 255].
@@ -225,7 +103,8 @@ class IGPN(PacedModule):
         """
         reading = self.read_pairs(images, patches, targets)
         related = self.relate(reading.query, reading.boxes, reading.features)
-        return IGPNOutput(reading.rpn, related, reading.matches, list(targets))
+        watched = self.local.watched(related.present, reading.features)
+        return IGPNOutput(reading.rpn, related, reading.matches, list(targets), watched)
 
     def read_pairs(self, images: Tensor, patches: Tensor, targets: Sequence[Targets]) -> PairReading:
         """The first stage of a training pass, and what the second one looks at."""
@@ -243,10 +122,11 @@ class IGPN(PacedModule):
 
     def _read_each(self, scene: SceneCode, boxes: Sequence[Tensor], each: int) -> Tensor:
         """f^p of all boxes, `each` lists for each scene; what several queries of a scene propose is read once."""
-        distinct = [distinct_regions(torch.cat(list(boxes[at : at + each]))) for at in range(0, len(boxes), each)]
-        features = self.head(_pool(scene.maps, [regions for regions, _ in distinct]))
-        by_scene = torch.split(features, [len(regions) for regions, _ in distinct])
-        return torch.cat([rows[indices] for rows, (_, indices) in zip(by_scene, distinct, strict=True)])
+        together = [torch.cat(list(boxes[at : at + each])) for at in range(0, len(boxes), each)]
+        once = [distinct(self.reading.regions(some)) for some in together]
+        features = self.head(self.reading.pool(scene.maps, [regions for regions, _ in once]))
+        by_scene = torch.split(features, [len(regions) for regions, _ in once])
+        return torch.cat([rows[indices] for rows, (_, indices) in zip(by_scene, once, strict=True)])
 
     def encode_scenes(self, images: Tensor) -> SceneCode:
         """Pictures [B, 3, H, W], RGB in [0, 255]."""
@@ -261,46 +141,8 @@ class IGPN(PacedModule):
         pooled = F.max_pool2d(maps, 2)
         return QueryCode(self.similarity.read_query(pooled), self.regression.read_query(pooled), self.head(maps))
 
-    def propose(self, scene: SceneCode, query: QueryCode) -> RPNOutput:
-        """The Siamese proposal network: similarity and box of each anchor, for P pairs or P queries of one scene."""
-        height, width = scene.maps.shape[2:]
-        scores = self.similarity.correlate(scene.similarity, query.similarity).float()
-        deltas = self.regression.correlate(scene.regression, query.regression).float()
-        pairs = len(scores)
-        # two numbers an anchor, whose difference is the logit of a softmax over them
-        both = scores.permute(0, 2, 3, 1).reshape(pairs, -1, 2)
-        anchors = make_anchors(height, width, self.settings.anchors).to(scores.device)
-        return RPNOutput(anchors, both[..., 1] - both[..., 0], deltas.permute(0, 2, 3, 1).reshape(pairs, -1, 4))
-
-    def read_regions(self, scene: SceneCode, boxes: Tensor, regions: RegionFeatures | None = None) -> Tensor:
-        """f^p of boxes [N, 4] of one scene, [N, 2048]. Those that RoIPool cannot tell apart are read once.
-
-        `regions` is a cache of this scene's features, to which new ones are added: conv5 on proposals is nearly all
-        that a further query costs, and queries of a scene propose much the same.
-        """
-        known = RegionFeatures() if regions is None else regions
-
-        def read(missing: Tensor) -> Tensor:
-            features: Tensor = self.head(_pool(scene.maps, [missing]))
-            return features
-
-        return known.read(boxes, read)
-
-    def relate(self, query: QueryCode, boxes: Sequence[Tensor], features: Tensor) -> Related:
-        """The second reading, of P lists of proposals [N_i, 4] with features [sum of N_i, 2048], list after list."""
-        lists, counts = list(boxes), [len(proposals) for proposals in boxes]
-        features = nn.utils.rnn.pad_sequence(list(torch.split(features, counts)), batch_first=True)
-        padded = nn.utils.rnn.pad_sequence(lists, batch_first=True)
-        longest = torch.arange(padded.shape[1], device=padded.device)
-        present = longest[None] < torch.tensor(counts, device=padded.device)[:, None]
-        relations = self.local(self.relation(features, query.features), features, present).float()
-        # everything is ranked by these, and bfloat16 would tie thousands
-        with torch.autocast(relations.device.type, enabled=False):
-            search = self.search(mean_relation(relations, present))
-            return Related(padded, present, self.score(relations), self.delta(relations), search)
-
     @torch.inference_mode()
-    def encode_scene(self, image: Image.Image) -> SceneCode:
+    def read_scene(self, image: Image.Image) -> SceneCode:
         """All that an RGB picture says before anybody is asked for."""
         pixels, scale = resize(image, self.settings.test_size)
         device = self.stem.mean.device
@@ -308,6 +150,9 @@ class IGPN(PacedModule):
             code = self.encode_scenes(pixels[None].to(device))
         # as RoIPool reads them: every query would convert them again
         return replace(code, maps=code.maps.float().contiguous(), scale=scale.to(device))
+
+    def ready(self, kept: SceneCode) -> SceneCode:
+        return kept
 
     @torch.inference_mode()
     def encode_query(self, image: Image.Image, boxes: Sequence[Box]) -> QueryCode:
@@ -317,45 +162,13 @@ class IGPN(PacedModule):
         with mixed_precision(device):
             return self.encode_queries(patches.to(device))
 
-    def answer(self, scene: SceneCode, query: QueryCode, regions: RegionFeatures | None = None) -> list[Proposals]:
-        """The proposals of one scene for each of P queries. With the scene's `regions` further queries are cheaper."""
-        return self.compare(scene, query, [found.boxes for found in self.candidates(scene, query)], regions)
 
-    @torch.inference_mode()
-    def candidates(self, scene: SceneCode, query: QueryCode) -> list[Candidates]:
-        """The first stage alone: what the Siamese proposal network finds in one scene for each of P queries."""
-        with mixed_precision(scene.maps.device):
-            rpn = self.propose(scene, query)
-        found = [rpn.scored_proposals(i, scene.size, self.settings.proposals) for i in range(len(query.features))]
-        return [Candidates(boxes, logits.sigmoid()) for boxes, logits in found]
-
-    @torch.inference_mode()
-    def compare(
-        self, scene: SceneCode, query: QueryCode, lists: Sequence[Tensor], regions: RegionFeatures | None = None
-    ) -> list[Proposals]:
-        """The second stage alone: candidates [N_i, 4] of one scene for each of P queries, looked at again."""
-        with mixed_precision(scene.maps.device):
-            related = self.relate(query, lists, self.read_regions(scene, torch.cat(list(lists)), regions))
-        answers = []
-        for index, proposals in enumerate(lists):
-            count = len(proposals)
-            boxes = clip_boxes_to_image(decode_boxes(related.deltas[index, :count], proposals, ROI_STD), scene.size)
-            similarities = related.logits[index, :count].softmax(dim=1)[:, 1]
-            sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
-            large = torch.nonzero(sides > 1).flatten()
-            kept = large[nms(boxes[large], similarities[large], self.settings.nms_iou)]
-            answers.append(Proposals((boxes[kept] / scene.scale).cpu(), similarities[kept].cpu()))
-        return answers
-
-
-def _pool(maps: Tensor, regions: list[Tensor]) -> Tensor:
-    """Regions [R, 1024, 7, 7] of maps [B, 1024, H, W], from a list of boxes for each."""
-    pooled: Tensor = roi_pool(maps.float(), regions, _ROI, 1 / STRIDE)
-    return pooled.contiguous(memory_format=torch.channels_last)
-
-
-def _block() -> nn.Module:
+def _block() -> LocalRelation:
     return LocalRelationBlock(HEAD_CHANNELS)
+
+
+def _calm() -> LocalRelation:
+    return CalmRelationBlock(HEAD_CHANNELS, UnitFeatures(), HEAD_CHANNELS)
 
 
 def _embedded() -> nn.Module:
@@ -368,7 +181,7 @@ _FEATURES: dict[str, tuple[Callable[[], nn.Module], int]] = {
     "embedded": (_embedded, EMBEDDING_DIM),
 }
 """How features are prepared for their comparison, and how long they then are."""
-_LOCAL: dict[str, Callable[[], nn.Module]] = {"block": _block, "none": NoLocalRelation}
+_LOCAL: dict[str, Callable[[], LocalRelation]] = {"block": _block, "calm": _calm, "none": NoLocalRelation}
 
 
 def build_igpn(settings: IGPNSettings) -> IGPN:

@@ -8,12 +8,14 @@ from typing import Any
 
 from torch import Tensor
 
+from personsearch.models.guided import GuidedNetwork
 from personsearch.models.igpn import IGPN, IGPNSettings, build_igpn
+from personsearch.models.igpn_trunk import TrunkIGPN, TrunkIGPNSettings, build_trunk_igpn
 from personsearch.models.reid import ReidNet, ReidSettings, build_reid, embedding_dim
 from personsearch.models.resnet import Head, load_imagenet
 from personsearch.models.search_network import EMBEDDING_DIM, NetworkSettings, SearchNetwork, build_search_network
 
-Network = SearchNetwork | IGPN | ReidNet
+Network = SearchNetwork | GuidedNetwork | ReidNet
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Kind:
 KINDS = (
     Kind(SearchNetwork, NetworkSettings, build_search_network, lambda n: n.head.backbone, lambda _: EMBEDDING_DIM),
     Kind(IGPN, IGPNSettings, build_igpn, lambda n: n.head, lambda _: None),
+    Kind(TrunkIGPN, TrunkIGPNSettings, build_trunk_igpn, lambda n: n.head.trunk.backbone, lambda _: None),
     Kind(ReidNet, ReidSettings, build_reid, lambda n: n.head, embedding_dim),
 )
 KIND_OF_CLASS: Mapping[str, Kind] = {kind.network.__name__: kind for kind in KINDS}

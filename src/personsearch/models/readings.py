@@ -19,13 +19,13 @@ from torch.nn import functional as F
 
 from personsearch.data.patches import crop_patches
 from personsearch.data.records import Scene
-from personsearch.data.transforms import to_tensor
+from personsearch.data.transforms import SizeSettings, to_tensor
 from personsearch.errors import DataError
 from personsearch.geometry.detections import Detections
 from personsearch.models.binet import ROWS, row_means
 from personsearch.models.projections import DIM, Projections, fit_projection
 from personsearch.models.resnet import HEAD_CHANNELS, STEM_CHANNELS
-from personsearch.models.search_network import SearchNetwork
+from personsearch.models.search_network import SceneMap, SearchNetwork
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import mixed_precision
 
@@ -86,6 +86,11 @@ class PeopleReader:
         self._least = least
 
     @property
+    def test_size(self) -> SizeSettings:
+        """What pictures are resized to."""
+        return self._network.test_size
+
+    @property
     def dim(self) -> int:
         """Length of a reading."""
         return sum(len(block.axes) for block in vars(self._projections).values())
@@ -100,7 +105,11 @@ class PeopleReader:
 
     def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
         """Readings [N, 3 d] of the people in boxes [N, 4] xyxy, in the picture's own pixels."""
-        features = self._network.features(self._network.read(image), boxes)
+        return self.embed_in(self._network.read(image), image, boxes)
+
+    def embed_in(self, scene: SceneMap, image: Image.Image, boxes: Tensor) -> Tensor:
+        """The same in a picture that the network has read already."""
+        features = self._network.features(scene, boxes)
         return self._readings(image, boxes, features.cpu())
 
     def _readings(self, image: Image.Image, boxes: Tensor, features: Tensor) -> Tensor:

@@ -1,13 +1,84 @@
-"""Features of regions, each read once. RoIPool sees whole cells of a map: boxes rounded to the same are one region."""
+"""How a region is read from a scene's map, and features of regions that are each read once.
+
+Several queries propose much the same boxes. Where a reading cannot tell boxes apart, they are one region.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
+from torchvision.ops import roi_pool
 
+from personsearch.models.roi_align import roi_align
 from personsearch.models.rpn import STRIDE
+
+
+class RegionReading(Protocol):
+    """Reads regions of the pictures that maps were made of."""
+
+    def settled(self, boxes: Tensor) -> Tensor:
+        """Boxes [N, 4] as this reading proposes them."""
+        ...
+
+    def regions(self, boxes: Tensor) -> Tensor:
+        """The regions [N, 4] that are read for proposals [N, 4]; equal ones have equal features."""
+        ...
+
+    def pool(self, maps: Tensor, regions: list[Tensor]) -> Tensor:
+        """Maps [B, C, H, W] at regions, one [R_i, 4] a map, to [R, C, h, w]."""
+        ...
+
+
+class RoIPooling:
+    """RoIPool, as the paper has it. It sees whole cells of a map: boxes rounded to the same are one region."""
+
+    SIZE = (7, 7)
+
+    def settled(self, boxes: Tensor) -> Tensor:
+        return boxes
+
+    def regions(self, boxes: Tensor) -> Tensor:
+        return whole_cells(boxes).to(boxes.dtype) * STRIDE
+
+    def pool(self, maps: Tensor, regions: list[Tensor]) -> Tensor:
+        pooled: Tensor = roi_pool(maps.float(), regions, self.SIZE, 1 / STRIDE)
+        return pooled.contiguous(memory_format=torch.channels_last)
+
+
+class RoIAligning:
+    """RoIAlign, as the search network has it, at boxes that are settled on a grid of their own size.
+
+    RoIAlign tells any two boxes apart, so without the grid no two queries would share what is read of a person. Where
+    the person really ends is then said by the box that the region's features predict.
+    """
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        self.size = size
+
+    def settled(self, boxes: Tensor) -> Tensor:
+        return on_grid(boxes)
+
+    def regions(self, boxes: Tensor) -> Tensor:
+        return boxes
+
+    def pool(self, maps: Tensor, regions: list[Tensor]) -> Tensor:
+        return roi_align(maps, regions, self.size, STRIDE)
+
+
+SIZES, PLACES = 8, 16
+"""Of the grid: sides are 2 ** (k / SIZES) pixels, centres lie at multiples of a side / PLACES."""
+
+
+def on_grid(boxes: Tensor) -> Tensor:
+    """The nearest boxes [N, 4] of a grid that is coarse for large boxes, fine for small ones."""
+    sides = boxes[:, 2:] - boxes[:, :2]
+    settled = torch.exp2(torch.round(sides.clamp(min=1).log2() * SIZES) / SIZES)
+    step = settled / PLACES
+    centres = torch.round((boxes[:, :2] + boxes[:, 2:]) / 2 / step) * step
+    return torch.cat([centres - settled / 2, centres + settled / 2], dim=1)
 
 
 def whole_cells(boxes: Tensor) -> Tensor:
@@ -15,10 +86,10 @@ def whole_cells(boxes: Tensor) -> Tensor:
     return torch.floor(boxes / STRIDE + 0.5).long()
 
 
-def distinct_regions(boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """The distinct regions [R, 4] of boxes [N, 4], as boxes of whole cells, and the index [N] of each box's region."""
-    cells, indices = torch.unique(whole_cells(boxes), dim=0, return_inverse=True)
-    return cells.to(boxes.dtype) * STRIDE, indices
+def distinct(regions: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct ones [R, 4] of regions [N, 4], and the index [N] of each region among them."""
+    found, indices = torch.unique(regions, dim=0, return_inverse=True)
+    return found, indices
 
 
 class RegionFeatures:
@@ -34,12 +105,12 @@ class RegionFeatures:
     def __len__(self) -> int:
         return len(self._known)
 
-    def read(self, boxes: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
-        """Features [N, D] of boxes [N, 4]; `compute` is given only regions not known yet, as boxes of whole cells."""
-        regions, indices = distinct_regions(boxes)
-        keys = [tuple(row) for row in regions.tolist()]
+    def read(self, regions: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
+        """Features [N, D] of regions [N, 4]; `compute` is given only those not known yet, each once."""
+        each, indices = distinct(regions)
+        keys = [tuple(row) for row in each.tolist()]
         missing = [index for index, key in enumerate(keys) if key not in self._known]
-        fresh = compute(regions[missing])  # of no region: [0, D]
+        fresh = compute(each[missing])  # of no region: [0, D]
         read = {keys[index]: row for index, row in zip(missing, fresh, strict=True)}
         rows = [read[key] if key in read else self._known[key] for key in keys]
         if len(self._known) + len(read) <= self._most:

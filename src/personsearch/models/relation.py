@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -53,16 +55,33 @@ class QueryRelation(nn.Module):
         return relations
 
 
-class LocalRelationBlock(nn.Module):
+class LocalRelation(nn.Module, ABC):
+    """How the proposals of a scene refine each other's relations to the query."""
+
+    @abstractmethod
+    def forward(self, relations: Tensor, proposals: Tensor, present: Tensor) -> Tensor:
+        """Relations r1 [P, N, dim] and features f [P, N, D] of proposals to r2 [P, N, dim].
+
+        `present` [P, N] tells real ones: others take part in nothing and come back as they were.
+        """
+
+    def watched(self, _present: Tensor, _features: Tensor) -> dict[str, Tensor]:
+        """What a log of training should show, of features [sum of N_i, D] of the proposals that are present."""
+        return {}
+
+
+class LocalRelationBlock(LocalRelation):
     """Eq. 3-5: each proposal's relation to the query, refined by those of the proposals that look like it.
 
-    The last layer starts at zero, so that a fresh block leaves relations as they are.
+    The last layer starts at zero, so that a fresh block leaves relations as they are. By the letter of Eq. 3 the
+    exponent is an inner product of features as they come: where these are long, the softmax has one winner.
     """
 
-    def __init__(self, dim: int, embedding: int = 1024) -> None:
+    def __init__(self, dim: int, embedding: int = 1024, seen: int | None = None, keys: int | None = None) -> None:
+        """Of relations of `dim` numbers; mu and nu see `seen` numbers of a proposal and make `keys` of them."""
         super().__init__()
-        self.mu = nn.Linear(dim, embedding)
-        self.nu = nn.Linear(dim, embedding)
+        self.mu = nn.Linear(seen or dim, keys or embedding)
+        self.nu = nn.Linear(seen or dim, keys or embedding)
         self.g = nn.Linear(dim, embedding)
         self.back = nn.Linear(embedding, dim)
         for layer in (self.mu, self.nu, self.g):
@@ -72,22 +91,54 @@ class LocalRelationBlock(nn.Module):
         nn.init.zeros_(self.back.bias)
 
     def forward(self, relations: Tensor, proposals: Tensor, present: Tensor) -> Tensor:
-        """Relations r1 and features f of proposals, each [P, N, dim], to r2; `present` [P, N] tells real ones.
-
-        Z is the sum over the proposals of the same scene, so weights are a softmax. Rows that are not present take
-        part in nothing and come back as they were.
-        """
-        weights = self.mu(proposals) @ self.nu(proposals).transpose(1, 2)  # [P, N, N], the exponent of Eq. 3
-        weights = weights.float().masked_fill(~present[:, None, :], float("-inf"))
-        shares = torch.nan_to_num(F.softmax(weights, dim=2))  # a pair without any proposal has nothing to share
+        shares = self.shares(proposals, present)
         refined: Tensor = relations + self.back(shares.to(relations.dtype) @ self.g(relations))
-        return torch.where(present[..., None], refined, relations)
+        return refined.where(present[..., None], relations)
+
+    def shares(self, proposals: Tensor, present: Tensor) -> Tensor:
+        """How much each proposal counts for each: [P, N, N]. Z is the sum over the proposals of the same scene, so
+        they are a softmax; of a pair without any proposal they are zero."""
+        exponents = self.exponents(proposals).float().masked_fill(~present[:, None, :], float("-inf"))
+        return F.softmax(exponents, dim=2).nan_to_num()
+
+    def exponents(self, proposals: Tensor) -> Tensor:
+        """The exponent of Eq. 3, [P, N, N]."""
+        exponents: Tensor = self.mu(proposals) @ self.nu(proposals).transpose(1, 2)
+        return exponents
+
+    @torch.no_grad()
+    def watched(self, present: Tensor, features: Tensor) -> dict[str, Tensor]:
+        """The mean entropy of the softmax, as a part of the largest one: near 0 all attend to a single proposal."""
+        counts = present.sum(dim=1)
+        padded = nn.utils.rnn.pad_sequence(list(torch.split(features, counts.tolist())), batch_first=True)
+        shares = self.shares(padded, present)
+        entropies = -torch.xlogy(shares, shares).sum(dim=2)[present]
+        largest = counts.clamp(min=2).log()[:, None].expand_as(present)[present]
+        return {"entropy": (entropies / largest).mean() if len(entropies) else entropies.sum()}
 
 
-class NoLocalRelation(nn.Module):
+class CalmRelationBlock(LocalRelationBlock):
+    """The same with features of one length and the exponent over the root of its width, as in attention.
+
+    Its softmax stays soft, so proposals attend to those that look like them. Features are only looked at: what they
+    should be is not for the attention to say.
+    """
+
+    def __init__(self, dim: int, prepared: nn.Module, seen: int, embedding: int = 1024, keys: int = 256) -> None:
+        """`prepared` makes `seen` numbers of one length out of a proposal's features."""
+        super().__init__(dim, embedding, seen, keys)
+        self.prepared = prepared
+        self._damping = keys**-0.5
+
+    def exponents(self, proposals: Tensor) -> Tensor:
+        exponents: Tensor = super().exponents(self.prepared(proposals.detach())) * self._damping
+        return exponents
+
+
+class NoLocalRelation(LocalRelation):
     """Stands for the block in "w/o L" of Table 2: relations stay as they are."""
 
-    def forward(self, relations: Tensor, _proposals: Tensor, _present: Tensor) -> Tensor:
+    def forward(self, relations: Tensor, proposals: Tensor, present: Tensor) -> Tensor:
         return relations
 
 

@@ -101,8 +101,15 @@ class RPN(nn.Module):
 
     def forward(self, maps: Tensor) -> RPNOutput:
         """Stem maps [B, C, H, W] to predictions for H * W * A anchors."""
-        batch, _, height, width = maps.shape
-        hidden = F.relu(self.conv(maps), inplace=True)
+        return self.answer(self.hidden(maps))
+
+    def hidden(self, maps: Tensor) -> Tensor:
+        """The 3x3 convolution of stem maps [B, C, H, W]."""
+        return F.relu(self.conv(maps), inplace=True)
+
+    def answer(self, hidden: Tensor) -> RPNOutput:
+        """Predictions from it."""
+        batch, _, height, width = hidden.shape
         logits = self.score(hidden).float().permute(0, 2, 3, 1).reshape(batch, -1)
         deltas = self.delta(hidden).float().permute(0, 2, 3, 1).reshape(batch, -1, 4)
-        return RPNOutput(make_anchors(height, width, self.anchors).to(maps.device), logits, deltas)
+        return RPNOutput(make_anchors(height, width, self.anchors).to(hidden.device), logits, deltas)

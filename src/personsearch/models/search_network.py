@@ -204,7 +204,17 @@ class SearchNetwork(PacedModule):
     @torch.inference_mode()
     def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
         """Unit-length embeddings [N, 256] of given boxes [N, 4] xyxy in the picture's own pixels."""
-        return self.head.branch(self.features(self.read(image), boxes)).embeddings.cpu()
+        return self.embed_in(self.read(image), image, boxes)
+
+    @property
+    def test_size(self) -> SizeSettings:
+        """What pictures are resized to."""
+        return self.settings.test_size
+
+    @torch.inference_mode()
+    def embed_in(self, scene: SceneMap, _image: Image.Image, boxes: Tensor) -> Tensor:
+        """The same as `embed`, in a picture that was read already."""
+        return self.head.branch(self.features(scene, boxes)).embeddings.cpu()
 
     @torch.inference_mode()
     def read(self, image: Image.Image) -> SceneMap:

@@ -22,7 +22,8 @@ from torch import Tensor
 from personsearch.errors import SettingError, WeightsError
 from personsearch.files import written_whole
 from personsearch.models.graphs import chosen_graphs, fingerprint_with, run_by_graphs
-from personsearch.models.igpn import IGPN, IGPNSettings
+from personsearch.models.guided import GuidedNetwork
+from personsearch.models.igpn_trunk import TrunkIGPN, TrunkName, igpn_on
 from personsearch.models.networks import KIND_OF_CLASS, Network, build_network, kind_of
 from personsearch.models.reid import ReidNet
 from personsearch.models.resnet import HE2015, TORCHVISION, Layout, prepare_for_inference
@@ -34,7 +35,7 @@ MODEL_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 SHIPPED = Path(__file__).parent.parent / "weights"
 
-N = TypeVar("N", SearchNetwork, IGPN, ReidNet)
+N = TypeVar("N", SearchNetwork, GuidedNetwork, ReidNet)
 S = TypeVar("S")
 
 
@@ -57,15 +58,29 @@ def save_weights(folder: Path, network: Network, facts: Mapping[str, Any]) -> No
 
     Raises OSError, and WeightsError for weights that are not finite in float16; the folder then stays as it was.
     """
-    tensors = {k: halved(t.detach()).contiguous().cpu() for k, t in network.state_dict().items()}
+    tensors = {k: halved(t.detach()).contiguous().cpu() for k, t in kept_state(network).items()}
     odd = first_not_finite(tensors)
     if odd is not None:
         raise WeightsError(f"{folder}: not written, as {odd} has numbers that are not finite; train with a lower rate")
-    config = {"class": type(network).__name__, "network": settings_to_dict(network.settings), **facts}
+    config = {
+        "class": type(network).__name__,
+        "network": settings_to_dict(network.settings),
+        **_trunk(network),
+        **facts,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     with written_whole(folder / CONFIG_FILE) as part:
         part.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         save_tensors(folder / MODEL_FILE, tensors, {"format": "pt"})
+
+
+def kept_state(network: Network) -> dict[str, Tensor]:
+    """The tensors of a network that its weights hold: all of them, but of one on a trunk those that the trunk lacks."""
+    return network.own_state() if isinstance(network, TrunkIGPN) else network.state_dict()
+
+
+def _trunk(network: Network) -> dict[str, Any]:
+    return {"trunk": vars(network.trunk)} if isinstance(network, TrunkIGPN) else {}
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
@@ -123,10 +138,62 @@ def load_weights(
 def load_proposer(
     name_or_folder: str | Path,
     device: str | torch.device = "cpu",
-    change: Callable[[IGPNSettings], IGPNSettings] = _unchanged,
-) -> LoadedModel[IGPN]:
-    """An IGPN for inference, with its settings changed. Raises WeightsError as `load_weights` does."""
-    return _load(IGPN, name_or_folder, device, change)
+    change: Callable[[Any], Any] = _unchanged,
+) -> LoadedModel[GuidedNetwork]:
+    """An IGPN for inference, with its settings changed. One on a trunk is put on that trunk, found by the name and the
+    fingerprint that it was trained with.
+
+    Raises WeightsError as `load_weights` does, and for a trunk that is missing or another one.
+    """
+    folder, config = read_config(name_or_folder, GuidedNetwork)
+    if config["class"] != TrunkIGPN.__name__:
+        return _load(GuidedNetwork, name_or_folder, device, change)
+    where, name = _own_trunk(config, folder)
+    trunk = load_weights(where).model
+    settings = read_settings(config, folder)
+    tensors = _tensors(folder)
+    _check_shapes(outline(settings, folder), tensors, folder / MODEL_FILE)
+    network = igpn_on(trunk, name, change(settings))
+    _fill(network, tensors, folder / MODEL_FILE)
+    network = prepare_for_inference(network.to(checked_device(device)))
+    return LoadedModel(network, config, fingerprint(folder / MODEL_FILE))
+
+
+def load_trunk(name_or_folder: str | Path) -> tuple[SearchNetwork, TrunkName]:
+    """A search network for others to stand on, and how they find it again. Raises WeightsError."""
+    loaded = load_weights(name_or_folder)
+    shipped = not Path(name_or_folder).is_dir()
+    name = str(name_or_folder) if shipped else str(Path(name_or_folder).resolve())
+    return loaded.model, TrunkName(name, loaded.fingerprint)
+
+
+def load_trunk_of(
+    name_or_folder: str | Path,
+    device: str | torch.device = "cpu",
+    change: Callable[[NetworkSettings], NetworkSettings] = _unchanged,
+) -> LoadedModel[SearchNetwork]:
+    """The search network that an IGPN stands on. Raises WeightsError as `load_proposer` does."""
+    folder, config = read_config(name_or_folder, TrunkIGPN)
+    path, _ = _own_trunk(config, folder)
+    return load_weights(path, device, change)
+
+
+def _own_trunk(config: dict[str, Any], folder: Path) -> tuple[Path, TrunkName]:
+    """The folder of the trunk that weights stand on: where they say, or shipped under another name."""
+    try:
+        name = TrunkName(str(config["trunk"]["name"]), str(config["trunk"]["fingerprint"]))
+    except (KeyError, TypeError) as error:
+        raise _damaged(folder / CONFIG_FILE, error) from None
+    there = [path for path in (Path(name.name), SHIPPED / name.name) if (path / MODEL_FILE).is_file()]
+    shipped = [path.parent for path in sorted(SHIPPED.glob(f"*/{MODEL_FILE}"))]
+    for path in [*there, *shipped]:
+        if fingerprint(path / MODEL_FILE) == name.fingerprint:
+            return path, name
+    found = f"that is {fingerprint(there[0] / MODEL_FILE)} here" if there else "which is not here"
+    raise WeightsError(
+        f"{folder}: stands on the search network {name.name} with the fingerprint {name.fingerprint}, {found}: copy "
+        "that one there, or train IGPN anew on the one that you have"
+    )
 
 
 def load_reid(name_or_folder: str | Path, device: str | torch.device = "cpu") -> LoadedModel[ReidNet]:
@@ -141,7 +208,7 @@ def _load(
     settings = read_settings(config, folder)
     tensors = _tensors(folder)
     _check_shapes(outline(settings, folder), tensors, folder / MODEL_FILE)  # before memory is taken for them
-    network: N = KIND_OF_CLASS[wanted.__name__].build(change(settings))
+    network: N = KIND_OF_CLASS[config["class"]].build(change(settings))
     _fill(network, tensors, folder / MODEL_FILE)
     config = _with_embedding(config, settings, folder)
     keep_memory()
@@ -172,7 +239,11 @@ def _with_embedding(config: dict[str, Any], settings: Any, folder: Path) -> dict
     return {**config, "embedding": length}
 
 
-def read_config(name_or_folder: str | Path, wanted: type[Network] | None = None) -> tuple[Path, dict[str, Any]]:
+def _called(wanted: type[Any]) -> str:
+    return "IGPN" if wanted is GuidedNetwork else wanted.__name__
+
+
+def read_config(name_or_folder: str | Path, wanted: type[Any] | None = None) -> tuple[Path, dict[str, Any]]:
     """The folder of weights and their config.json. Raises WeightsError, also when they are not of class `wanted`."""
     folder = find_weights(name_or_folder)
     path = folder / CONFIG_FILE
@@ -185,8 +256,8 @@ def read_config(name_or_folder: str | Path, wanted: type[Network] | None = None)
         raise WeightsError(f"{path}: cannot be read ({error.strerror}); copy it again, or give other weights") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from None
-    if wanted is not None and name != wanted.__name__:
-        raise WeightsError(f"{folder}: holds weights of {name}, not of {wanted.__name__}; give other weights")
+    if wanted is not None and not (name in KIND_OF_CLASS and issubclass(KIND_OF_CLASS[name].network, wanted)):
+        raise WeightsError(f"{folder}: holds weights of {name}, not of {_called(wanted)}; give other weights")
     return folder, config
 
 
@@ -270,11 +341,11 @@ def fingerprint(path: Path) -> str:
 
 def _fill(network: Network, tensors: Mapping[str, Tensor], path: Path) -> None:
     _check_shapes(network, tensors, path)
-    network.load_state_dict({k: t.float() for k, t in tensors.items()})
+    network.load_state_dict({**network.state_dict(), **{k: t.float() for k, t in tensors.items()}})
 
 
 def _check_shapes(network: Network, tensors: Mapping[str, Tensor], path: Path) -> None:
-    own = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    own = {name: list(tensor.shape) for name, tensor in kept_state(network).items()}
     stored = {name: list(tensor.shape) for name, tensor in tensors.items()}
     odd = [name for name in sorted(own.keys() | stored.keys()) if own.get(name) != stored.get(name)]
     if odd:

@@ -386,10 +386,14 @@ class Gallery:
             raise GalleryError(
                 f"{self.folder}: holds {self.about.dim}-d embeddings, asked with {tuple(embedding.shape)}"
             )
+        return self.answer(self.comparable(embedding, camera), limits, once=once, widen=widen)
+
+    def comparable(self, embedding: Tensor, camera: Path | None = None) -> Tensor:
+        """An embedding [D] of a film or folder as this gallery compares it: of unit length, a reading without the mean
+        of its camera."""
         resident = self._load()
         query = torch.nn.functional.normalize(embedding.detach().float().cpu(), dim=0)
-        query = resident.people.centred(query, resident.sources.get(camera, ELSEWHERE) if camera else ELSEWHERE)
-        return self.answer(query, limits, once=once, widen=widen)
+        return resident.people.centred(query, resident.sources.get(camera, ELSEWHERE) if camera else ELSEWHERE)
 
     def answer(
         self, query: Tensor, limits: Limits = _USUAL, *, once: bool | None = None, widen: int | None = None

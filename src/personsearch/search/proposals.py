@@ -11,7 +11,7 @@ from torch import Tensor
 
 from personsearch.data.records import Scene
 from personsearch.errors import ImageError, VideoError
-from personsearch.models.igpn import IGPN, Candidates, Found, Proposals, QueryCode, SceneCode, cat_queries
+from personsearch.models.guided import Candidates, Found, GuidedNetwork, Proposals, QueryCode, SceneCode, cat_queries
 from personsearch.models.region_features import RegionFeatures
 from personsearch.progress import Progress, quiet
 from personsearch.search.hits import GalleryHit, hit_of
@@ -37,7 +37,7 @@ _SCENES_BEFORE_CUT = 64
 class ProposalSearch:
     """A proposer, the queries, and the scenes to search in."""
 
-    proposer: IGPN
+    proposer: GuidedNetwork
     queries: Sequence[QueryCode]
     scenes: Sequence[Scene]
     code_of: CodeOf | None = None

@@ -1,4 +1,4 @@
-"""A proposer's codes of a gallery's scenes, kept on disk in float16, so that a further query costs less."""
+"""A proposer's codes of scenes, kept on disk in float16, so that a further query, or a step of training, costs less."""
 
 from __future__ import annotations
 
@@ -6,25 +6,108 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from personsearch.data.records import Scene
 from personsearch.errors import GalleryError, ImageError, SettingError
 from personsearch.models.correlation import CorrelatedScene
-from personsearch.models.igpn import SceneCode
+from personsearch.models.guided import GuidedNetwork, SceneCode
+from personsearch.models.igpn_trunk import TrunkCode, TrunkIGPN
+from personsearch.models.weights import LoadedModel
 from personsearch.search.faults import is_fault
 from personsearch.search.hits import file_and_frame
 
 _ABOUT = "codes.json"
 
 
-class SceneCodes:
+C = TypeVar("C")
+
+
+class CodeForm(Protocol[C]):
+    """How codes of one kind are made of tensors. A code has a `size`, height and width of the network's input."""
+
+    def tensors(self, code: C) -> dict[str, Tensor]:
+        """What a code consists of beside its size; "scale" and whatever is no float keeps its precision."""
+        ...
+
+    def code(self, tensors: Mapping[str, Tensor], size: tuple[int, int]) -> C:
+        """The code of such tensors, in float32. Raises KeyError."""
+        ...
+
+    def state(self, scene: Scene) -> str:
+        """What a code depends on beside the picture."""
+        ...
+
+
+class SceneForm:
+    """Codes of an IGPN with a backbone of its own."""
+
+    def tensors(self, code: SceneCode) -> dict[str, Tensor]:
+        return {
+            "maps": code.maps,
+            "similarity.adjusted": code.similarity.adjusted,
+            "similarity.shared": code.similarity.shared,
+            "regression.adjusted": code.regression.adjusted,
+            "regression.shared": code.regression.shared,
+            "scale": code.scale,
+        }
+
+    def code(self, tensors: Mapping[str, Tensor], size: tuple[int, int]) -> SceneCode:
+        similarity = CorrelatedScene(tensors["similarity.adjusted"], tensors["similarity.shared"])
+        regression = CorrelatedScene(tensors["regression.adjusted"], tensors["regression.shared"])
+        return SceneCode(tensors["maps"], similarity, regression, size, tensors["scale"])
+
+    def state(self, scene: Scene) -> str:
+        return ""
+
+
+SCENE_FORM = SceneForm()
+
+
+class TrunkForm:
+    """Codes of a trunk, whichever IGPN stands on it."""
+
+    def tensors(self, code: TrunkCode) -> dict[str, Tensor]:
+        return {"maps": code.maps, "hidden": code.hidden, "scale": code.scale}
+
+    def code(self, tensors: Mapping[str, Tensor], size: tuple[int, int]) -> TrunkCode:
+        return TrunkCode(tensors["maps"], tensors["hidden"], size, tensors["scale"])
+
+    def state(self, scene: Scene) -> str:
+        return ""
+
+
+def form_of(proposer: GuidedNetwork, fingerprint: str) -> tuple[CodeForm[Any], str]:
+    """How the codes of a proposer with this fingerprint are kept, and the fingerprint that they have."""
+    if not isinstance(proposer, TrunkIGPN):
+        return SceneForm(), fingerprint
+    size = proposer.settings.test_size
+    return TrunkForm(), f"{proposer.trunk.fingerprint}-{size.short}x{size.long}"
+
+
+def codes_of(
+    loaded: LoadedModel[GuidedNetwork],
+    folder: Path,
+    limit: int,
+    *,
+    complain: Callable[[str], None] = lambda line: None,
+) -> Callable[[Scene], Any]:
+    """What is kept of a scene for a proposer's `ready`, in at most `limit` bytes. Raises as `SceneCodes` does."""
+    form, made_by = form_of(loaded.model, loaded.fingerprint)
+    device = str(loaded.model.stem.mean.device)
+    codes = SceneCodes(folder, made_by, limit, form, device=device, complain=complain)
+    return lambda scene: codes.get(scene, lambda missing: loaded.model.read_scene(missing.read()))
+
+
+class SceneCodes(Generic[C]):
     """A folder with one file a scene, of at most `limit` bytes together: codes beyond that are computed each time.
 
     A code notes the state of its picture, so that of a changed picture it is computed anew.
@@ -35,6 +118,7 @@ class SceneCodes:
         folder: Path,
         fingerprint: str,
         limit: int,
+        form: CodeForm[C] = SCENE_FORM,  # type: ignore[assignment]
         *,
         device: str = "cpu",
         complain: Callable[[str], None] = lambda line: None,
@@ -46,6 +130,7 @@ class SceneCodes:
         if limit < 0:
             raise SettingError(f"{limit} bytes of scene codes are impossible: give 0 or more")
         self.folder, self._limit, self._device, self._complain = folder, limit, device, complain
+        self._form = form
         self._size = 0
         if limit:
             self._claim(fingerprint)
@@ -72,16 +157,16 @@ class SceneCodes:
                 "delete the folder, it is made anew, or ask without codes on disk"
             )
 
-    def get(self, scene: Scene, compute: Callable[[Scene], SceneCode]) -> SceneCode:
+    def get(self, scene: Scene, compute: Callable[[Scene], C]) -> C:
         """The scene's code, from disk if it is there; else computed, and kept while there is room.
 
         Raises ImageError when the scene's file is gone, and what `compute` raises.
         """
         if not self._limit:
             return compute(scene)
-        path, state = self._path(scene), _state(scene)
+        path, state = self._path(scene), f"{_state(scene)} {self._form.state(scene)}".rstrip()
         if path.exists():
-            stored = _load(path, state, self._device)
+            stored = self._load(path, state)
             if stored is not None:
                 return stored
             with suppress(OSError):  # another process may have been faster
@@ -91,13 +176,13 @@ class SceneCodes:
         self._keep(code, path, state)
         return code
 
-    def _keep(self, code: SceneCode, path: Path, state: str) -> None:
-        tensors = _tensors(code)
+    def _keep(self, code: C, path: Path, state: str) -> None:
+        tensors = {name: _as_kept(name, tensor) for name, tensor in self._form.tensors(code).items()}
         if self._size + sum(t.numel() * t.element_size() for t in tensors.values()) > self._limit:
             return
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
-            size = json.dumps(code.size)
+            size = json.dumps(code.size)  # type: ignore[attr-defined]
             about = {"size": size, "state": state, "checksum": _checksum(tensors, size)}
             save_file(tensors, part, metadata=about)
             self._size += part.stat().st_size
@@ -107,6 +192,21 @@ class SceneCodes:
                 part.unlink(missing_ok=True)
             self._complain(f"{self.folder}: no more scene codes are kept ({error})")
             self._limit = self._size
+
+    def _load(self, path: Path, state: str) -> C | None:
+        """None for a damaged file, and for one of another state of the picture."""
+        read = _read(path, state)
+        if read is None:
+            return None
+        stored, size = read
+        tensors = {
+            name: tensor.to(self._device).float() if tensor.is_floating_point() else tensor.to(self._device)
+            for name, tensor in stored.items()
+        }
+        try:
+            return self._form.code(tensors, size)
+        except KeyError:  # tensors of another form
+            return None
 
     def _path(self, scene: Scene) -> Path:
         return self.folder / code_name(*file_and_frame(scene.picture))
@@ -127,7 +227,7 @@ def drop_codes(folder: Path, kept: set[str]) -> None:
 
 def damaged_codes(folder: Path) -> list[Path]:
     """Codes that cannot be read, or whose checksum is wrong. They are computed anew when they are needed."""
-    return [path for path in sorted(folder.glob("*.safetensors")) if _load(path, None, "cpu") is None]
+    return [path for path in sorted(folder.glob("*.safetensors")) if _read(path, None) is None]
 
 
 def _state(scene: Scene) -> str:
@@ -140,16 +240,13 @@ def _state(scene: Scene) -> str:
     return f"{stat.st_size} {stat.st_mtime_ns}"
 
 
-def _tensors(code: SceneCode) -> dict[str, torch.Tensor]:
-    parts = {
-        "maps": code.maps,
-        "similarity.adjusted": code.similarity.adjusted,
-        "similarity.shared": code.similarity.shared,
-        "regression.adjusted": code.regression.adjusted,
-        "regression.shared": code.regression.shared,
-    }
-    half = {name: tensor.half().contiguous().cpu() for name, tensor in parts.items()}
-    return {**half, "scale": code.scale.float().cpu()}
+def _as_kept(name: str, tensor: Tensor) -> Tensor:
+    kept = tensor.half() if tensor.is_floating_point() and name not in _EXACT else tensor
+    return kept.contiguous().cpu()
+
+
+_EXACT = ("scale", "regions", "people")
+"""Boxes and what multiplies them."""
 
 
 def _checksum(tensors: dict[str, torch.Tensor], size: str) -> str:
@@ -162,8 +259,9 @@ def _checksum(tensors: dict[str, torch.Tensor], size: str) -> str:
     return str(total)
 
 
-def _load(path: Path, state: str | None, device: str) -> SceneCode | None:
-    """None for a damaged file, and for one of another state of the picture, where one is given."""
+def _read(path: Path, state: str | None) -> tuple[dict[str, torch.Tensor], tuple[int, int]] | None:
+    """The tensors of a code and its scene's size; None for a damaged file, and for one of another state of the picture,
+    where one is given."""
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata()
@@ -177,7 +275,4 @@ def _load(path: Path, state: str | None, device: str) -> SceneCode | None:
         if not is_fault(error):
             raise
         return None
-    tensors = {name: tensor.to(device).float() for name, tensor in stored.items()}
-    similarity = CorrelatedScene(tensors["similarity.adjusted"], tensors["similarity.shared"])
-    regression = CorrelatedScene(tensors["regression.adjusted"], tensors["regression.shared"])
-    return SceneCode(tensors["maps"], similarity, regression, (height, width), tensors["scale"])
+    return stored, (height, width)

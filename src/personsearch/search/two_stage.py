@@ -18,7 +18,7 @@ from personsearch.data.records import Box, Scene
 from personsearch.errors import BoxError, ImageError, SettingError, VideoError
 from personsearch.geometry.boxes import check_box
 from personsearch.models.embedders import load_embedder
-from personsearch.models.igpn import IGPN, Proposals, QueryCode, SceneCode
+from personsearch.models.guided import GuidedNetwork, Proposals, QueryCode, SceneCode
 from personsearch.models.readers import Embedder
 from personsearch.models.weights import load_proposer
 from personsearch.progress import Progress, quiet
@@ -35,7 +35,7 @@ from personsearch.search.proposals import (
     hits_of,
     keep_best,
 )
-from personsearch.search.scene_codes import SceneCodes
+from personsearch.search.scene_codes import codes_of
 
 LEAST_QUERY = (6, 12)
 """Least width and height in pixels of a box that shows who somebody is."""
@@ -54,7 +54,7 @@ class GuidedQuery:
 class TwoStageSearcher:
     """Searches every scene for one person, and ranks the most similar proposals by a re-id network."""
 
-    proposer: IGPN
+    proposer: GuidedNetwork
     embedder: Embedder | None = None
     """None ranks by the proposer's own similarities."""
     keep: int = 100
@@ -154,8 +154,8 @@ def load_two_stages(
     loaded = load_proposer(proposer, chosen)
     embedder = None if reid is None else load_embedder(reid, chosen, complain=complain or warnings.warn).model
     searcher = TwoStageSearcher(loaded.model, embedder, keep, candidates)
-    codes = SceneCodes(folder, loaded.fingerprint, limit, device=chosen, complain=complain or (lambda line: None))
-    return searcher, lambda scene: codes.get(scene, lambda missing: searcher.encode_scene(missing.read()))
+    kept = codes_of(loaded, folder, limit, complain=complain or (lambda _line: None))
+    return searcher, lambda scene: loaded.model.ready(kept(scene))
 
 
 def _embedding(query: GuidedQuery) -> Tensor:

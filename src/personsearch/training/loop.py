@@ -122,7 +122,8 @@ class Training:
             share = len(part.images) / len(batch.images)
             (total * share).backward()  # type: ignore[no-untyped-call]
             outputs.append(output)
-            means.update({name: loss.item() * share for name, loss in losses.items()})
+            told = {**losses, **self.criterion.watched(output)}
+            means.update({name: number.item() * share for name, number in told.items()})
         average_gradients(self._trained)
         nn.utils.clip_grad_norm_(self._trained, self.settings.clip)
         self.optimizer.step()

@@ -26,17 +26,19 @@ from personsearch.losses.oim import OIMMemory
 from personsearch.models import networks
 from personsearch.models.binet import BINet, InstanceBranch, encode_patches, original_patches
 from personsearch.models.igpn import IGPN
+from personsearch.models.igpn_trunk import TrunkIGPN, igpn_on
 from personsearch.models.networks import Network
 from personsearch.models.reid import ReidNet, stripe_dim
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
-from personsearch.models.weights import SHIPPED, read_imagenet, warm_network, whole_network
+from personsearch.models.weights import SHIPPED, load_trunk, read_imagenet, warm_network, whole_network
 from personsearch.models.whitening import whiten
 from personsearch.runtime import mixed_precision
+from personsearch.training.batches.codes import NOTHING_KEPT, CodedPairs, Keeping
 from personsearch.training.batches.pairs import TrainingPairs
 from personsearch.training.batches.patches import PatchBatches
 from personsearch.training.batches.scenes import Batch, TrainingBatches
 from personsearch.training.batches.sights import ReidBatches
-from personsearch.training.recipes import AnyRecipe, IGPNRecipe, Recipe, ReidRecipe
+from personsearch.training.recipes import AnyRecipe, IGPNRecipe, Recipe, ReidRecipe, TrunkRecipe
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ class Prepared:
     start: Callable[[], None]
     """What is done once before the first step"""
 
+    @property
+    def alone(self) -> bool:
+        """Whether batches are made by the network itself, so that no other process can make them."""
+        return isinstance(self.batches, CodedPairs)
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -76,6 +83,10 @@ class Seen:
     share: Share
     find: Callable[[], Mapping[str, Tensor]]
     """Boxes [N, 4] found in the training scenes, by name. It may take hours."""
+    network: Network
+    """What is trained"""
+    keeping: Keeping
+    """Where what a frozen trunk says is kept"""
 
 
 def check_method(recipe: AnyRecipe) -> None:
@@ -92,8 +103,10 @@ def prepare(
     share: Share,
     device: str,
     find: Callable[[], Mapping[str, Tensor]] = dict,
+    keeping: Keeping = NOTHING_KEPT,
 ) -> Prepared:
-    """Builds everything on a device. Raises SettingError, DataError or WeightsError.
+    """Builds everything on a device. Raises SettingError, DataError or WeightsError, and GalleryError where `keeping`
+    holds codes of another trunk.
 
     `find` gives boxes [N, 4] found in the training scenes, by name, for a re-id network; it may take hours, so it is
     called when all else is well.
@@ -103,7 +116,7 @@ def prepare(
     network = build_network(recipe, backbone)
     recipe = replace(recipe, network=network.settings)  # type: ignore[arg-type]  # of the recipe's own kind
     model, criterion = method.build(network, recipe, benchmark.identities)
-    batches = method.batches(recipe, Seen(benchmark, share, find))
+    batches = method.batches(recipe, Seen(benchmark, share, find, network, keeping))
     model.to(device)
     criterion.to(device)
     start = _as_built if isinstance(backbone, Whole) else method.start
@@ -112,6 +125,9 @@ def prepare(
 
 def build_network(recipe: AnyRecipe, backbone: Backbone) -> Network:
     """The recipe's network on ImageNet weights, or on others, its first stages frozen."""
+    network: Network
+    if isinstance(recipe, TrunkRecipe):
+        return _on_trunk(recipe, str(backbone))
     if isinstance(backbone, Whole):
         network = whole_network(backbone.name_or_folder, recipe.network)
     elif backbone == "random":
@@ -124,6 +140,12 @@ def build_network(recipe: AnyRecipe, backbone: Backbone) -> Network:
         networks.load_backbone(network, weights)
     network.stem.freeze(recipe.optimizer.frozen_stages)
     return network.to(memory_format=torch.channels_last)
+
+
+def _on_trunk(recipe: TrunkRecipe, backbone: str) -> TrunkIGPN:
+    """IGPN on weights of a search network, which say what the trunk's settings are."""
+    trunk, name = load_trunk(backbone)
+    return igpn_on(trunk, name, replace(recipe.network, trunk=trunk.settings))
 
 
 def is_run(backbone: Path | str | None) -> bool:
@@ -156,7 +178,7 @@ def _patches(network: SearchNetwork, recipe: Recipe, _identities: int) -> tuple[
     return InstanceBranch(network), PatchCriterion(recipe.loss)
 
 
-def _igpn(network: IGPN, recipe: IGPNRecipe, _identities: int) -> tuple[nn.Module, Criterion]:
+def _igpn(network: IGPN | TrunkIGPN, recipe: IGPNRecipe | TrunkRecipe, _identities: int) -> tuple[nn.Module, Criterion]:
     return network, IGPNCriterion(recipe.loss)
 
 
@@ -177,6 +199,11 @@ def _patches_alone(recipe: Recipe, seen: Seen) -> Dataset[Batch]:
 
 def _pairs(recipe: IGPNRecipe, seen: Seen) -> Dataset[Batch]:
     return TrainingPairs(seen.benchmark.train, recipe.pairs, recipe.seed)
+
+
+def _coded_pairs(recipe: TrunkRecipe, seen: Seen) -> Dataset[Batch]:
+    assert isinstance(seen.network, TrunkIGPN)
+    return CodedPairs(seen.benchmark.train, recipe.pairs, recipe.seed, seen.network, seen.keeping)
 
 
 def _sights(recipe: ReidRecipe, seen: Seen) -> Dataset[Batch]:
@@ -207,6 +234,20 @@ def _check_igpn(recipe: IGPNRecipe, backbone: Backbone, share: Share) -> None:
             "(binet-rendered ships), or --set network.features=unit"
         )
     _check_backbone_alone(recipe, backbone)
+
+
+_ALL_STAGES = 4
+
+
+def _check_trunk(recipe: TrunkRecipe, backbone: Backbone, share: Share) -> None:
+    if share[1] > 1:
+        raise SettingError(f"{recipe.name} draws its pairs in one process: start it without torchrun")
+    if recipe.optimizer.frozen_stages != _ALL_STAGES:
+        raise SettingError(f"optimizer.frozen_stages {recipe.optimizer.frozen_stages}: a trunk is frozen: give 4")
+    if isinstance(backbone, Whole) or not is_run(backbone):
+        raise SettingError(
+            f"{recipe.name} stands on a search network: give its run, or its name, by --backbone (binet-rendered ships)"
+        )
 
 
 def _check_reid(recipe: ReidRecipe, backbone: Backbone, share: Share) -> None:
@@ -242,6 +283,12 @@ def _whitened(network: SearchNetwork, batches: Dataset[Batch]) -> None:
 _WHITENING_BATCHES = 24
 
 
+def _read_once(_network: Network, batches: Dataset[Batch]) -> None:
+    """Reads all training scenes by the trunk."""
+    assert isinstance(batches, CodedPairs)
+    batches.read_all()
+
+
 @dataclass(frozen=True)
 class _Method:
     """How a recipe's `method` trains. Each function takes the recipe's own kind of recipe and network."""
@@ -263,5 +310,6 @@ METHODS = {
     "detector": _Method(Recipe, _detector, _scenes),
     "patches": _Method(Recipe, _patches, _patches_alone, _check_patches, _whitened),
     "igpn": _Method(IGPNRecipe, _igpn, _pairs, _check_igpn),
+    "igpn_on_trunk": _Method(TrunkRecipe, _igpn, _coded_pairs, _check_trunk, _read_once),
     "reid": _Method(ReidRecipe, _reid, _sights, _check_reid),
 }

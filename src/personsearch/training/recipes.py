@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from personsearch.data.transforms import SizeSettings
 from personsearch.errors import SettingError
@@ -14,9 +14,11 @@ from personsearch.losses.criteria import IGPNLossSettings, LossSettings
 from personsearch.losses.detection import AnchorRule
 from personsearch.losses.oim import OIMSettings
 from personsearch.models.igpn import IGPNSettings
+from personsearch.models.igpn_trunk import TrunkIGPNSettings
 from personsearch.models.reid import ReidSettings
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.models.search_network import NetworkSettings
+from personsearch.training.batches.codes import CodePairSettings
 from personsearch.training.batches.pairs import PairSettings
 from personsearch.training.batches.patches import PatchSettings
 from personsearch.training.batches.scenes import BatchSettings
@@ -53,6 +55,19 @@ class IGPNRecipe:
 
 
 @dataclass(frozen=True)
+class TrunkRecipe:
+    """All that a training run of an IGPN on a trunk depends on, beside its data and the trunk."""
+
+    name: str
+    method: str = "igpn_on_trunk"
+    seed: int = 0
+    network: TrunkIGPNSettings = TrunkIGPNSettings()
+    loss: IGPNLossSettings = IGPNLossSettings()
+    pairs: CodePairSettings = CodePairSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+
+
+@dataclass(frozen=True)
 class ReidRecipe:
     """All that a training run of a re-id network depends on, beside its data and the ImageNet weights."""
 
@@ -64,7 +79,7 @@ class ReidRecipe:
     optimizer: OptimizerSettings = OptimizerSettings()
 
 
-AnyRecipe = Recipe | IGPNRecipe | ReidRecipe
+AnyRecipe = Recipe | IGPNRecipe | TrunkRecipe | ReidRecipe
 
 
 def binet_cuhk_sysu() -> Recipe:
@@ -183,8 +198,21 @@ def igpn_prw() -> IGPNRecipe:
     return IGPNRecipe("igpn_prw", optimizer=optimizer)
 
 
-def igpn_rendered() -> IGPNRecipe:
-    """IGPN on rendered people, sized for two CPU cores: four pairs of small scenes, half the proposals.
+def igpn_rendered() -> TrunkRecipe:
+    """IGPN on the trunk of a search network, on rendered people: minutes once the scenes are read.
+
+    Proposals are right from the start, so that rates are low: what is learned is who is asked for.
+    """
+    optimizer = OptimizerSettings(
+        "adamw", rate=0.0005, correlation_factor=0.1, steps=2000, schedule="cosine", warmup=100, frozen_stages=4
+    )
+    anchors = AnchorRule(0.5, 0.3, best_is_positive=True, count=64, positive_fraction=0.25)
+    return TrunkRecipe("igpn_rendered", loss=IGPNLossSettings(anchors=anchors), optimizer=optimizer)
+
+
+def igpn_rendered_alone() -> IGPNRecipe:
+    """IGPN with a backbone of its own on rendered people, sized for two CPU cores: pairs of small scenes, half the
+    proposals.
 
     Anchors fit walking people; the best one of a person is positive, since small people have none over 0.6.
     """
@@ -204,7 +232,7 @@ def igpn_rendered() -> IGPNRecipe:
         frozen_stages=3,
     )
     return IGPNRecipe(
-        "igpn_rendered",
+        "igpn_rendered_alone",
         network=network,
         loss=IGPNLossSettings(anchors=AnchorRule(0.5, 0.3, best_is_positive=True, count=64, positive_fraction=0.25)),
         pairs=PairSettings(scenes=2, per_scene=6, short_sides=(400, 480, 600)),
@@ -212,23 +240,30 @@ def igpn_rendered() -> IGPNRecipe:
     )
 
 
-def _with_network(**changes: Any) -> Callable[[IGPNRecipe], IGPNRecipe]:
+_Guided = TypeVar("_Guided", IGPNRecipe, TrunkRecipe)
+
+
+def _with_network(**changes: Any) -> Callable[[_Guided], _Guided]:
     return lambda recipe: replace(recipe, network=replace(recipe.network, **changes))
 
 
-def _no_search(recipe: IGPNRecipe) -> IGPNRecipe:
+def _no_search(recipe: _Guided) -> _Guided:
     return replace(recipe, loss=replace(recipe.loss, search_weight=0.0))
 
 
-IGPN_VARIANTS: dict[str, Callable[[IGPNRecipe], IGPNRecipe]] = {
+TRUNK_VARIANTS: dict[str, Callable[[Any], Any]] = {
     "igpn": lambda recipe: recipe,
-    "igpn_vccl": _with_network(correlation="vanilla"),
-    "igpn_unshared": _with_network(correlation="unshared"),
     "igpn_no_local": _with_network(local_relation="none"),
     "igpn_no_global": _no_search,
     "igpn_no_relation": lambda recipe: _no_search(_with_network(local_relation="none")(recipe)),
 }
-"""Rows of IGPN's Tables 1 and 2: VCCL, without B, w/o L, w/o G, w/o L&G."""
+"""Rows of IGPN's Table 2: w/o L, w/o G, w/o L&G."""
+IGPN_VARIANTS: dict[str, Callable[[Any], Any]] = {
+    **TRUNK_VARIANTS,
+    "igpn_vccl": _with_network(correlation="vanilla"),
+    "igpn_unshared": _with_network(correlation="unshared"),
+}
+"""Rows of Table 1 besides: VCCL, and without B. On a trunk B is where the proposals come from."""
 
 
 def reid_cuhk_sysu() -> ReidRecipe:
@@ -266,7 +301,8 @@ REID_VARIANTS: dict[str, Callable[[ReidRecipe], ReidRecipe]] = {"reid": lambda r
 
 _FAMILIES: tuple[tuple[Mapping[str, Callable[[], Any]], Mapping[str, Callable[[Any], Any]]], ...] = (
     ({"cuhk_sysu": binet_cuhk_sysu, "prw": binet_prw, "rendered": binet_rendered}, VARIANTS),
-    ({"cuhk_sysu": igpn_cuhk_sysu, "prw": igpn_prw, "rendered": igpn_rendered}, IGPN_VARIANTS),
+    ({"cuhk_sysu": igpn_cuhk_sysu, "prw": igpn_prw, "rendered_alone": igpn_rendered_alone}, IGPN_VARIANTS),
+    ({"rendered": igpn_rendered}, TRUNK_VARIANTS),
     ({"cuhk_sysu": reid_cuhk_sysu, "prw": reid_prw, "rendered": reid_rendered}, REID_VARIANTS),
 )
 """For each network the recipe of each data set, and what the rows of the papers' tables change in it."""

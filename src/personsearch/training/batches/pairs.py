@@ -168,7 +168,7 @@ class TrainingPairs(Dataset[Batch]):
                 image, scale = resize(pair.scene.read(), size)
                 scene_mirrored = mirrored
                 images.append(flip(image, torch.zeros(0, 4))[0] if mirrored else image)
-            box = torch.tensor(_sought(pair), dtype=torch.float32).reshape(-1, 4) * scale
+            box = torch.tensor(sought(pair), dtype=torch.float32).reshape(-1, 4) * scale
             if scene_mirrored:
                 box = flip(image, box)[1]
             patch = query_patch(pair.query.read(), pair.person.box)
@@ -179,7 +179,7 @@ class TrainingPairs(Dataset[Batch]):
         return PairBatch(pad_images(images), boxes, identities, seeds, torch.stack(patches))
 
 
-def _sought(pair: Pair) -> list[Box]:
+def sought(pair: Pair) -> list[Box]:
     """The box that a pair's scene should answer with: the query's own in a self-scene pair, none in a negative one."""
     if pair.kind == "self":
         return [pair.person.box]

@@ -1,0 +1,63 @@
+"""`search --look-again`: the gallery first, then a proposer in the scenes that promise most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from personsearch.cli.console import bar, complain
+from personsearch.cli.options import within
+from personsearch.errors import SettingError
+
+if TYPE_CHECKING:
+    from personsearch.search.gallery import Gallery
+    from personsearch.search.hits import Answer
+    from personsearch.search.picking import Limits
+
+LookAgain = Annotated[
+    int | None, typer.Option(callback=within(1), help="Ask the gallery, then --proposer in so many promising scenes.")
+]
+
+
+def refuse_odd_second_look(proposer: str | None, reid: str | None, candidates: int | None) -> None:
+    """Raises SettingError for what does not go with --look-again."""
+    if proposer is None:
+        raise SettingError("--look-again needs somebody who looks: give --proposer, too")
+    if reid is not None or candidates is not None:
+        raise SettingError("--look-again ranks by what the gallery is read by: leave --reid and --candidates out")
+
+
+def by_second_look(
+    held: Gallery, proposer: str, count: int, codes_gb: float, device: str | None
+) -> tuple[str, Callable[[Any, Limits], Answer]]:
+    """A note on what is searched, and the function that answers a query of `search`."""
+    from personsearch.models.weights import load_proposer
+    from personsearch.runtime import best_device
+    from personsearch.search.gallery import CODES
+    from personsearch.search.looking_again import Asked, SecondLook, look_again
+    from personsearch.search.ranking import camera_of
+    from personsearch.search.scene_codes import codes_of
+    from personsearch.search.searchers import load_searcher
+
+    loaded = load_proposer(proposer, device or best_device())
+    encoder = load_searcher(held.about.model, device, read=held.about.read)
+    held.require_model(encoder.fingerprint, encoder.read)
+    kept = codes_of(loaded, held.folder / CODES, int(codes_gb * 1e9), complain=complain)
+    look = SecondLook(loaded.model, kept, count)
+    indexed_by, looks = Path(held.about.model).name, Path(proposer).name
+    if not look.shares(encoder):
+        complain(
+            f"{looks} does not stand on {indexed_by} at its size of scenes: those looked at again are encoded by both"
+        )
+
+    def answer(query: Any, limits: Limits) -> Answer:
+        camera = camera_of(query.image.resolve(), None if query.moment is None else 0)
+        with bar("asking") as progress:
+            asked = Asked(query.picture, query.box, camera)
+            return look_again(held, encoder, look, asked, limits, complain=complain, progress=progress)
+
+    scenes = min(count, len(held))
+    return f"{held.people:,} people by {indexed_by}, {scenes:,} scenes again by {looks}", answer
