@@ -68,24 +68,19 @@ def train(
 ) -> Path:
     """Trains a recipe on a benchmark in the run's folder `out`, which it returns.
 
-    The folder holds loadable weights from the first checkpoint on, log.jsonl, and at last losses.png; with a benchmark
-    `evaluate_on` also each checkpoint's figures: evaluations.jsonl. Started by torchrun, processes divide the scenes of
-    each step, and the first writes. A re-id network sees what `detector` finds: detected.jsonl. `fit` adds projections.
-    What a frozen trunk says of the training scenes is kept in the folder `codes`, by default that of the run, in at
-    most `codes_gb` gigabytes.
-
-    `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
-    the embedding from, "random", or `Whole` weights to train further. `on_step` is called with the steps done and
-    the total, `complain` with what was left out. Raises SettingError, DataError or WeightsError before it writes.
+    It holds loadable weights from the first checkpoint on, log.jsonl, losses.png, and each checkpoint's figures on
+    `evaluate_on`. A re-id network sees what `detector` finds. `fit` adds projections. What a frozen trunk says of the
+    scenes is kept in `codes`, in at most `codes_gb` gigabytes. `backbone` is a file of ImageNet weights, None for
+    torchvision's, a run to take it from, "random", or `Whole` weights. Raises a PersonSearchError before it writes.
     """
     _refuse_early(chosen := change_settings(get_recipe(recipe), settings), out, resume, detector)
     benchmark = load_training(data)
     judged = load_judged(chosen, evaluate_on)
+    keeping = Keeping(codes or out / CODES, int(codes_gb * 1e9), complain, progress)
     with joined(device := checked_device(device)) as share:
         _tell_once(benchmark.notes, complain, share)
         torch.manual_seed(chosen.seed)
         find, found_by = _finder(detector, benchmark, device, out / DETECTED, progress)
-        keeping = Keeping(codes or out / CODES, int(codes_gb * 1e9), complain, progress)
         made = prepare(chosen, benchmark, backbone, share, device, find, keeping)
         stored = describe_run(made.recipe, benchmark, found_by, made.network)
         stored |= compare_with_begun(out, stored, made.recipe, settings)

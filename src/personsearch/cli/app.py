@@ -16,7 +16,7 @@ import typer
 from typer.core import TyperGroup
 
 from personsearch import __version__
-from personsearch.cli import care, export, find, page, taking, watch
+from personsearch.cli import care, export, find, page, search, taking, watch
 from personsearch.cli import data as cli_data
 from personsearch.cli import models as cli_models
 from personsearch.cli import reproduce as cli_reproduce
@@ -81,7 +81,7 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 app.command()(find.demo)
 app.command()(find.index)
-app.command()(find.search)
+app.command()(search.search)
 app.command()(find.detect)
 app.command()(watch.watch)
 app.command()(page.serve)

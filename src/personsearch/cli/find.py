@@ -1,76 +1,25 @@
-"""Commands that find people: `demo`, `index`, `search`, `detect`."""
+"""Commands that find people: `demo`, `index`, `detect`. `search` has a file of its own."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from personsearch.cli.appearing import (
-    ByAppearance,
-    Join,
-    Seen,
-    Sure,
-    When,
-    by_appearance,
-    described,
-    print_appearances,
-)
-from personsearch.cli.console import bar, complain, print_hits, print_json, refuse_overwriting, say, told_on_stop
-from personsearch.cli.noting import note
-from personsearch.cli.options import At, Device, Force, Json, Runtime, Score, within
-from personsearch.cli.second_look import LookAgain, by_second_look, refuse_odd_second_look
-from personsearch.cli.sights import Also, Not, Shown, fused, read_sights
+from personsearch.cli.asking import DEFAULT_MODEL, Reading
+from personsearch.cli.console import bar, complain, print_json, refuse_overwriting, say, told_on_stop
+from personsearch.cli.options import At, Device, Force, Json, Model, Read, Reid, Runtime, Score, within
 from personsearch.errors import PersonSearchError, SettingError
-from personsearch.files import check_folder, check_picture_name, save_picture, write_whole
+from personsearch.files import check_folder, check_picture_name, save_picture
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from personsearch.data.records import Box
     from personsearch.search.gallery import Gallery
-    from personsearch.search.hits import Answer, GalleryHit
     from personsearch.search.indexing import IndexReport
-    from personsearch.search.picking import Limits
     from personsearch.search.searchers import SceneEncoder
-    from personsearch.search.strangers import Strangers
-    from personsearch.search.sureness import Sureness
 
-
-DEFAULT_MODEL = "binet-rendered"
-
-
-OWN_MOMENT = 1.0
-"""Seconds around a query's own frame of a video that show the query itself."""
-
-
-MOST_ON_A_SHEET = 60
-
-ABSENT = "nobody here looks like this person: the answers are no more alike than strangers are"
-
-Model = Annotated[str | None, typer.Option(help="Weights; by default the gallery's.")]
 Every = Annotated[float, typer.Option(callback=within(0, above=True), help="Seconds between frames of a video.")]
 NewScore = Annotated[float | None, typer.Option(callback=Score, help="Least confidence, for a new gallery (0.5).")]
-Top = Annotated[int, typer.Option(callback=within(1, 10**6), help="How many answers.")]
-LeastScore = Annotated[float, typer.Option(callback=Score, help="Least confidence of the detector.")]
-Gap = Annotated[float, typer.Option(callback=within(0), help="Least seconds between two answers of one video.")]
-Keep = Annotated[int | None, typer.Option(callback=within(1), help="How many proposals go on to --reid (100).")]
-Compared = Annotated[int | None, typer.Option(callback=within(1), help="Of --proposer: how many are compared (all).")]
-Read = Annotated[str | None, typer.Option(help="How people are read: readings, search, instance, or reid.")]
-Reid = Annotated[
-    str | None, typer.Option(help="Re-id weights, or .onnx or .xml, that embed the people, or rank for --proposer.")
-]
-Widen = Annotated[int | None, typer.Option(callback=within(0), help="First answers added to the query (2, or 0).")]
-Reread = Annotated[
-    int | None, typer.Option(callback=within(0), help="Most alike whose patches are read anew (100, or 0).")
-]
-Once = Annotated[bool | None, typer.Option("--once/--plain", help="One person is once in a scene, or cosines alone.")]
-CodesGb = Annotated[float, typer.Option(callback=within(0, 10**6), help="Disk for scenes as --proposer reads them.")]
 
 
 def demo(
@@ -136,69 +85,6 @@ def index(
     _tell_what_was_indexed(gallery, report, totals, nothing=nothing, as_json=as_json)
     if report.failures:
         raise typer.Exit(1)
-
-
-def search(
-    gallery: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder of the gallery.")],
-    image: Annotated[Path, typer.Option(help="Picture, or video, that shows the person.")],
-    box: Annotated[tuple[float, float, float, float], typer.Option(help="X1 Y1 X2 Y2 around the person, in pixels.")],
-    at: At = None,
-    also: Also = None,
-    others: Not = None,
-    top: Top = 10,
-    min_score: LeastScore = 0.0,
-    min_gap: Gap = 0.0,
-    appearances: ByAppearance = False,
-    sure: Sure = None,
-    join: Join = None,
-    include_own: Annotated[bool, typer.Option("--include-own", help="Answer from IMAGE itself, too.")] = False,
-    model: Model = None,
-    read: Read = None,
-    once: Once = None,
-    widen: Widen = None,
-    reread: Reread = None,
-    proposer: Annotated[str | None, typer.Option(help="IGPN weights: ask every scene for the person anew.")] = None,
-    reid: Reid = None,
-    keep: Keep = None,
-    candidates: Compared = None,
-    look_again: LookAgain = None,
-    codes_gb: CodesGb = 0.0,
-    runtime: Runtime = None,
-    device: Device = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for sheet.jpg and results.json.")] = None,
-    force: Force = False,
-    as_json: Json = False,
-) -> None:
-    """Where else is this person? Ranked answers, best first; with --out also a contact sheet.
-
-    Example: personsearch search g --image photos/a.jpg --box 412 180 470 345 --out answer
-    """
-    from personsearch.search.gallery import Gallery
-    from personsearch.search.picking import Limits
-
-    when = When.of(appearances, sure, join, proposer)
-    refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
-    how = _How(read, once, widen, reread)
-    reading = Reading(model, read, reid, runtime, device)
-    if proposer is not None and (also or others):
-        raise SettingError("--also and --not are for the gallery's people: leave --proposer out")
-    _refuse_odd_stages(reading, proposer, how, for_proposer=bool(codes_gb) or candidates is not None, keep=keep)
-    if look_again is not None:
-        refuse_odd_second_look(proposer, reid, candidates)
-    held = Gallery.open(gallery)
-    query = _Query.of(image, at, box)
-    more = _More(read_sights(also, "--also"), read_sights(others, "--not"))
-    if proposer is None:
-        asked, answer = _by_gallery(held, reading, how, more)
-    elif look_again is not None:
-        asked, answer = by_second_look(held, proposer, look_again, codes_gb, device)
-    else:
-        asked, answer = _by_proposer(held, proposer, reid, codes_gb, device, keep=keep or 100, candidates=candidates)
-    shown = [(image, query.moment), *((one.image, one.moment) for one in more.sights)]
-    own = None if include_own else _own(shown, min_gap)
-    answers, seen = by_appearance(held, partial(answer, query), Limits(top, 1, min_score, min_gap, own), when)
-    strangers = None if answers.absent is None else held.strangers()
-    _tell(out, gallery, query, _Told(answers, seen, strangers), f"asked: {asked}", as_json=as_json)
 
 
 def detect(
@@ -269,35 +155,6 @@ def _tell_what_was_indexed(
         say(f"error: {len(report.failures)} of {report.files} files could not be read in full{more}", err=True)
 
 
-@dataclass(frozen=True)
-class Reading:
-    """By what people are read; None leaves it to the gallery, or to what is usual."""
-
-    model: str | None
-    read: str | None
-    reid: str | None
-    runtime: str | None
-    device: str | None
-
-    def load(self, held: Gallery | None, min_score: float) -> SceneEncoder:
-        """The encoder, for a gallery that is there: it must have been made by the same. Raises GalleryError."""
-        from personsearch.search.searchers import load_searcher
-
-        about = None if held is None else held.about
-        encoder = load_searcher(
-            self.model or (DEFAULT_MODEL if about is None else about.model),
-            self.device,
-            min_score,
-            self.read or (None if about is None or self.reid else about.read),
-            reid=self.reid or (None if about is None or self.read else about.reid),
-            runtime=self.runtime,
-            complain=complain,
-        )
-        if held is not None:
-            held.require_model(encoder.fingerprint, encoder.read)
-        return encoder
-
-
 def open_for_index(folder: Path, how: Reading, min_score: float | None, force: bool) -> tuple[Gallery, SceneEncoder]:
     """The gallery, made if need be, and a searcher with its model. Nothing is made if the weights fail."""
     from personsearch.search.gallery import Gallery
@@ -329,205 +186,3 @@ def open_for_index(folder: Path, how: Reading, min_score: float | None, force: b
         force=force,
     )
     return held, searcher
-
-
-@dataclass(frozen=True)
-class _How:
-    """How a gallery is asked; None leaves it to what is best for the gallery."""
-
-    read: str | None
-    once: bool | None
-    widen: int | None
-    reread: int | None
-
-
-@dataclass(frozen=True)
-class _More:
-    """What the query is besides one sight."""
-
-    sights: list[Shown]
-    others: list[Shown]
-
-    def __bool__(self) -> bool:
-        return bool(self.sights or self.others)
-
-
-@dataclass(frozen=True)
-class _Query:
-    """The person searched for, and the picture that shows her."""
-
-    image: Path
-    moment: float | None
-    picture: Image
-    box: Box
-
-    @classmethod
-    def of(cls, image: Path, at: float | None, box: Box) -> _Query:
-        """Reads the picture. Raises what `read_scene` raises, and BoxError for a box that is not in it."""
-        from personsearch.geometry.boxes import check_box
-        from personsearch.search.searchers import read_scene
-
-        picture, moment = read_scene(image, at)
-        return cls(image, moment, picture, check_box(box, picture.width, picture.height))
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"source": str(self.image), "time": self.moment, "box": list(self.box)}
-
-
-_Asker = Callable[[_Query, "Limits"], "Answer"]
-
-
-def _refuse_odd_stages(
-    reading: Reading, proposer: str | None, how: _How, *, for_proposer: bool, keep: int | None
-) -> None:
-    """Raises SettingError for options of `search` that do not go together."""
-    if keep is not None and reading.reid is None:
-        raise SettingError("--keep says how many proposals go on to a re-id network: give --reid, too")
-    if proposer is None and (for_proposer or keep is not None):
-        raise SettingError("--keep, --candidates and --codes-gb are for a proposer: give --proposer, too")
-    if proposer is not None and reading.model is not None:
-        raise SettingError("a proposer does not ask the gallery's embeddings: give --model or --proposer, not both")
-    if proposer is not None and reading.runtime not in (None, "torch"):
-        raise SettingError("a proposer is run by torch: leave --runtime out")
-    if proposer is not None and how != _How(None, None, None, None):
-        raise SettingError("--read, --once, --widen and --reread are for the gallery's people: leave --proposer out")
-
-
-@dataclass(frozen=True)
-class _Told:
-    """What `search` found out."""
-
-    answers: Answer
-    seen: list[Seen] | None
-    """The answers as appearances, where they were asked for"""
-    strangers: Strangers | None
-    """Of the gallery, where answers are compared with them"""
-
-    def sureness(self) -> list[Sureness]:
-        """Of each answer; none without strangers."""
-        from personsearch.search.sureness import sureness_of
-
-        if self.strangers is None:
-            return []
-        return [sureness_of(hit.similarity, self.strangers) for hit in self.answers.hits]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        rates = [{"strangers": sure.rate} for sure in self.sureness()] or [{}] * len(self.answers.hits)
-        ranked = [
-            {"rank": rank, **hit.as_dict(), **rate}
-            for rank, (hit, rate) in enumerate(zip(self.answers.hits, rates, strict=True), 1)
-        ]
-        added = [hit.as_dict() for hit in self.answers.added]
-        seen = {} if self.seen is None else {"appearances": described(self.seen)}
-        return {"absent": self.answers.absent, "added": added, "hits": ranked, **seen}
-
-
-def _tell(out: Path | None, gallery: Path, query: _Query, told: _Told, asked: str, *, as_json: bool) -> None:
-    """What `search` notes in the audit, prints, and writes to `out`."""
-    note(gallery, "search", query.picture, len(told.answers.hits))
-    results = {"query": query.as_dict(), "gallery": str(gallery), **told.as_dict()}
-    if as_json:
-        print_json(results)
-    else:
-        if told.answers.absent:
-            say(ABSENT)
-        if told.seen is None:
-            print_hits(told.answers.hits, [sure.rarity for sure in told.sureness()])
-        else:
-            print_appearances(told.seen)
-    if out is not None:
-        _write_answer(out, query, told.answers, asked, results)
-
-
-def _write_answer(out: Path, query: _Query, answers: Answer, asked: str, results: dict[str, Any]) -> None:
-    """The contact sheet and results.json of a search."""
-    from personsearch.search.drawing import contact_sheet
-
-    notes = [_moment(query.image, query.moment), "box " + " ".join(f"{v:.0f}" for v in query.box), asked]
-    if answers.added:
-        known = [(hit.scene, hit.box) for hit in answers.hits]
-        ranks = [f"{known.index(one) + 1}" for hit in answers.added if (one := (hit.scene, hit.box)) in known]
-        notes.append(f"widened by {len(answers.added)} answers" + (f": {', '.join(ranks)}" if ranks else ""))
-    out.mkdir(parents=True, exist_ok=True)
-    sheet = contact_sheet(query.picture, query.box, answers.hits[:MOST_ON_A_SHEET], notes=notes)
-    save_picture(sheet, out / "sheet.jpg", quality=90)
-    write_whole(out / "results.json", json.dumps(results, indent=2) + "\n")
-    say(f"written: {out / 'sheet.jpg'} {out / 'results.json'}", err=True)
-
-
-def _by_gallery(held: Gallery, reading: Reading, how: _How, more: _More) -> tuple[str, _Asker]:
-    """A note on what is searched, and the function that answers from the gallery's people."""
-    import torch
-
-    from personsearch.search.ranking import camera_of
-    from personsearch.search.rereading import REREAD, Sight, load_crop_reader, reread
-    from personsearch.search.searchers import SEARCH
-
-    name = reading.model or held.about.model
-    asked = f"{held.people:,} people in {len(held):,} scenes by {Path(name).name}"
-    encoder = reading.load(held, 0.5)
-    by_patches = held.about.read == SEARCH and how.read is None and how.reread != 0
-    reader = load_crop_reader(encoder, name) if by_patches else None
-    if more and reader is not None:
-        raise SettingError("--also and --not need a gallery of --read readings, or --reread 0")
-    if how.reread and reader is None:
-        raise SettingError(f"--reread {how.reread}: patches can be read anew only for a gallery of --read search")
-
-    def answer(query: _Query, limits: Limits) -> Answer:
-        if more:
-            sights = [Shown(query.image, query.moment, query.picture, query.box), *more.sights]
-            return held.answer(fused(held, encoder, sights, more.others), limits, once=how.once, widen=how.widen)
-        embedding = encoder.encode_query(query.picture, query.box)
-        if reader is not None:
-            sight = Sight(embedding, reader.embed(query.picture, torch.tensor([query.box]))[0])
-            return reread(held, sight, reader, limits, how.reread or REREAD, complain)
-        camera = camera_of(query.image.resolve(), None if query.moment is None else 0)
-        return held.ask(embedding, limits, camera=camera, once=how.once, widen=how.widen)
-
-    return asked, answer
-
-
-def _by_proposer(
-    held: Gallery, proposer: str, reid: str | None, codes_gb: float, device: str | None, **counts: Any
-) -> tuple[str, _Asker]:
-    """A note on what is searched, and the function that answers in two stages. `counts` go to `load_two_stages`."""
-    from personsearch.search.gallery import CODES
-    from personsearch.search.hits import Answer
-    from personsearch.search.two_stage import load_two_stages
-
-    searcher, codes = load_two_stages(
-        proposer, reid, held.folder / CODES, int(codes_gb * 1e9), device=device, complain=complain, **counts
-    )
-
-    def answer(query: _Query, limits: Limits) -> Answer:
-        code = searcher.encode_query(query.picture, query.box)
-        asked_with = {name: getattr(limits, name) for name in ("top", "per_scene", "min_score", "min_gap", "allow")}
-        with bar("asking") as progress:
-            (hits,) = searcher.search(
-                [code], held.scenes(), code_of=codes, complain=complain, progress=progress, **asked_with
-            )
-        return Answer(hits, [])
-
-    names = [Path(name).name for name in (proposer, reid) if name is not None]
-    return f"{len(held):,} scenes by {' and '.join(names)}", answer
-
-
-def _own(shown: Sequence[tuple[Path, float | None]], min_gap: float) -> Callable[[GalleryHit], bool]:
-    """Refuses hits in a picture that shows the query, or at such a moment of a video."""
-    places = [(image.resolve(), moment) for image, moment in shown]
-    near = max(OWN_MOMENT, min_gap)
-
-    def keep(hit: GalleryHit) -> bool:
-        return not any(
-            hit.source == path and (hit.time is None or moment is None or abs(hit.time - moment) < near)
-            for path, moment in places
-        )
-
-    return keep
-
-
-def _moment(image: Path, moment: float | None) -> str:
-    from personsearch.search.hits import clock
-
-    return image.name if moment is None else f"{image.name} at {clock(moment)}"

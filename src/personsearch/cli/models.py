@@ -157,8 +157,7 @@ def evaluate(
 
     _check_outputs(model, save, worst, force, answers)
     rules = rules_of(profile, min_score, cbgm)
-    wanted = {"gallery_size": gallery_size, "subset": subset, "cross_camera": cross_camera or None}
-    benchmark = _load(data, wanted)
+    benchmark = _load(data, gallery_size=gallery_size, subset=subset, cross_camera=cross_camera or None)
     _tell_of_crops(model, data, answers or None not in (boxes, branch))
     how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, look_again, answers, runtime)
     with bar("evaluating") as progress:
@@ -179,7 +178,7 @@ def _tell_of_crops(model: str, data: str, said: bool) -> None:
         complain("cropped people fill their pictures: --boxes labeled and --branch instance, where not given")
 
 
-def _load(data: str, wanted: dict[str, Any]) -> Benchmark:
+def _load(data: str, **wanted: Any) -> Benchmark:
     """The benchmark, with those options that are given; what of it was left out is told."""
     from personsearch.data.sources import load_benchmark
 

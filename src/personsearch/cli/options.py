@@ -50,3 +50,8 @@ Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 
 At = Annotated[float | None, typer.Option(callback=within(0), help="Seconds into the video, where IMAGE is a video.")]
 Score = within(0, 1)
+Model = Annotated[str | None, typer.Option(help="Weights; by default the gallery's.")]
+Read = Annotated[str | None, typer.Option(help="How people are read: readings, search, instance, or reid.")]
+Reid = Annotated[
+    str | None, typer.Option(help="Re-id weights, or .onnx or .xml, that embed the people, or rank for --proposer.")
+]

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from personsearch.cli.asking import Reading
 from personsearch.cli.console import complain, say
-from personsearch.cli.find import Every, Model, NewScore, Read, Reading, open_for_index
+from personsearch.cli.find import Every, NewScore, open_for_index
 from personsearch.cli.noting import note
-from personsearch.cli.options import Device, within
+from personsearch.cli.options import Device, Model, Read, within
 from personsearch.errors import BusyError, SettingError
 from personsearch.files import check_folder
 
