@@ -24,7 +24,9 @@ BOX_OF_3 = ["--box", "10", "26", "30", "86"]
 
 @pytest.fixture(autouse=True)
 def fake_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(weights: str, _device: str | None = None, least: float = 0.5, read: str | None = None) -> SceneSearcher:
+    def load(
+        weights: str, _device: str | None = None, least: float = 0.5, read: str | None = None, **_: object
+    ) -> SceneSearcher:
         return SceneSearcher(FakeModel(), f"{weights}-1", weights, least, 12, read or "readings")
 
     monkeypatch.setattr(searchers, "load_searcher", load)

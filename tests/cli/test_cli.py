@@ -35,7 +35,9 @@ BOX_OF_3 = ["--box", "10", "26", "30", "86"]
 def fake_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every model name loads the fake; a name ending in a number gives it that fingerprint."""
 
-    def load(weights: str, _device: str | None = None, least: float = 0.5, read: str | None = None) -> SceneEncoder:
+    def load(
+        weights: str, _device: str | None = None, least: float = 0.5, read: str | None = None, **_: object
+    ) -> SceneEncoder:
         number = weights[-1] if weights[-1].isdigit() else "1"
         return SceneEncoder(FakeModel(), f"fake-{number}", weights, least, 12, read or "readings")
 
