@@ -24,7 +24,7 @@ from personsearch.runtime import exact_arithmetic, has_fast_bfloat16
 
 @pytest.fixture(scope="module")
 def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
-    return make_benchmark(tmp_path_factory.mktemp("pictures"))
+    return make_benchmark(tmp_path_factory.mktemp("data") / "pictures")
 
 
 @pytest.mark.parametrize(
