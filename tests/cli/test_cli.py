@@ -278,7 +278,7 @@ def test_commands_hand_their_options_on(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_every_command_helps_with_an_example() -> None:
     commands = [command.callback.__name__ for command in app.registered_commands if command.callback]
-    names = "demo index search serve detect synthesize train evaluate export describe"
+    names = "demo index search watch serve detect synthesize train evaluate export describe reproduce"
     assert set(names.split()) == set(commands)
     for command in commands:
         result = run(command, "--help")
