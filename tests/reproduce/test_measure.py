@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
+from judge_fakes import FakeDetector, FakeProposer
 from layout_fixtures import make_benchmark
 from PIL import Image
 from torch import Tensor
 
 from personsearch.data.records import Benchmark
 from personsearch.evaluation.one_stage import evaluate_model
+from personsearch.evaluation.two_stage import evaluate_two_stages
 from personsearch.geometry.detections import Detections
 from personsearch.models.reid import ReidSettings, build_reid
 from personsearch.models.weights import save_weights
@@ -71,6 +75,36 @@ def test_shared_readings_are_those_made_alone(
         assert found[reading] == pytest.approx(alone)
     assert shared < reader.read
     assert len({str(figures) for figures in found.values()}) > 1
+
+
+def test_numbers_of_kept_proposals_share_their_work(
+    made: Benchmark, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proposer, other = FakeProposer(FakeDetector(made, "igpn")), FakeDetector(made, "reid")
+    monkeypatch.setattr(module, "is_proposer", lambda _: True)
+    monkeypatch.setattr(module, "load_proposer", lambda *_: SimpleNamespace(model=proposer))
+    monkeypatch.setattr(module, "load_reid", lambda *_: SimpleNamespace(model=other))
+    asked: list[int] = []
+    real = proposer.answer
+    monkeypatch.setattr(proposer, "answer", lambda *given: (asked.append(1), real(*given))[1])
+    kept = [(None, 1), (None, 2), (None, 4), (None, 100), (3, 2), (3, 3)]
+    readings = [Reading("a-seed0", "detected", "search", "r-seed0", keep, size) for size, keep in kept]
+    found = dict(measure(readings, tmp_path, lambda size: sized(made, size), "cpu", quiet))
+    shared = len(asked)
+    asked.clear()
+    for reading in readings:
+        alone: Any = evaluate_two_stages(
+            proposer,
+            sized(made, reading.gallery),
+            embedder=other,
+            keep=reading.keep,  # type: ignore[arg-type]
+        )
+        assert found[reading] == pytest.approx(alone.as_dict())
+    assert shared < len(asked) / 2
+    assert len({figures["mAP"] for figures in found.values()}) > 1
+    just_igpn = [replace(reading, reid=None, keep=None) for reading in readings[:1]]
+    ((_, figures),) = measure(just_igpn, tmp_path, lambda size: sized(made, size), "cpu", quiet)
+    assert figures == pytest.approx(evaluate_two_stages(proposer, made).as_dict())  # type: ignore[arg-type]
 
 
 def test_weights_of_a_re_id_network_are_read(made: Benchmark, tmp_path: Path) -> None:
