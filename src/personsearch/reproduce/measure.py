@@ -15,7 +15,7 @@ from personsearch.evaluation.evaluate import is_proposer, is_reid
 from personsearch.evaluation.one_stage import read_people
 from personsearch.evaluation.protocols import PROFILES, evaluate_guided, evaluate_search
 from personsearch.evaluation.two_stage import evaluate_two_stages, read_queries
-from personsearch.models.igpn import IGPN, Proposals
+from personsearch.models.guided import GuidedNetwork, Proposals
 from personsearch.models.readers import DetectThenEmbed, Embedder, Reader, ReidReader, read_with
 from personsearch.models.weights import load_proposer, load_reid, load_weights
 from personsearch.progress import Progress
@@ -100,7 +100,7 @@ class _Ranked(Proposals):
 
 
 def _kept(
-    proposer: IGPN, embedder: Embedder, benchmark: Benchmark, readings: Sequence[Reading], progress: Progress
+    proposer: GuidedNetwork, embedder: Embedder, benchmark: Benchmark, readings: Sequence[Reading], progress: Progress
 ) -> Iterator[tuple[Reading, Figures]]:
     """Several numbers of kept proposals: the most of them are found and embedded once, and the fewer are among them."""
     codes, embeddings = read_queries(proposer, embedder, benchmark, progress)
