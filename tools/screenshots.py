@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def wait_for_page() -> None:
-    for _ in range(_SECONDS):
+    for _ in range(3 * _SECONDS):
         try:
             urllib.request.urlopen(f"{HOME}/api/sources", timeout=_SECONDS).close()
             return
