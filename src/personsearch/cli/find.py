@@ -163,29 +163,25 @@ def search(
 
     Example: personsearch search g --image photos/a.jpg --box 412 180 470 345 --out answer
     """
-    from personsearch.geometry.boxes import check_box
     from personsearch.search.gallery import Gallery
     from personsearch.search.picking import Limits
-    from personsearch.search.searchers import read_scene
 
     when = When.of(appearances, sure, join, proposer)
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
     how = _How(read, once, widen, reread)
-    if proposer is not None and (also or others):
-        raise SettingError("--also and --not are for the gallery's people: leave --proposer out")
-    _refuse_odd_stages(model, proposer, reid, how, for_proposer=bool(codes_gb) or candidates is not None, keep=keep)
+    of_proposer = bool(codes_gb) or candidates is not None
+    _refuse_odd_stages(model, proposer, reid, how, bool(also or others), for_proposer=of_proposer, keep=keep)
     held = Gallery.open(gallery)
-    picture, moment = read_scene(image, at)
-    query = _Query(image, moment, picture, check_box(box, picture.width, picture.height))
-    more = _More(read_sights(also, "--also"), read_sights(others, "--not"))
+    query = _Query.read(image, at, box)
+    besides = _More(read_sights(also, "--also"), read_sights(others, "--not"))
     if proposer is None:
-        asked, answer = _by_gallery(held, model, how, more, device)
+        asked, answer = _by_gallery(held, model, how, besides, device)
     else:
         asked, answer = _by_proposer(held, proposer, reid, codes_gb, device, keep=keep or 100, candidates=candidates)
-    own = None if include_own else _own([(image, moment), *((one.image, one.moment) for one in more.sights)], min_gap)
+    own = None if include_own else _own([query, *besides.sights], min_gap)
     answers, seen = by_appearance(held, partial(answer, query), Limits(top, 1, min_score, min_gap, own), when)
-    strangers = None if answers.absent is None else held.strangers()
-    _tell(out, gallery, query, _Told(answers, seen, strangers), f"asked: {asked}", as_json=as_json)
+    told = _Told(answers, seen, None if answers.absent is None else held.strangers())
+    _tell(out, gallery, query, told, f"asked: {asked}", as_json=as_json)
 
 
 def detect(
@@ -319,6 +315,15 @@ class _Query:
     picture: Image
     box: Box
 
+    @classmethod
+    def read(cls, image: Path, at: float | None, box: Box) -> _Query:
+        """Raises what reading a picture raises, and BoxError."""
+        from personsearch.geometry.boxes import check_box
+        from personsearch.search.searchers import read_scene
+
+        picture, moment = read_scene(image, at)
+        return cls(image, moment, picture, check_box(box, picture.width, picture.height))
+
     def as_dict(self) -> dict[str, Any]:
         return {"source": str(self.image), "time": self.moment, "box": list(self.box)}
 
@@ -327,13 +332,22 @@ _Asker = Callable[[_Query, "Limits"], "Answer"]
 
 
 def _refuse_odd_stages(
-    model: str | None, proposer: str | None, reid: str | None, how: _How, *, for_proposer: bool, keep: int | None
+    model: str | None,
+    proposer: str | None,
+    reid: str | None,
+    how: _How,
+    more: bool,
+    *,
+    for_proposer: bool,
+    keep: int | None,
 ) -> None:
     """Raises SettingError for options of `search` that do not go together."""
     if proposer is None and (reid is not None or for_proposer):
         raise SettingError("--reid, --candidates and --codes-gb are for a proposer: give --proposer, too")
     if proposer is not None and model is not None:
         raise SettingError("a proposer does not ask the gallery's embeddings: give --model or --proposer, not both")
+    if proposer is not None and more:
+        raise SettingError("--also and --not are for the gallery's people: leave --proposer out")
     if proposer is not None and how != _How(None, None, None, None):
         raise SettingError("--read, --once, --widen and --reread are for the gallery's people: leave --proposer out")
     if keep is not None and reid is None:
@@ -460,9 +474,9 @@ def _by_proposer(
     return f"{len(held):,} scenes by {' and '.join(names)}", answer
 
 
-def _own(shown: Sequence[tuple[Path, float | None]], min_gap: float) -> Callable[[GalleryHit], bool]:
+def _own(shown: Sequence[_Query | Shown], min_gap: float) -> Callable[[GalleryHit], bool]:
     """Refuses hits in a picture that shows the query, or at such a moment of a video."""
-    places = [(image.resolve(), moment) for image, moment in shown]
+    places = [(one.image.resolve(), one.moment) for one in shown]
     near = max(OWN_MOMENT, min_gap)
 
     def keep(hit: GalleryHit) -> bool:
