@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from personsearch.search.indexing import IndexReport
     from personsearch.search.picking import Limits
     from personsearch.search.searchers import SceneEncoder
-    from personsearch.search.strangers import Strangers
     from personsearch.search.sureness import Sureness
 
 
@@ -169,8 +168,7 @@ def search(
     when = When.of(appearances, sure, join, proposer)
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
     how = _How(read, once, widen, reread)
-    of_proposer = bool(codes_gb) or candidates is not None
-    _refuse_odd_stages(model, proposer, reid, how, bool(also or others), for_proposer=of_proposer, keep=keep)
+    _refuse_odd_stages(model, proposer, reid, how, bool(also or others), bool(codes_gb or candidates), keep)
     held = Gallery.open(gallery)
     query = _Query.read(image, at, box)
     besides = _More(read_sights(also, "--also"), read_sights(others, "--not"))
@@ -180,8 +178,7 @@ def search(
         asked, answer = _by_proposer(held, proposer, reid, codes_gb, device, keep=keep or 100, candidates=candidates)
     own = None if include_own else _own([query, *besides.sights], min_gap)
     answers, seen = by_appearance(held, partial(answer, query), Limits(top, 1, min_score, min_gap, own), when)
-    told = _Told(answers, seen, None if answers.absent is None else held.strangers())
-    _tell(out, gallery, query, told, f"asked: {asked}", as_json=as_json)
+    _tell(out, query, _Told(held, answers, seen), f"asked: {asked}", as_json)
 
 
 def detect(
@@ -337,7 +334,6 @@ def _refuse_odd_stages(
     reid: str | None,
     how: _How,
     more: bool,
-    *,
     for_proposer: bool,
     keep: int | None,
 ) -> None:
@@ -358,19 +354,19 @@ def _refuse_odd_stages(
 class _Told:
     """What `search` found out."""
 
+    held: Gallery
     answers: Answer
     seen: list[Seen] | None
     """The answers as appearances, where they were asked for"""
-    strangers: Strangers | None
-    """Of the gallery, where answers are compared with them"""
 
     def sureness(self) -> list[Sureness]:
-        """Of each answer; none without strangers."""
+        """Of each answer; none where it is not told who is absent, for then similarities are of another kind."""
         from personsearch.search.sureness import sureness_of
 
-        if self.strangers is None:
+        if self.answers.absent is None:
             return []
-        return [sureness_of(hit.similarity, self.strangers) for hit in self.answers.hits]
+        strangers = self.held.strangers()
+        return [sureness_of(hit.similarity, strangers) for hit in self.answers.hits]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -384,9 +380,9 @@ class _Told:
         return {"absent": self.answers.absent, "added": added, "hits": ranked, **seen}
 
 
-def _tell(out: Path | None, gallery: Path, query: _Query, told: _Told, asked: str, *, as_json: bool) -> None:
+def _tell(out: Path | None, query: _Query, told: _Told, asked: str, as_json: bool) -> None:
     """What `search` prints, and writes to `out`."""
-    results = {"query": query.as_dict(), "gallery": str(gallery), **told.as_dict()}
+    results = {"query": query.as_dict(), "gallery": str(told.held.folder), **told.as_dict()}
     if as_json:
         print_json(results)
     else:
