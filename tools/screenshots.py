@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def wait_for_page() -> None:
-    for _ in range(_SECONDS):
+    for _ in range(3 * _SECONDS):
         try:
             urllib.request.urlopen(f"{HOME}/api/sources", timeout=_SECONDS).close()
             return
@@ -79,7 +79,7 @@ def take(browser: Browser, view: Callable[[Page], None], size: str, scheme: str,
     page.wait_for_load_state("networkidle")
     whole = page.locator("dialog[open]").count() == 0
     picture = Image.open(io.BytesIO(page.screenshot(full_page=whole)))
-    picture.crop((0, 0, picture.width, min(picture.height, 2 * height))).save(target, optimize=True)
+    picture.crop((0, 0, picture.width, min(picture.height, 2 * height))).quantize(256).save(target, optimize=True)
     print(target)
     context.close()
 

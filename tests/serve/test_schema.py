@@ -28,8 +28,10 @@ with warnings.catch_warnings():
     schemathesis = pytest.importorskip("schemathesis")
 hypothesis = pytest.importorskip("hypothesis")
 
+UNTOLD = pytest.importorskip("schemathesis.specs.openapi.checks").positive_data_acceptance
+"""No schema can say what is a picture, or which box lies in it: what fits the schema may be refused."""
 pytestmark = pytest.mark.slow
-EXAMPLES = 15
+EXAMPLES = 10
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +79,7 @@ def _try_all(operation: Any, mode: Any, home: str) -> None:
     def one(case: Any) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            case.validate_response(case.call(base_url=home))
+            case.validate_response(case.call(base_url=home), excluded_checks=[UNTOLD])
 
     with suppress(hypothesis.errors.Unsatisfiable):  # nothing that is asked without words can be asked wrongly
         one()

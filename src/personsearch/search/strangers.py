@@ -41,7 +41,7 @@ class Strangers:
 
     def rate_above(self, likeness: float) -> float | None:
         """The part of all strangers who are as alike as this or more; None where too few are, to tell."""
-        above = len(self) - int(np.searchsorted(self.likenesses, likeness, side="left"))
+        above = len(self) - int(np.searchsorted(self.likenesses, np.float32(likeness), side="left"))
         return above / len(self) if above >= FEWEST else None
 
     def threshold(self, rate: float) -> float | None:

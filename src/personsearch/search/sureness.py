@@ -55,7 +55,7 @@ def sureness_of(likeness: float, strangers: Strangers) -> Sureness:
     if len(strangers) < FEWEST_PAIRS:
         level = max(level for level in range(len(_COSINES)) if likeness >= _COSINES[level] or not level)
         return Sureness(level, None)
-    above = len(strangers) - int(np.searchsorted(strangers.likenesses, likeness, side="left"))
+    above = len(strangers) - int(np.searchsorted(strangers.likenesses, np.float32(likeness), side="left"))
     rate = (above + 1) / (len(strangers) + 1)
     return Sureness(max(level for level in range(len(_RATES)) if rate <= _RATES[level]), rate)
 

@@ -26,6 +26,11 @@ from personsearch.serve.uploads import MOST_BYTES, Uploads
 
 STATIC = Path(__file__).parent / "static"
 _A_PICTURE = {"requestBody": {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}}
+_SENTENCE = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
+_REFUSED: dict[str, Any] = {
+    "description": "What went wrong, in one sentence",
+    "content": {"application/json": {"schema": _SENTENCE}},
+}
 _PAGE = 60
 """Scenes that are listed at once."""
 
@@ -70,12 +75,6 @@ class Drawing(BaseModel):
     box: tuple[Pixels, Pixels, Pixels, Pixels]
 
 
-class Refusal(BaseModel):
-    """What every error is."""
-
-    error: str
-
-
 def make_app(
     folder: Path,
     load: Callable[[], SceneEncoder],
@@ -92,7 +91,7 @@ def make_app(
     """
     library, uploads, images = Library(folder, fresh_for), Uploads(load), Images()
     door = Door(token, secure=secure or proxy)
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, responses={"default": {"model": Refusal}})
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, responses={"default": _REFUSED})
     app.add_middleware(guard.Guard, door=door, limits={"/api/pictures": MOST_BYTES}, proxy=proxy, pace=pace)
     _tell_errors(app)
     _serve_page(app, door)
