@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from personsearch.cli.app import app
 from personsearch.search import searchers
 from personsearch.search.audit import AUDIT
+from personsearch.search.erasing import ERASING
 from personsearch.search.gallery import Gallery
 from personsearch.search.searchers import SceneSearcher
 
@@ -86,6 +87,7 @@ def test_removing_and_pruning_say_first_what_would_go(place: Path) -> None:
     old = place / "photos" / "p002.png"
     os.utime(old, (0, time.time() - 40 * 86_400))
     run("index", place / "photos", "--gallery", g)  # touched, and the removed one is in again
+    assert "0 files removed" in run("gallery", "prune", g).stdout  # but what was dropped before goes
     assert "keeps everything" in one_line(run("gallery", "prune", g))
     assert run("gallery", "retain", g, "--days", 30).exit_code == 0
     assert "older than 30 days" in run("gallery", "prune", g, "--dry-run").stdout
@@ -96,6 +98,13 @@ def test_removing_and_pruning_say_first_what_would_go(place: Path) -> None:
     assert "older than the gallery keeps" in indexed.stderr
     assert run_json("gallery", "retain", g, "--forever")["keep_days"] is None
     assert len(Gallery.open(g)) == 5
+
+
+def test_what_verify_advises_of_a_stopped_removal_works(place: Path) -> None:
+    (place / "g" / ERASING).touch()  # killed before its commit
+    assert "gallery prune" in one_line(run("gallery", "verify", place / "g"))
+    assert run("gallery", "prune", place / "g").exit_code == 0
+    assert "is whole" in run("gallery", "verify", place / "g").stdout
 
 
 def test_verify_names_the_damage_and_ends_with_1(place: Path) -> None:

@@ -197,6 +197,8 @@ def test_what_is_older_than_a_gallery_keeps_goes_when_something_is_indexed(tmp_p
         assert {Path(path).name for path in report.expired} == {"p000.png", "p001.png"}
         assert report.scenes == 0
     assert not [trace for trace in old if places(folder, trace)]
+    with Gallery.create(folder, model="fake", fingerprint="fake-1", dim=DIM, force=True) as anew:
+        assert index_sources(anew, searcher(), [tmp_path / "photos"]).scenes == 2
     assert Gallery.open(folder).about.keep_days == 30
     with Gallery.open(folder, write=True) as gallery:
         gallery.keep_for(None)

@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 from search_fakes import DIM, box_at, picture, save_pictures, save_video, searcher
 
+from personsearch.data.video import sample_video
 from personsearch.errors import InputError, SettingError
 from personsearch.search import exporting
 from personsearch.search.appearances import Appearance
+from personsearch.search.audit import picture_hash
 from personsearch.search.blurring import blurred
 from personsearch.search.clips import Clip
 from personsearch.search.exporting import as_csv, export, still_of, whole_folder
@@ -171,6 +173,12 @@ def test_a_table_runs_no_formula() -> None:
 
 
 # -------------------------------------------------------------------- questions
+
+
+def test_the_moment_of_a_sight_is_the_frame_that_was_seen(tmp_path: Path) -> None:
+    film = save_video(tmp_path / "walk.avi", seconds=3, rate=7)
+    for frame in sample_video(film, 0.01):
+        assert pose(searcher(), [Sight(film, frame.time, box_at(10))]).picture == picture_hash(frame.image)
 
 
 def test_a_saved_question_is_read_back(place: Path) -> None:

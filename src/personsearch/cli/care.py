@@ -127,19 +127,21 @@ def prune(
 ) -> None:
     """Erase what is too old, missing or changed; without an option, what is older than the gallery keeps.
 
+    What was dropped before, and every older state, goes from the disk in any case.
+
     Example: personsearch gallery prune g --older-than 30 --dry-run
     """
+    from personsearch.search.erasing import is_erasing
     from personsearch.search.gallery import Gallery
     from personsearch.search.pruning import Rule, doomed
     from personsearch.search.pruning import prune as erase
 
     rule = Rule(older_than, missing, changed)
+    stopped = is_erasing(folder)  # which opening it for writing ends
     with Gallery.open(folder, write=not dry_run) as held:
         if rule.empty:
             rule = Rule(held.about.keep_days)
-        if rule.empty and not dry_run:
-            erase(held, rule)  # what was stopped, and what was dropped before
-        if rule.empty:
+        if rule.empty and (dry_run or not (stopped or held.table.leftovers())):
             raise SettingError(
                 f"{folder}: keeps everything; give --older-than, --missing or --changed, or set what it keeps with "
                 "personsearch gallery retain"
@@ -267,6 +269,6 @@ def audit(
         say(f"{folder}: {len(log.entries)} lines, none changed or removed; the last one is {log.head}")
     else:
         names = ("n", "when", "who", "what", "answers", "picture")
-        print_table(names, [["" if entry.get(n) is None else entry[n] for n in names] for entry in entries])
+        print_table(names, [["" if entry.get(n) is None else str(entry[n])[:23] for n in names] for entry in entries])
     if log.fault is not None and not check:
         complain(log.fault)

@@ -85,8 +85,9 @@ class Gallery:
     ) -> Gallery:
         """A new, empty gallery, open for writing. `gallery.json` is written last: without it there is none.
 
-        With `force` it replaces the one that is there as soon as it is closed with a scene in it. Until then, and if
-        an error ends the `with` block or the process is killed, that one stays and answers.
+        With `force` it replaces the one that is there as soon as it is closed with a scene in it, and keeps its people
+        for as many days. Until then, and if an error ends the `with` block or the process is killed, that one stays
+        and answers.
         Raises GalleryError if `folder` holds a gallery (unless `force`) or anything that is not a gallery's, and
         SettingError for a `min_score` that is not from 0 to 1.
         """
@@ -94,7 +95,7 @@ class Gallery:
         folder = Path(folder)
         check_may_create(folder, force, OURS)
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        about = About(model, fingerprint, dim, min_score, created, read=read, reid=reid)
+        about = About(model, fingerprint, dim, min_score, created, read=read, reid=reid, keep_days=_keeps(folder))
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         lock = take_lock(folder)
@@ -458,3 +459,10 @@ class Gallery:
                 note(held, row)
             self._held = held
         return self._held
+
+
+def _keeps(folder: Path) -> float | None:
+    """The days for which the gallery that is replaced keeps its people."""
+    with suppress(GalleryError):
+        return read_about(folder).keep_days
+    return None

@@ -29,6 +29,8 @@ SURE = 2
 """Of sureness.py: the least level of an answer, unless something else is said."""
 _OWN_MOMENT = 1.0
 """Seconds around a sight in a film that show the sight itself."""
+_ROUNDING = 1e-4
+"""Seconds by which the time of a frame may have been rounded up, so that the next one would be read."""
 _ALL = 10**9
 
 Seen = tuple[Appearance, Sureness]
@@ -89,7 +91,7 @@ def pose(encoder: SceneEncoder, sights: Sequence[Sight]) -> Question:
     """Reads the pictures of all sights. Raises InputError for one that cannot be read, or a box outside of it."""
     readings, hashes = [], []
     for sight in sights:
-        picture, _ = read_scene(sight.source, sight.time)
+        picture, _ = read_scene(sight.source, None if sight.time is None else max(0.0, sight.time - _ROUNDING))
         readings.append(encoder.encode_query(picture, check_box(sight.box, picture.width, picture.height)))
         hashes.append(picture_hash(picture))
     return Question(sights, torch.stack(readings), hashes[0])

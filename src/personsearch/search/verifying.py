@@ -90,7 +90,9 @@ def _beside(folder: Path) -> Iterator[Finding]:
         yield Finding(f"{path}: a damaged code; it is computed anew when it is needed", False)
     if is_erasing(folder):
         yield Finding(
-            f"{folder}: erasing was stopped, and bytes may be left: run personsearch gallery prune {folder}", True
+            f"{folder}: erasing was stopped, and bytes may be left: run personsearch gallery prune {folder}, and "
+            "remove again what gallery show still lists",
+            True,
         )
     fault = None
     try:
