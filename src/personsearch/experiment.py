@@ -26,7 +26,7 @@ from personsearch.models.resnet import prepare_for_inference
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import load_weights, save_weights
 from personsearch.progress import Progress, quiet
-from personsearch.runtime import checked_device, joined, reading_processes
+from personsearch.runtime import checked_device, is_first, joined, reading_processes
 from personsearch.settings import change_settings, flat, settings_from_dict, settings_to_dict
 from personsearch.training.batches.codes import Keeping
 from personsearch.training.checkpoints import read_facts
@@ -67,24 +67,20 @@ def train(
 ) -> Path:
     """Trains a recipe on a benchmark in the run's folder `out`, which it returns.
 
-    The folder holds loadable weights from the first checkpoint on, log.jsonl, and at last losses.png; with a benchmark
-    `evaluate_on` also each checkpoint's figures: evaluations.jsonl. Started by torchrun, processes divide the scenes of
-    each step, and the first one writes. A re-id network also sees boxes that `detector` finds: detected.jsonl. What a
-    frozen trunk says of the training scenes is kept in the folder `codes`, by default that of the run, in at most
-    `codes_gb` gigabytes.
+    The folder holds loadable weights from the first checkpoint on, log.jsonl, at last losses.png, with `evaluate_on`
+    also each checkpoint's figures, with `detector` the boxes that a re-id network sees, too. Processes of torchrun
+    divide the scenes of each step. What a frozen trunk says is kept in `codes`, in at most `codes_gb` gigabytes.
 
-    `backbone` is a file of ImageNet weights, None for torchvision's, the folder of a run to take the backbone and
-    the embedding from, "random", or `Whole` weights to train further. `on_step` is called with the steps done and
-    the total, `complain` with what was left out. Raises SettingError, DataError or WeightsError before it writes.
+    `backbone` is a file of ImageNet weights, None for torchvision's, a run to take backbone and embedding from,
+    "random", or `Whole` weights to train further. Raises SettingError, DataError or WeightsError before it writes.
     """
     _refuse_early(chosen := change_settings(get_recipe(recipe), settings), out, resume, detector)
-    benchmark = load_training(data)
-    judged = load_judged(chosen, evaluate_on)
+    keeping = Keeping(codes or out / CODES, int(codes_gb * 1e9), complain, progress)
+    benchmark, judged = load_training(data), load_judged(chosen, evaluate_on)
     with joined(device := checked_device(device)) as share:
         _tell_once(benchmark.notes, complain, share)
         torch.manual_seed(chosen.seed)
         find, found_by = _finder(detector, benchmark, device, out / DETECTED, progress)
-        keeping = Keeping(codes or out / CODES, int(codes_gb * 1e9), complain, progress)
         made = prepare(chosen, benchmark, backbone, share, device, find, keeping)
         stored = describe_run(made.recipe, benchmark, found_by, made.network)
         stored |= compare_with_begun(out, stored, made.recipe, settings)
@@ -98,8 +94,7 @@ def train(
             on_checkpoint=lambda step: save_weights(out, made.network, {**stored, "steps_done": step}),
             judge=lambda step: note_evaluation(out / EVALUATIONS, step, made.network, judged),
         )
-        if share[0] == 0:
-            finish(out, made.network, benchmark, device, progress)
+        finish(out, made.network, benchmark, device, progress)
     return out
 
 
@@ -109,6 +104,8 @@ def finish(out: Path, network: Network, benchmark: Benchmark, device: str, progr
 
     Without them, where the network finds too few people to fit them to, people are read by their embeddings.
     """
+    if not is_first():
+        return
     draw_losses(out / LOG, out / "losses.png")
     annotated = sum(len(scene.persons) for scene in benchmark.train)
     if not isinstance(network, SearchNetwork) or annotated < FEWEST_PEOPLE:

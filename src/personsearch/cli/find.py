@@ -23,7 +23,7 @@ from personsearch.cli.appearing import (
 )
 from personsearch.cli.console import bar, complain, print_hits, print_json, refuse_overwriting, say, told_on_stop
 from personsearch.cli.options import At, Device, Force, Json, Score, within
-from personsearch.cli.second_look import LookAgain, by_second_look, refuse_odd_second_look
+from personsearch.cli.second_look import LookAgain, by_second_look
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, check_picture_name, save_picture, write_whole
 
@@ -166,18 +166,12 @@ def search(
     when = When.of(appearances, sure, join, proposer)
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
     how = _How(read, once, widen, reread)
-    _refuse_odd_stages(model, proposer, reid, how, for_proposer=bool(codes_gb) or candidates is not None, keep=keep)
-    if look_again is not None:
-        refuse_odd_second_look(proposer, reid, candidates)
+    _refuse_odd_stages(model, proposer, reid, how, for_proposer=bool(codes_gb or candidates or look_again), keep=keep)
     held = Gallery.open(gallery)
     picture, moment = read_scene(image, at)
     query = _Query(image, moment, picture, check_box(box, picture.width, picture.height))
-    if proposer is None:
-        asked, answer = _by_gallery(held, model, how, device)
-    elif look_again is not None:
-        asked, answer = by_second_look(held, proposer, look_again, codes_gb, device)
-    else:
-        asked, answer = _by_proposer(held, proposer, reid, codes_gb, device, keep=keep or 100, candidates=candidates)
+    staged = partial(_by_proposer, held, reid=reid, look_again=look_again, keep=keep, candidates=candidates)
+    asked, answer = _by_gallery(held, model, how, device) if proposer is None else staged(proposer, codes_gb, device)
     own = None if include_own else _own(image, moment, min_gap)
     answers, seen = by_appearance(held, partial(answer, query), Limits(top, 1, min_score, min_gap, own), when)
     _tell(out, gallery, query, answers, seen, f"asked: {asked}", as_json=as_json)
@@ -315,7 +309,7 @@ def _refuse_odd_stages(
 ) -> None:
     """Raises SettingError for options of `search` that do not go together."""
     if proposer is None and (reid is not None or for_proposer):
-        raise SettingError("--reid, --candidates and --codes-gb are for a proposer: give --proposer, too")
+        raise SettingError("--reid, --candidates, --look-again and --codes-gb are for a proposer: give --proposer, too")
     if proposer is not None and model is not None:
         raise SettingError("a proposer does not ask the gallery's embeddings: give --model or --proposer, not both")
     if proposer is not None and how != _How(None, None, None, None):
@@ -398,15 +392,34 @@ def _by_gallery(held: Gallery, model: str | None, how: _How, device: str | None)
 
 
 def _by_proposer(
-    held: Gallery, proposer: str, reid: str | None, codes_gb: float, device: str | None, **counts: Any
+    held: Gallery,
+    proposer: str,
+    codes_gb: float,
+    device: str | None,
+    *,
+    reid: str | None,
+    look_again: int | None,
+    keep: int | None,
+    candidates: int | None,
 ) -> tuple[str, _Asker]:
-    """A note on what is searched, and the function that answers in two stages. `counts` go to `load_two_stages`."""
+    """A note on what is searched, and the function that answers in two stages, or after a second look."""
+    if look_again is not None and (reid is not None or candidates is not None):
+        raise SettingError("--look-again ranks by what the gallery is read by: leave --reid and --candidates out")
+    if look_again is not None:
+        return by_second_look(held, proposer, look_again, codes_gb, device)
     from personsearch.search.gallery import CODES
     from personsearch.search.hits import Answer
     from personsearch.search.two_stage import load_two_stages
 
     searcher, codes = load_two_stages(
-        proposer, reid, held.folder / CODES, int(codes_gb * 1e9), device=device, complain=complain, **counts
+        proposer,
+        reid,
+        held.folder / CODES,
+        int(codes_gb * 1e9),
+        keep=keep or 100,
+        candidates=candidates,
+        device=device,
+        complain=complain,
     )
 
     def answer(query: _Query, limits: Limits) -> Answer:

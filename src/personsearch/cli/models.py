@@ -159,8 +159,7 @@ def evaluate(
     how = JudgeSettings(boxes, query, branch, size, reid, keep, proposals, candidates, look_again, answers)
     with bar("evaluating") as progress:
         result, evaluation = evaluate_weights(model, benchmark, how, rules=rules, device=device, progress=progress)
-    figures = result.as_dict()
-    _print_figures(figures, as_json)
+    _print_figures(figures := result.as_dict(), as_json)
     if save is not None:
         save.parent.mkdir(parents=True, exist_ok=True)
         queries = per_query(benchmark, result)
