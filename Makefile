@@ -15,7 +15,7 @@ check: .venv/.test  ## style, types, the direction of imports, every command of 
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/project -m "docs or not docs"
+	$(BIN)/python -m pytest tests/project tests/models/test_igpn_trunk.py -m "docs or not docs"
 	$(BIN)/python -m pytest tests -m slow
 
 docs: .venv/.docs  ## the site of the documentation in site/; warnings fail it

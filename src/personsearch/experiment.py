@@ -26,7 +26,7 @@ from personsearch.models.resnet import prepare_for_inference
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import load_weights, save_weights
 from personsearch.progress import Progress, quiet
-from personsearch.runtime import checked_device, joined, reading_processes
+from personsearch.runtime import checked_device, is_first, joined, reading_processes
 from personsearch.settings import change_settings, flat, settings_from_dict, settings_to_dict
 from personsearch.training.batches.codes import Keeping
 from personsearch.training.checkpoints import read_facts
@@ -68,15 +68,16 @@ def train(
 ) -> Path:
     """Trains a recipe on a benchmark in the run's folder `out`, which it returns.
 
-    It holds loadable weights from the first checkpoint on, log.jsonl, losses.png, and each checkpoint's figures on
-    `evaluate_on`. A re-id network sees what `detector` finds. `fit` adds projections. What a frozen trunk says of the
-    scenes is kept in `codes`, in at most `codes_gb` gigabytes. `backbone` is a file of ImageNet weights, None for
-    torchvision's, a run to take it from, "random", or `Whole` weights. Raises a PersonSearchError before it writes.
+    The folder holds loadable weights from the first checkpoint on, log.jsonl, at last losses.png, with `evaluate_on`
+    also each checkpoint's figures, with `detector` the boxes that a re-id network sees, too. Processes of torchrun
+    divide the scenes of each step. What a frozen trunk says is kept in `codes`, in at most `codes_gb` gigabytes.
+
+    `backbone` is a file of ImageNet weights, None for torchvision's, a run to take backbone and embedding from,
+    "random", or `Whole` weights to train further. `fit` adds projections. Raises PersonSearchError before it writes.
     """
     _refuse_early(chosen := change_settings(get_recipe(recipe), settings), out, resume, detector)
-    benchmark = load_training(data)
-    judged = load_judged(chosen, evaluate_on)
     keeping = Keeping(codes or out / CODES, int(codes_gb * 1e9), complain, progress)
+    benchmark, judged = load_training(data), load_judged(chosen, evaluate_on)
     with joined(device := checked_device(device)) as share:
         _tell_once(benchmark.notes, complain, share)
         torch.manual_seed(chosen.seed)
@@ -94,7 +95,7 @@ def train(
             on_checkpoint=lambda step: save_weights(out, made.network, {**stored, "steps_done": step}),
             judge=lambda step: note_evaluation(out / EVALUATIONS, step, made.network, judged),
         )
-        finish(out, made.network, benchmark if fit else None, device, progress, share)
+        finish(out, made.network, benchmark if fit else None, device, progress)
     return out
 
 
@@ -104,7 +105,6 @@ def finish(
     benchmark: Benchmark | None,
     device: str,
     progress: Progress,
-    share: tuple[int, int] = (0, 1),
 ) -> None:
     """Draws the losses, and lays projections beside the weights of a search network, by people whom it finds in its
     training scenes. Of several processes the first one does so.
@@ -112,7 +112,7 @@ def finish(
     Without them, where there is no benchmark or the network finds too few people in it to fit them to, people are read
     by their embeddings.
     """
-    if share[0] != 0:
+    if not is_first():
         return
     draw_losses(out / LOG, out / "losses.png")
     if benchmark is None:

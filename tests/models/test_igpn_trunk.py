@@ -26,6 +26,7 @@ from personsearch.models.weights import load_trunk
 from personsearch.runtime import mixed_precision
 from personsearch.search.proposals import Answers, ProposalSearch
 
+pytestmark = pytest.mark.docs  # it reads scenes by the weights that ship
 SIZE = SizeSettings(450, 750)
 SCENES = 9
 PROPOSALS = ProposalSettings(2000, 40)
@@ -174,7 +175,6 @@ def test_many_queries_share_what_is_read_of_a_scene(pair: Pair) -> None:
         (apart,) = pair.igpn.answer(code, query)
         assert torch.allclose(together.boxes, apart.boxes, atol=0.5)
     torch.nn.init.zeros_(weight)
-    print(len(shared), counts)
     assert max(counts) < len(shared) < 0.6 * sum(counts), "queries differ, and share"
 
 

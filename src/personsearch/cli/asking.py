@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personsearch.cli.console import bar, complain
-from personsearch.cli.second_look import by_second_look, refuse_odd_second_look
+from personsearch.cli.second_look import by_second_look
 from personsearch.cli.sights import Shown, fused
 from personsearch.errors import SettingError
 
@@ -113,13 +113,14 @@ Asker = Callable[[Query, "Limits"], "Answer"]
 def refuse_odd_stages(reading: Reading, how: How, guide: Guide, *, several: bool) -> None:
     """Raises SettingError for options of `search` that do not go together. `several` says that there are more sights
     than one."""
-    if guide.look_again is not None:
-        refuse_odd_second_look(guide.proposer, reading.reid, guide.candidates)
+    if guide.look_again is not None and (reading.reid is not None or guide.candidates is not None):
+        raise SettingError("--look-again ranks by what the gallery is read by: leave --reid and --candidates out")
     if guide.keep is not None and reading.reid is None:
         raise SettingError("--keep says how many proposals go on to a re-id network: give --reid, too")
     if guide.proposer is None:
-        if guide.codes_gb or guide.candidates is not None or guide.keep is not None:
-            raise SettingError("--keep, --candidates and --codes-gb are for a proposer: give --proposer, too")
+        if guide.codes_gb or guide.candidates or guide.keep or guide.look_again:
+            what = "--keep, --candidates, --look-again and --codes-gb"
+            raise SettingError(f"{what} are for a proposer: give --proposer, too")
         return
     if several:
         raise SettingError("--also and --not are for the gallery's people: leave --proposer out")

@@ -10,7 +10,6 @@ import typer
 
 from personsearch.cli.console import bar, complain
 from personsearch.cli.options import within
-from personsearch.errors import SettingError
 
 if TYPE_CHECKING:
     from personsearch.search.gallery import Gallery
@@ -20,14 +19,6 @@ if TYPE_CHECKING:
 LookAgain = Annotated[
     int | None, typer.Option(callback=within(1), help="Ask the gallery, then --proposer in so many promising scenes.")
 ]
-
-
-def refuse_odd_second_look(proposer: str | None, reid: str | None, candidates: int | None) -> None:
-    """Raises SettingError for what does not go with --look-again."""
-    if proposer is None:
-        raise SettingError("--look-again needs somebody who looks: give --proposer, too")
-    if reid is not None or candidates is not None:
-        raise SettingError("--look-again ranks by what the gallery is read by: leave --reid and --candidates out")
 
 
 def by_second_look(
