@@ -20,6 +20,7 @@ pytest.importorskip("fastapi")
 
 from fastapi.testclient import TestClient
 
+from personsearch.search.audit import picture_hash, read_audit
 from personsearch.search.gallery import Gallery
 from personsearch.search.indexing import index_sources
 from personsearch.serve.app import STATIC, make_app
@@ -159,6 +160,41 @@ def test_answers_go_into_files(page: TestClient, place: Path) -> None:
     assert float(row["x1"]) == same["x1"]
     assert "'=cmd" in as_csv([{"source": "=cmd"}])
     sentence(page.post("/api/export/exe", json=question), 422)
+
+
+# ------------------------------------------------------------------------------------------------------- the audit
+
+
+def test_each_question_is_noted_with_its_picture(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "g", tmp_path / "g", ignore=shutil.ignore_patterns("audit*"))
+    own = picture([(2, 40), (7, 100)])
+    with client(tmp_path / "g") as page:
+        found = asked(page, sight := people_of(page, "p000.png")[1])
+        page.post("/api/export/csv", json={"sights": [sight]})
+        brought = page.post("/api/pictures", content=file_of(own)).json()
+        asked(page, brought["people"][0]["id"])
+        drawn = page.post(f"/api/pictures/{brought['id']}/people", json={"box": [40, 10, 60, 70]}).json()
+        asked(page, drawn["id"])
+    audit = read_audit(tmp_path / "g")
+    assert audit.fault is None
+    assert [entry["what"] for entry in audit.entries] == ["search", "export", "search", "search"]
+    assert audit.entries[0]["answers"] == len(found)
+    assert {entry["who"] for entry in audit.entries} == {"testclient"}
+    shown = picture_hash(Image.open(place / "photos" / "p000.png"))
+    assert [entry["picture"] for entry in audit.entries] == [shown, shown, picture_hash(own), picture_hash(own)]
+
+
+def test_a_question_is_answered_where_the_audit_cannot_be_written(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "g", tmp_path / "g", ignore=shutil.ignore_patterns("audit*"))
+    (tmp_path / "g" / "audit.jsonl").mkdir()
+    heard: list[str] = []
+    app = make_app(tmp_path / "g", searcher, pace=Pace(10**6, 0.0), fresh_for=0.0, complain=heard.append)
+    with TestClient(app, base_url=HOME) as page:
+        sight = people_of(page, "p000.png")[1]
+        assert asked(page, sight)
+        assert asked(page, sight)
+    (line,) = heard
+    assert "not noted in the audit" in line
 
 
 # ------------------------------------------------------------------------------------------------ pictures of one's own

@@ -53,7 +53,7 @@ def serve(
         Gallery.open(gallery).require_model(encoder.fingerprint, encoder.read)
         return encoder
 
-    app = make_app(gallery, load, token=token, secure=bool(tls), proxy=proxy)
+    app = make_app(gallery, load, token=token, secure=bool(tls), proxy=proxy, complain=complain)
     where = f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
     say(f"open {where} in a browser; Ctrl-C ends it", err=True)
     uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, date_header=False, **tls)

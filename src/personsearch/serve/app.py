@@ -21,8 +21,9 @@ from personsearch.serve.door import COOKIE, Door
 from personsearch.serve.images import GoneError, Images, check_there, read_scene
 from personsearch.serve.library import Library, Shelf, UnknownError
 from personsearch.serve.pace import Pace
-from personsearch.serve.questions import Question, as_csv, ask, described, exported
+from personsearch.serve.questions import Question, Reply, as_csv, ask, described, exported
 from personsearch.serve.uploads import MOST_BYTES, Uploads
+from personsearch.serve.witness import Witness
 
 STATIC = Path(__file__).parent / "static"
 _A_PICTURE = {"requestBody": {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}}
@@ -84,10 +85,12 @@ def make_app(
     proxy: bool = False,
     pace: Pace | None = None,
     fresh_for: float = 2.0,
+    complain: Callable[[str], None] = lambda _line: None,
 ) -> FastAPI:
     """The server of a gallery; `load` gives the model that reads pictures of one's own. Raises GalleryError.
 
     `secure` where visitors come by TLS, `proxy` where another server brings them, `pace` of an address's questions.
+    `complain` hears once that questions cannot be noted in the gallery's audit.
     """
     library, uploads, images = Library(folder, fresh_for), Uploads(load), Images()
     door = Door(token, secure=secure or proxy)
@@ -98,7 +101,7 @@ def make_app(
     _serve_scenes(app, library, images)
     _serve_films(app, library)
     _serve_pictures(app, library, uploads)
-    _serve_answers(app, library, uploads)
+    _serve_answers(app, library, uploads, Witness(folder, complain))
     return app
 
 
@@ -209,15 +212,22 @@ def _serve_pictures(app: FastAPI, library: Library, uploads: Uploads) -> None:
         return {"id": uploads.draw_in(image, drawing.box, scene), "box": drawing.box}
 
 
-def _serve_answers(app: FastAPI, library: Library, uploads: Uploads) -> None:
-    @app.post("/api/ask")
-    def answer(asked: Asked, shelf: Annotated[Shelf, Depends(library.now)]) -> dict[str, Any]:
+def _serve_answers(app: FastAPI, library: Library, uploads: Uploads, witness: Witness) -> None:
+    def noted(what: str, asked: Asked, shelf: Shelf, request: Request) -> Reply:
         reply = ask(shelf, uploads, asked.question())
+        witness.note(what, shelf, uploads, asked.sights[0], len(reply.found), request.scope["visitor"])
+        return reply
+
+    @app.post("/api/ask")
+    def answer(asked: Asked, shelf: Annotated[Shelf, Depends(library.now)], request: Request) -> dict[str, Any]:
+        reply = noted("search", asked, shelf, request)
         return {"answers": described(shelf, reply.found), "absent": reply.absent, "searched": reply.searched}
 
     @app.post("/api/export/{form}", response_class=Response)
-    def export(form: Literal["csv", "json"], asked: Asked, shelf: Annotated[Shelf, Depends(library.now)]) -> Response:
-        rows = exported(ask(shelf, uploads, asked.question()).found)
+    def export(
+        form: Literal["csv", "json"], asked: Asked, shelf: Annotated[Shelf, Depends(library.now)], request: Request
+    ) -> Response:
+        rows = exported(noted("export", asked, shelf, request).found)
         text = as_csv(rows) if form == "csv" else json.dumps(rows, indent=2) + "\n"
         kind = "text/csv" if form == "csv" else "application/json"
         return Response(

@@ -17,6 +17,7 @@ from personsearch.data.pictures import ImageFile
 from personsearch.data.records import Box
 from personsearch.errors import ImageError, InputError
 from personsearch.geometry.detections import Detections
+from personsearch.search.audit import picture_hash
 from personsearch.search.searchers import SceneEncoder
 from personsearch.serve.images import jpeg
 from personsearch.serve.library import UnknownError
@@ -39,6 +40,8 @@ class Upload:
     people: Detections
     body: bytes
     """As it was brought"""
+    picture: str
+    """Its hash, for the audit"""
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Drawn:
     """[D], as the model read her"""
     scene: str | None = None
     """The id of the scene it was drawn in; None: in a picture of one's own"""
+    picture: str | None = None
+    """The hash of a picture of one's own"""
 
 
 class Uploads:
@@ -69,7 +74,7 @@ class Uploads:
             people = self._encoder.encode_scene(image)
             small = ImageOps.contain(image, (_SIDE, _SIDE)) if max(image.size) > _SIDE else image
             name = f"up{secrets.token_hex(12)}"
-            self._kept[name] = Upload(jpeg(small), image.width, image.height, people, body)
+            self._kept[name] = Upload(jpeg(small), image.width, image.height, people, body, picture_hash(image))
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
             return name
@@ -77,15 +82,16 @@ class Uploads:
     def draw(self, name: str, box: Box) -> str:
         """An id for the person in a box in a picture. Raises UnknownError, BoxError."""
         upload = self.get(name)
-        return self.draw_in(_decoded(upload.body), box)
+        return self.draw_in(_decoded(upload.body), box, picture=upload.picture)
 
-    def draw_in(self, image: Image.Image, box: Box, scene: str | None = None) -> str:
-        """An id for the person in a box of a picture, which may be the scene of that id. Raises BoxError."""
+    def draw_in(self, image: Image.Image, box: Box, scene: str | None = None, picture: str | None = None) -> str:
+        """An id for the person in a box of a picture, which is the scene of that id or has that hash. Raises
+        BoxError."""
         with self._lock:
             self._encoder = self._encoder or self._load()
             reading = self._encoder.encode_query(image, box)
             name = f"up{secrets.token_hex(12)}-drawn"
-            self._drawn[name] = Drawn(reading, scene)
+            self._drawn[name] = Drawn(reading, scene, picture)
             while len(self._drawn) > _DRAWN:
                 self._drawn.popitem(last=False)
             return name
@@ -102,10 +108,11 @@ class Uploads:
         if person_id in self._drawn:
             return self._drawn[person_id]
         name, _, place = person_id.rpartition("-")
-        people = self.get(name).people
+        upload = self.get(name)
+        people = upload.people
         if not (place.isascii() and place.isdigit() and len(place) < 6 and int(place) < len(people)):
             raise UnknownError("this person is not in the picture: bring it again")
-        return Drawn(people.embeddings[int(place)].float().cpu())
+        return Drawn(people.embeddings[int(place)].float().cpu(), None, upload.picture)
 
 
 def _decoded(body: bytes) -> Image.Image:
