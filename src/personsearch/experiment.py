@@ -71,7 +71,6 @@ def train(
     The folder holds loadable weights from the first checkpoint on, log.jsonl, at last losses.png, with `evaluate_on`
     also each checkpoint's figures, with `detector` the boxes that a re-id network sees, too. Processes of torchrun
     divide the scenes of each step. What a frozen trunk says is kept in `codes`, in at most `codes_gb` gigabytes.
-
     `backbone` is a file of ImageNet weights, None for torchvision's, a run to take backbone and embedding from,
     "random", or `Whole` weights to train further. `fit` adds projections. Raises PersonSearchError before it writes.
     """
@@ -99,13 +98,7 @@ def train(
     return out
 
 
-def finish(
-    out: Path,
-    network: Network,
-    benchmark: Benchmark | None,
-    device: str,
-    progress: Progress,
-) -> None:
+def finish(out: Path, network: Network, benchmark: Benchmark | None, device: str, progress: Progress) -> None:
     """Draws the losses, and lays projections beside the weights of a search network, by people whom it finds in its
     training scenes. Of several processes the first one does so.
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from personsearch import experiment, files, synthesis
 from personsearch.cli import app as cli
-from personsearch.cli import console, find
+from personsearch.cli import console, find, search
 from personsearch.cli import models as cli_models
 from personsearch.cli.app import app
 from personsearch.cli.console import print_hits, printable, shortened
@@ -173,7 +173,8 @@ def test_figures_are_printed_though_they_cannot_be_kept(tmp_path: Path, monkeypa
 def test_hits_and_people_are_printed_though_they_cannot_be_drawn(
     tmp_path: Path, photos: Path, gallery: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(find, "save_picture", full)
+    for command in (find, search):
+        monkeypatch.setattr(command, "save_picture", full)
     query = photos / "p003.png"
     result = run("search", gallery, "--image", query, *BOX_OF_3, "--out", tmp_path / "answer", "--json")
     assert "No space left" in one_line(result, 1)

@@ -57,6 +57,9 @@ class Far(nn.Module):
     def remember(self, outputs: list[Tensor]) -> None:
         self.mean += torch.cat(outputs).mean(dim=0).detach() / 10
 
+    def watched(self, _output: Tensor) -> dict[str, Tensor]:
+        return {}
+
 
 def _batch(step: int) -> Batch:
     images = torch.randint(0, 256, (2, 3, 4, 4), generator=torch.Generator().manual_seed(step), dtype=torch.uint8)

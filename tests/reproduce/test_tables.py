@@ -8,6 +8,7 @@ import pytest
 
 from personsearch.data.sources import LAYOUTS
 from personsearch.reproduce.catalogue import TABLES, get_table
+from personsearch.reproduce.plan import recipe_name
 from personsearch.reproduce.tables import CUHK_SYSU, METRICS, PRW, SpeedTable, Table
 from personsearch.reproduce.verdicts import Verdict, combined, judge
 from personsearch.training.recipes import RECIPES
@@ -76,7 +77,7 @@ def test_each_row_has_a_recipe_for_each_data(table: Table) -> None:
     for row in table.rows:
         for weights in (row.weights, row.reid):
             for data in ("cuhk_sysu", "prw", "rendered") if weights is not None else ():
-                assert f"{weights.variant}_{data}" in RECIPES  # type: ignore[union-attr]
+                assert recipe_name(weights.variant, data) in RECIPES  # type: ignore[union-attr]
     assert set(table.data) <= {CUHK_SYSU, PRW} <= set(LAYOUTS)
 
 

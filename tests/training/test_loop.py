@@ -183,6 +183,9 @@ class Square(nn.Module):
     def remember(self, outputs: list[Tensor]) -> None:
         self.remembered.append([output.tolist() for output in outputs])
 
+    def watched(self, _output: Tensor) -> dict[str, Tensor]:
+        return {}
+
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 9])
 def test_parts_of_a_step_are_the_step(tmp_path: Path, parts: int) -> None:

@@ -55,6 +55,9 @@ class Square(nn.Module):
     def remember(self, _outputs: list[Tensor]) -> None:
         pass
 
+    def watched(self, _output: Tensor) -> dict[str, Tensor]:
+        return {}
+
 
 class Batches:
     """A batch of one picture a step; `before` is called when it is read."""

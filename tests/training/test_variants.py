@@ -32,7 +32,7 @@ from personsearch.models.search_network import (
 from personsearch.models.weights import save_weights, warm_network
 from personsearch.settings import change_settings, settings_to_dict
 from personsearch.training.methods import prepare
-from personsearch.training.recipes import IGPN_VARIANTS, RECIPES, REID_VARIANTS, VARIANTS, get_recipe
+from personsearch.training.recipes import IGPN_VARIANTS, RECIPES, REID_VARIANTS, TRUNK_VARIANTS, VARIANTS, get_recipe
 
 IDENTITIES = torch.tensor([2, 0, -1])
 
@@ -189,12 +189,14 @@ def test_variants_differ_in_what_they_are_named_for(data: str) -> None:
         assert same == full, "batches, optimizer and seed are shared by all"
         if variant != "oim_original":
             assert recipe.network == full.network
-    every = (*VARIANTS, *IGPN_VARIANTS, *REID_VARIANTS)
-    made = {f"{v}_{d}" for v in every for d in ("cuhk_sysu", "prw", "rendered")}
+    published = ("cuhk_sysu", "prw")
+    made = {f"{v}_{d}" for v in (*VARIANTS, *REID_VARIANTS) for d in (*published, "rendered")}
+    made |= {f"{v}_{d}" for v in IGPN_VARIANTS for d in (*published, "rendered_alone")}
+    made |= {f"{v}_rendered" for v in TRUNK_VARIANTS}
     assert set(RECIPES) == made | {"patches_rendered"}
 
 
-@pytest.mark.parametrize("data", ["cuhk_sysu", "prw", "rendered"])
+@pytest.mark.parametrize("data", ["cuhk_sysu", "prw", "rendered_alone"])
 def test_igpn_variants_differ_in_what_they_are_named_for(data: str) -> None:
     full = settings_to_dict(get_recipe(f"igpn_{data}"))
     changed = {

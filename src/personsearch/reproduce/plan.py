@@ -18,6 +18,11 @@ _OIM_SCALAR = 10.0
 """Of the papers, to which their temperatures belong."""
 
 
+def recipe_name(variant: str, suffix: str) -> str:
+    """Of a row. On rendered people IGPN keeps its own backbone, as in its paper: VCCL and "without B" are of it alone."""
+    return f"{variant}_{suffix}" + ("_alone" if suffix == "rendered" and variant.startswith("igpn") else "")
+
+
 @dataclass(frozen=True)
 class Run:
     """One training: the name of its folder says what it is."""
@@ -73,7 +78,7 @@ class Planner:
 
     def runs(self, weights: Weights, seed: int) -> list[Run]:
         """The run and those before it, in the order of training. Raises SettingError for settings that it lacks."""
-        recipe = get_recipe(f"{weights.variant}_{self.ground.suffix}")
+        recipe = get_recipe(recipe_name(weights.variant, self.ground.suffix))
         kind = type(recipe).__name__
         start = self._start(kind)
         before: list[Run] = []
@@ -109,7 +114,7 @@ class Planner:
     def _first(self, start: Start, seed: int) -> Run:
         """The run that others of its seed start from."""
         assert start.weights is not None
-        recipe = get_recipe(f"{start.weights.variant}_{self.ground.suffix}")
+        recipe = get_recipe(recipe_name(start.weights.variant, self.ground.suffix))
         settings = self._settings(recipe, start.weights, start.epochs, seed)
         return Run(f"start-{start.weights.variant}-seed{seed}", recipe.name, settings)
 
@@ -123,7 +128,7 @@ class Planner:
         return settings
 
     def _suffix(self, weights: Weights) -> str:
-        recipe = get_recipe(f"{weights.variant}_{self.ground.suffix}")
+        recipe = get_recipe(recipe_name(weights.variant, self.ground.suffix))
         return f"-t{weights.temperature:g}" if self._temperature(recipe, weights) else ""
 
     @staticmethod
