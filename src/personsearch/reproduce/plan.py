@@ -19,7 +19,7 @@ _OIM_SCALAR = 10.0
 
 
 def recipe_name(variant: str, suffix: str) -> str:
-    """Of a row. On rendered people IGPN keeps its own backbone, as in its paper: VCCL and "without B" are of it alone."""
+    """Of a row. On rendered people IGPN keeps its own backbone, as in its paper: VCCL exists in that form alone."""
     return f"{variant}_{suffix}" + ("_alone" if suffix == "rendered" and variant.startswith("igpn") else "")
 
 
