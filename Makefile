@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python
 
-.PHONY: demo test check docs format clean
+.PHONY: demo test check slow docs format clean
 
 demo: .venv/.run  ## find people in the rendered sample; pictures and results.json in demo/
 	$(BIN)/personsearch demo --out demo
@@ -11,11 +11,14 @@ demo: .venv/.run  ## find people in the rendered sample; pictures and results.js
 test: .venv/.test  ## all tests but the slow ones and those of the documentation
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
-check: .venv/.test  ## style, types, the direction of imports, every command of the documentation, slow tests
+check: .venv/.test  ## style, types, the direction of imports, every command of the documentation
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/project tests/models/test_igpn_trunk.py -m "docs or not docs"
+	$(BIN)/python -m pytest tests/project tests/models/test_igpn_trunk.py -m "not slow" \
+		--numprocesses auto --maxprocesses 4 --dist worksteal
+
+slow: .venv/.test  ## the page in a browser, the API against its schema, twenty kills, tables of seconds
 	$(BIN)/python -m pytest tests -m slow
 
 docs: .venv/.docs  ## the site of the documentation in site/; warnings fail it

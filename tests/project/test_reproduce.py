@@ -56,7 +56,7 @@ def test_a_killed_table_goes_on_to_the_same_table(tmp_path: Path) -> None:
     assert one["claims"] == other["claims"]
 
 
-@pytest.mark.docs
+@pytest.mark.slow
 def test_tables_of_igpn_and_of_seconds_run(tmp_path: Path) -> None:
     finish("igpn-table-3", "--data", "rendered", "--out", tmp_path)
     made = table(tmp_path, "igpn-table-3")["rows"][-1]["figures"]["CUHK-SYSU, 100"]["mAP"]
