@@ -270,6 +270,19 @@ def test_every_file_of_a_gallery_is_read_and_damage_is_named(tmp_path: Path) -> 
         verify(tmp_path / "nowhere")
 
 
+def test_a_gallery_made_anew_is_whole_and_counts_its_own_strangers(tmp_path: Path) -> None:
+    folder = tmp_path / "g"
+    paths = save_pictures(tmp_path / "photos", 6)
+    index(folder, *paths[:4])
+    for anew in ("by force", "where gallery.json was lost"):
+        if anew != "by force":
+            (folder / "gallery.json").unlink()
+        with Gallery.create(folder, model="fake", fingerprint="fake-1", dim=DIM, force=True) as gallery:
+            index_sources(gallery, searcher(), paths[2:])
+            assert not (gallery.table.folder / "strangers.npz").exists()
+        assert verify(folder) == [], anew
+
+
 # -------------------------------------------------------------------- merging
 
 
