@@ -99,6 +99,21 @@ def test_nothing_of_a_removed_file_is_left_on_the_disk(tmp_path: Path) -> None:
     assert index(folder, photos).scenes == 4, "removed files can be indexed again"
 
 
+def test_all_of_a_gallery_can_be_removed(tmp_path: Path) -> None:
+    photos, folder = tmp_path / "photos", tmp_path / "g"
+    paths = [str(path) for path in save_pictures(photos, 3)]
+    index(folder, photos)
+    known = traces(folder, *paths)
+    with Gallery.open(folder, write=True) as gallery:
+        gallery.erase(paths)
+        assert len(gallery) == 0
+    assert [place for trace in known for place in places(folder, trace)] == []
+    assert not (folder / ERASING).exists()
+    assert verify(folder) == []
+    merge([folder], tmp_path / "copy")
+    assert index(folder, photos).scenes == index(tmp_path / "copy", photos).scenes == 3
+
+
 def test_a_reader_goes_on_while_something_is_removed(tmp_path: Path) -> None:
     paths = save_pictures(tmp_path / "photos", 4)
     index(tmp_path / "g", tmp_path / "photos")
