@@ -12,6 +12,7 @@ import pytest
 from search_fakes import DIM, save_pictures, save_video, searcher
 
 from personsearch.errors import GalleryError, InputError, SettingError
+from personsearch.search import sums
 from personsearch.search.contents import contents_of, galleries_in, matching, summary
 from personsearch.search.erasing import ERASING, begin_erasing
 from personsearch.search.gallery import CODES, Gallery
@@ -19,6 +20,7 @@ from personsearch.search.indexing import IndexReport, index_sources
 from personsearch.search.merging import merge
 from personsearch.search.pruning import Rule, doomed, prune
 from personsearch.search.scene_codes import code_name
+from personsearch.search.sums import SUMS, read_sums
 from personsearch.search.verifying import verify
 
 DAY = 86_400
@@ -283,6 +285,16 @@ def test_every_file_of_a_gallery_is_read_and_damage_is_named(tmp_path: Path) -> 
     assert any("computed anew" in finding.line for finding in verify(folder))
     with pytest.raises(GalleryError, match="no gallery there"):
         verify(tmp_path / "nowhere")
+
+
+def test_what_a_writer_takes_away_meanwhile_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "g"
+    index(folder, *save_pictures(tmp_path / "photos", 2))
+    there = sums._files(folder)
+    gone = {"data/gone.lance": folder / "scenes.lance" / "data" / "gone.lance"}
+    monkeypatch.setattr(sums, "_files", lambda _folder: there | gone)
+    (folder / SUMS).write_text(json.dumps((read_sums(folder) or {}) | dict.fromkeys(gone, "0" * 32)))
+    assert sums.damaged_files(folder) == []
 
 
 def test_a_gallery_made_anew_is_whole_and_counts_its_own_strangers(tmp_path: Path) -> None:
