@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from search_fakes import FakeModel, save_pictures, save_video
+from search_fakes import FakeModel, save_pictures, save_video, searcher
 from typer.testing import CliRunner, Result
 
 from personsearch.cli.app import app
@@ -18,6 +18,7 @@ from personsearch.search import searchers
 from personsearch.search.audit import AUDIT
 from personsearch.search.erasing import ERASING
 from personsearch.search.gallery import Gallery
+from personsearch.search.question import ask, pose, read_others, read_sights
 from personsearch.search.searchers import SceneSearcher
 
 BOX_OF_3 = ["--box", "10", "26", "30", "86"]
@@ -132,6 +133,20 @@ def test_every_question_is_in_the_audit(place: Path) -> None:
     assert "line 2 was changed" in one_line(run("gallery", "audit", g, "--verify"))
     assert "line 2 was changed" in run("gallery", "audit", g).stderr
     assert "line 2 was changed" in one_line(run("gallery", "verify", g))
+
+
+def test_a_saved_question_is_asked_with_all_its_sights(place: Path) -> None:
+    query, other = place / "photos" / "p003.png", place / "photos" / "p001.png"
+    more = ["--also", f"{other}:60,26,80,86", "--not", f"{other}:10,26,30,86"]
+    found = run_json("search", place / "g", "--image", query, *BOX_OF_3, *more, "--out", place / "out")["hits"]
+    saved = place / "out" / "results.json"
+    question = pose(searcher(), read_sights(saved), read_others(saved))
+    seen = ask(Gallery.open(place / "g"), question, sure=0, join=0)
+    best = {one.source: round(one.best.similarity, 4) for one, _ in seen}
+    assert found
+    assert all(best[Path(hit["source"])] >= round(hit["similarity"], 4) for hit in found)
+    alone = ask(Gallery.open(place / "g"), pose(searcher(), read_sights(saved)[:1]), sure=0, join=0)
+    assert {one.source: round(one.best.similarity, 4) for one, _ in alone} != best
 
 
 def test_a_question_is_answered_where_nothing_can_be_noted(place: Path) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from personsearch.errors import SettingError
 from personsearch.reproduce.benchmarks import Ground
 from personsearch.reproduce.catalogue import TABLES, get_table
 from personsearch.reproduce.plan import Planner, Run, estimate, read_seeds, readings_of, runs_of, steps_of
+from personsearch.reproduce.report import _parameters
 from personsearch.reproduce.scales import SCALES, get_scale
 from personsearch.reproduce.tables import Table
+from personsearch.training.describe import describe_recipe
 from personsearch.training.recipes import Recipe, get_recipe
 
 SYSU = Ground("cuhk-sysu:S", "cuhk-sysu", 11_206, 15_080, 6978)
@@ -134,3 +139,16 @@ def test_seeds_that_are_none(text: str) -> None:
 
 def test_seeds() -> None:
     assert read_seeds("2,0,2") == (2, 0)
+
+
+def test_parameters_are_counted_of_the_networks_that_are_trained() -> None:
+    """Of every row that prints them, on the papers' data and on rendered people."""
+    for ground in (SYSU, SMALL):
+        shop: Any = SimpleNamespace(ground=ground)
+        rows = [row for table in SEARCH for row in table.rows if row.parameters is not None]
+        assert rows
+        for row in rows:
+            assert row.weights is not None
+            (recipe,) = {run.recipe for run in planner(ground).runs(row.weights, 0)[-1:]}
+            counted = describe_recipe(recipe)["parameters"]
+            assert _parameters(row, shop)["parameters"]["ours"] in counted.values()

@@ -12,6 +12,7 @@ import pytest
 from search_fakes import DIM, save_pictures, save_video, searcher
 
 from personsearch.errors import GalleryError, InputError, SettingError
+from personsearch.search import sums
 from personsearch.search.contents import contents_of, galleries_in, matching, summary
 from personsearch.search.erasing import ERASING, begin_erasing
 from personsearch.search.gallery import CODES, Gallery
@@ -19,6 +20,7 @@ from personsearch.search.indexing import IndexReport, index_sources
 from personsearch.search.merging import merge
 from personsearch.search.pruning import Rule, doomed, prune
 from personsearch.search.scene_codes import code_name
+from personsearch.search.sums import SUMS, read_sums
 from personsearch.search.verifying import verify
 
 DAY = 86_400
@@ -97,6 +99,21 @@ def test_nothing_of_a_removed_file_is_left_on_the_disk(tmp_path: Path) -> None:
     assert not {"new", ERASING} & {path.name for path in folder.iterdir()}
     assert not [finding for finding in verify(folder) if finding.damage]
     assert index(folder, photos).scenes == 4, "removed files can be indexed again"
+
+
+def test_all_of_a_gallery_can_be_removed(tmp_path: Path) -> None:
+    photos, folder = tmp_path / "photos", tmp_path / "g"
+    paths = [str(path) for path in save_pictures(photos, 3)]
+    index(folder, photos)
+    known = traces(folder, *paths)
+    with Gallery.open(folder, write=True) as gallery:
+        gallery.erase(paths)
+        assert len(gallery) == 0
+    assert [place for trace in known for place in places(folder, trace)] == []
+    assert not (folder / ERASING).exists()
+    assert verify(folder) == []
+    merge([folder], tmp_path / "copy")
+    assert index(folder, photos).scenes == index(tmp_path / "copy", photos).scenes == 3
 
 
 def test_a_reader_goes_on_while_something_is_removed(tmp_path: Path) -> None:
@@ -268,6 +285,29 @@ def test_every_file_of_a_gallery_is_read_and_damage_is_named(tmp_path: Path) -> 
     assert any("computed anew" in finding.line for finding in verify(folder))
     with pytest.raises(GalleryError, match="no gallery there"):
         verify(tmp_path / "nowhere")
+
+
+def test_what_a_writer_takes_away_meanwhile_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "g"
+    index(folder, *save_pictures(tmp_path / "photos", 2))
+    there = sums._files(folder)
+    gone = {"data/gone.lance": folder / "scenes.lance" / "data" / "gone.lance"}
+    monkeypatch.setattr(sums, "_files", lambda _folder: there | gone)
+    (folder / SUMS).write_text(json.dumps((read_sums(folder) or {}) | dict.fromkeys(gone, "0" * 32)))
+    assert sums.damaged_files(folder) == []
+
+
+def test_a_gallery_made_anew_is_whole_and_counts_its_own_strangers(tmp_path: Path) -> None:
+    folder = tmp_path / "g"
+    paths = save_pictures(tmp_path / "photos", 6)
+    index(folder, *paths[:4])
+    for anew in ("by force", "where gallery.json was lost"):
+        if anew != "by force":
+            (folder / "gallery.json").unlink()
+        with Gallery.create(folder, model="fake", fingerprint="fake-1", dim=DIM, force=True) as gallery:
+            index_sources(gallery, searcher(), paths[2:])
+            assert not (gallery.table.folder / "strangers.npz").exists()
+        assert verify(folder) == [], anew
 
 
 # -------------------------------------------------------------------- merging

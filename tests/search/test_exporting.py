@@ -24,7 +24,7 @@ from personsearch.search.exporting import as_csv, export, still_of, whole_folder
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
 from personsearch.search.indexing import index_sources
-from personsearch.search.question import Seen, Sight, ask, pose, read_sights
+from personsearch.search.question import Seen, Sight, ask, pose, read_others, read_sights
 
 
 @pytest.fixture
@@ -188,6 +188,10 @@ def test_a_saved_question_is_read_back(place: Path) -> None:
     assert read_sights(saved) == [Sight(place / "query.png", None, (10.0, 26.0, 30.0, 86.0))]
     saved.write_text(json.dumps({"query": [one, one]}))
     assert len(read_sights(saved)) == 2
+    assert read_others(saved) == []
+    saved.write_text(json.dumps({"query": one, "also": [one, one], "not": [{**one, "box": [60, 26, 80, 86]}]}))
+    assert len(read_sights(saved)) == 3
+    assert read_others(saved) == [Sight(place / "query.png", None, (60.0, 26.0, 80.0, 86.0))]
     for broken in ("", "{}", "[]", '{"query": 3}', '{"query": []}', '{"query": {"box": [1, 2]}}', "\x00",
                    '{"query": {"source": "a", "box": [1, 2, 3, 4], "time": -1}}'):  # fmt: skip
         saved.write_text(broken)

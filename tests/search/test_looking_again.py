@@ -203,6 +203,19 @@ def test_the_command_says_when_scenes_are_read_twice(weights: Path, tmp_path: Pa
         assert advice in refused.output
 
 
+def test_a_gallery_of_a_re_id_network_is_looked_at_again_by_it(weights: Path, tmp_path: Path) -> None:
+    pytest.importorskip("graph_files").save_reid(tmp_path / "net.onnx")
+    files = save_pictures(tmp_path / "pictures", 2)
+    g = str(tmp_path / "g")
+    made = ["index", str(tmp_path / "pictures"), "--gallery", g, "--model", str(weights / "trunk"),
+            "--reid", str(tmp_path / "net.onnx"), "--min-score", "0"]  # fmt: skip
+    ask = ["search", g, "--image", str(files[0]), "--box", "10", "26", "30", "86", "--include-own", "--json",
+           "--proposer", str(weights / "igpn"), "--look-again", "99"]  # fmt: skip
+    for words in (made, ask):
+        run = CliRunner().invoke(app, words)
+        assert run.exit_code == 0, run.output
+
+
 def test_it_is_evaluated(weights: Path, tmp_path: Path) -> None:
     benchmark = make_benchmark(tmp_path / "pictures")
     result, _ = evaluate_weights(str(weights / "igpn"), benchmark, JudgeSettings(look_again=2))

@@ -81,6 +81,21 @@ def test_search_asks_by_the_network_that_made_it(place: Path) -> None:
     assert json.loads(ask(place, "--reid", place / "net.onnx").stdout)["hits"] == hits
 
 
+def test_whatever_writes_or_asks_it_keeps_the_network(place: Path, tmp_path: Path) -> None:
+    assert run("gallery", "merge", place / "g", "--into", tmp_path / "all").exit_code == 0
+    assert run("gallery", "retain", tmp_path / "all", "--days", 30).exit_code == 0
+    added = run("index", place / "photos", "--gallery", tmp_path / "all")
+    assert added.exit_code == 0, added.output
+    anew = run("index", place / "photos", "--gallery", tmp_path / "all", "--force", "--model", place / "weights",
+               "--reid", place / "net.onnx", "--min-score", 0)  # fmt: skip
+    assert anew.exit_code == 0, anew.output
+    about = Gallery.open(tmp_path / "all").about
+    assert (about.read, about.reid, about.keep_days) == ("reid", str(place / "net.onnx"), 30)
+    shown = ["--image", place / "photos" / "0.png", "--box", 10, 5, 50, 75]
+    exported = run("gallery", "export", tmp_path / "all", *shown, "--out", tmp_path / "out", "--sure", 0)
+    assert exported.exit_code == 0, exported.output
+
+
 def test_a_gallery_of_another_network_is_refused(place: Path) -> None:
     save_reid(place / "other.onnx", (1, *SHAPE[1:]))
     for wrong in (["--reid", place / "other.onnx"], ["--read", "search"]):

@@ -24,8 +24,11 @@ from personsearch.search.audit import picture_hash, read_audit
 from personsearch.search.gallery import Gallery
 from personsearch.search.indexing import index_sources
 from personsearch.serve.app import STATIC, make_app
+from personsearch.serve.library import Library
 from personsearch.serve.pace import Pace
 from personsearch.serve.questions import as_csv
+from personsearch.serve.uploads import Uploads
+from personsearch.serve.witness import Witness
 
 HOME = "http://127.0.0.1:8765"
 TOKEN = "letmein0123456789"
@@ -182,6 +185,15 @@ def test_each_question_is_noted_with_its_picture(place: Path, tmp_path: Path) ->
     assert {entry["who"] for entry in audit.entries} == {"testclient"}
     shown = picture_hash(Image.open(place / "photos" / "p000.png"))
     assert [entry["picture"] for entry in audit.entries] == [shown, shown, picture_hash(own), picture_hash(own)]
+
+
+def test_a_question_about_a_picture_that_has_just_gone_is_noted(place: Path, tmp_path: Path) -> None:
+    shutil.copytree(place / "g", tmp_path / "g", ignore=shutil.ignore_patterns("audit*"))
+    complaints: list[str] = []
+    uploads = Uploads(searcher)
+    Witness(tmp_path / "g", complaints.append).note("search", Library(place / "g").now(), uploads, "upgone-0", 3, "she")
+    (entry,) = read_audit(tmp_path / "g").entries
+    assert (entry["picture"], entry["answers"], complaints) == (None, 3, [])
 
 
 def test_a_question_is_answered_where_the_audit_cannot_be_written(place: Path, tmp_path: Path) -> None:

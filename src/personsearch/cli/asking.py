@@ -73,6 +73,11 @@ class More:
     def __bool__(self) -> bool:
         return bool(self.sights or self.others)
 
+    def as_dict(self) -> dict[str, Any]:
+        """As question.py reads it; empty for one sight alone."""
+        listed = {"also": self.sights, "not": self.others}
+        return {name: [shown.as_dict() for shown in some] for name, some in listed.items() if some}
+
 
 @dataclass(frozen=True)
 class Guide:
@@ -104,7 +109,7 @@ class Query:
         return cls(image, moment, picture, check_box(box, picture.width, picture.height))
 
     def as_dict(self) -> dict[str, Any]:
-        return {"source": str(self.image), "time": self.moment, "box": list(self.box)}
+        return Shown(self.image, self.moment, self.picture, self.box).as_dict()
 
 
 Asker = Callable[[Query, "Limits"], "Answer"]
@@ -137,7 +142,7 @@ def asker_of(held: Gallery, reading: Reading, how: How, more: More, guide: Guide
     if guide.proposer is None:
         return by_gallery(held, reading, how, more)
     if guide.look_again is not None:
-        return by_second_look(held, guide.proposer, guide.look_again, guide.codes_gb, reading.device)
+        return by_second_look(held, guide.proposer, guide.look_again, guide.codes_gb, reading)
     return by_proposer(held, guide.proposer, reading, guide)
 
 

@@ -102,13 +102,16 @@ def search(
     limits = _limits(top, min_score, min_gap, [] if include_own else [query, *more.sights])
     answers, seen = by_appearance(held, partial(answer, query), limits, when)
     strangers = None if answers.absent is None else held.strangers()
-    _tell(out, gallery, query, _Told(answers, seen, strangers), f"asked: {asked}", as_json=as_json)
+    told = _Told(query, more, answers, seen, strangers)
+    _tell(out, gallery, told, f"asked: {asked}", as_json=as_json)
 
 
 @dataclass(frozen=True)
 class _Told:
-    """What `search` found out."""
+    """What `search` was asked, and found out."""
 
+    query: Query
+    more: More
     answers: Answer
     seen: list[Seen] | None
     """The answers as appearances, where they were asked for"""
@@ -132,13 +135,14 @@ class _Told:
         ]
         added = [hit.as_dict() for hit in self.answers.added]
         seen = {} if self.seen is None else {"appearances": described(self.seen)}
-        return {"absent": self.answers.absent, "added": added, "hits": ranked, **seen}
+        asked = {"query": self.query.as_dict(), **self.more.as_dict()}
+        return {**asked, "absent": self.answers.absent, "added": added, "hits": ranked, **seen}
 
 
-def _tell(out: Path | None, gallery: Path, query: Query, told: _Told, asked: str, *, as_json: bool) -> None:
+def _tell(out: Path | None, gallery: Path, told: _Told, asked: str, *, as_json: bool) -> None:
     """What `search` notes in the audit, prints, and writes to `out`."""
-    note(gallery, "search", query.picture, len(told.answers.hits))
-    results = {"query": query.as_dict(), "gallery": str(gallery), **told.as_dict()}
+    note(gallery, "search", told.query.picture, len(told.answers.hits))
+    results = {"gallery": str(gallery), **told.as_dict()}
     if as_json:
         print_json(results)
     else:
@@ -149,7 +153,7 @@ def _tell(out: Path | None, gallery: Path, query: Query, told: _Told, asked: str
         else:
             print_appearances(told.seen)
     if out is not None:
-        _write_answer(out, query, told.answers, asked, results)
+        _write_answer(out, told.query, told.answers, asked, results)
 
 
 def _write_answer(out: Path, query: Query, answers: Answer, asked: str, results: dict[str, Any]) -> None:

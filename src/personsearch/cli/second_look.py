@@ -12,6 +12,7 @@ from personsearch.cli.console import bar, complain
 from personsearch.cli.options import within
 
 if TYPE_CHECKING:
+    from personsearch.cli.asking import Reading
     from personsearch.search.gallery import Gallery
     from personsearch.search.hits import Answer
     from personsearch.search.picking import Limits
@@ -22,7 +23,7 @@ LookAgain = Annotated[
 
 
 def by_second_look(
-    held: Gallery, proposer: str, count: int, codes_gb: float, device: str | None
+    held: Gallery, proposer: str, count: int, codes_gb: float, reading: Reading
 ) -> tuple[str, Callable[[Any, Limits], Answer]]:
     """A note on what is searched, and the function that answers a query of `search`."""
     from personsearch.models.weights import load_proposer
@@ -31,11 +32,9 @@ def by_second_look(
     from personsearch.search.looking_again import Asked, SecondLook, look_again
     from personsearch.search.ranking import camera_of
     from personsearch.search.scene_codes import codes_of
-    from personsearch.search.searchers import load_searcher
 
-    loaded = load_proposer(proposer, device or best_device())
-    encoder = load_searcher(held.about.model, device, read=held.about.read)
-    held.require_model(encoder.fingerprint, encoder.read)
+    loaded = load_proposer(proposer, reading.device or best_device())
+    encoder = reading.load(held, held.about.min_score)
     kept = codes_of(loaded, held.folder / CODES, int(codes_gb * 1e9), complain=complain)
     look = SecondLook(loaded.model, kept, count)
     indexed_by, looks = Path(held.about.model).name, Path(proposer).name

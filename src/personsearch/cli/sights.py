@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -47,6 +47,10 @@ class Shown:
         camera = camera_of(self.image.resolve(), None if self.moment is None else 0)
         reading = normalize(encoder.encode_query(self.picture, self.box), dim=0)
         return crowd.people.centred(reading, crowd.sources.get(camera, ELSEWHERE))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {"source": str(self.image), "time": self.moment, "box": list(self.box)}
 
 
 def read_sights(written: Sequence[str] | None, option: str) -> list[Shown]:

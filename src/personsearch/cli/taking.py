@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from personsearch.cli.asking import Reading
 from personsearch.cli.console import bar, complain, print_json, say
 from personsearch.cli.noting import note
 from personsearch.cli.options import At, Device, Force, Json, within
@@ -41,12 +42,10 @@ def export(
     from personsearch.search.exporting import export as write
     from personsearch.search.gallery import Gallery
     from personsearch.search.question import Sight, ask, pose
-    from personsearch.search.searchers import load_searcher
 
     check_may_replace(out, force)
     held = Gallery.open(folder)
-    encoder = load_searcher(held.about.model, device, held.about.min_score, held.about.read)
-    held.require_model(encoder.fingerprint, encoder.read)
+    encoder = Reading(None, None, None, None, device).load(held, held.about.min_score)
     question = pose(encoder, [Sight(image.resolve(), at, box)])
     seen = ask(held, question, sure=sure, join=join)[:top]
     note(folder, "export", question.picture, len(seen))

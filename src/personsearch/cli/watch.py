@@ -113,9 +113,9 @@ def _sorted(sources: Sequence[str], record: Path | None, length: float) -> tuple
 def _load_alerts(files: Sequence[Path], encoder: SceneEncoder, sure: int) -> list[Alert]:
     """Raises InputError for a question that cannot be read, or whose picture is gone."""
     from personsearch.search.alerts import Alert
-    from personsearch.search.question import pose, read_sights
+    from personsearch.search.question import pose, read_others, read_sights
 
-    return [Alert(str(file), pose(encoder, read_sights(file)), sure) for file in files]
+    return [Alert(str(file), pose(encoder, read_sights(file), read_others(file)), sure) for file in files]
 
 
 class _Keeper:

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from personsearch.files import write_whole
+from personsearch.reproduce.plan import recipe_name
 from personsearch.reproduce.plots import draw
 from personsearch.reproduce.tables import METRICS, Column, Row, SpeedTable, Table
 from personsearch.reproduce.verdicts import Value, Verdict, judge, spread
@@ -91,7 +92,7 @@ def _parameters(row: Row, shop: Workshop) -> dict[str, Any]:
     if row.parameters is None or row.weights is None:
         return {}
     printed, entry = row.parameters
-    ours = describe_recipe(f"{row.weights.variant}_{shop.ground.suffix}")["parameters"][entry]
+    ours = describe_recipe(recipe_name(row.weights.variant, shop.ground.suffix))["parameters"][entry]
     return {"parameters": {"paper": printed or None, "ours": ours}}
 
 

@@ -103,7 +103,7 @@ class Gallery:
             with writing(folder):
                 shutil.rmtree(folder / _NEW, ignore_errors=True)
                 place = folder / _NEW if cls.exists(folder) else folder
-                shutil.rmtree(place / f"{NAME}.lance", ignore_errors=True)
+                _clear(place)
                 table = SceneTable.create(place, dim)
                 write_about(place, about)
         except BaseException:
@@ -315,8 +315,7 @@ class Gallery:
         """What it replaces goes; `gallery.json` comes last."""
         with writing(self.folder):
             (self.folder / ABOUT).unlink()
-            (self.folder / STRANGERS).unlink(missing_ok=True)
-            shutil.rmtree(self.folder / f"{NAME}.lance", ignore_errors=True)
+            _clear(self.folder)
             for part in (f"{NAME}.lance", ABOUT):
                 (self._table.folder / part).rename(self.folder / part)
             self._table.folder.rmdir()
@@ -459,6 +458,14 @@ class Gallery:
                 note(held, row)
             self._held = held
         return self._held
+
+
+def _clear(folder: Path) -> None:
+    """Deletes a table and what was counted of it: the versions of the next one, and some of its files, have the same
+    names. Raises OSError."""
+    for name in (STRANGERS, SUMS):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / f"{NAME}.lance", ignore_errors=True)
 
 
 def _keeps(folder: Path) -> float | None:

@@ -113,7 +113,7 @@ def _make(into: Path, galleries: Sequence[Gallery], kept: Sequence[set[str]], da
     try:
         with Gallery.create(
             part, model=about.model, fingerprint=about.fingerprint, dim=about.dim, min_score=about.min_score,
-            read=about.read,
+            read=about.read, reid=about.reid,
         ) as made:  # fmt: skip
             made.fill(_rows(galleries, kept))
             made.keep_for(days)

@@ -61,14 +61,36 @@ class Question:
     """[K, D] of unit length"""
     picture: str
     """`picture_hash` of the first sight's picture"""
+    others: Sequence[Sight] = ()
+    """Who she is not"""
+    other_readings: Tensor = torch.zeros(0, 0)
+    """[M, D] of unit length, of the others"""
+
+
+_ADVICE = "give results.json as search --out writes it"
 
 
 def read_sights(path: Path) -> list[Sight]:
-    """The sights in a file with a "query", or several, of source, time and box. Raises InputError."""
-    advice = "give results.json as search --out writes it"
+    """The sights in a file with a "query", or several, of source, time and box, and those that --also gave. Raises
+    InputError."""
+    found = _listed(path, "query", "also")
+    if not found:
+        raise InputError(f"{path}: holds no question; {_ADVICE}")
+    return found
+
+
+def read_others(path: Path) -> list[Sight]:
+    """Who she is not, as --not said. Raises InputError."""
+    return _listed(path, "not")
+
+
+def _listed(path: Path, *names: str) -> list[Sight]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))["query"]
-        listed = values if isinstance(values, list) else [values]
+        values = json.loads(path.read_text(encoding="utf-8"))
+        listed = []
+        for name in names:
+            some = values.get(name, [])
+            listed += some if isinstance(some, list) else [some]
         found = []
         for value in listed:
             x1, y1, x2, y2 = (float(number) for number in value["box"])
@@ -79,22 +101,22 @@ def read_sights(path: Path) -> list[Sight]:
             near = path.parent / source
             found.append(Sight((source if source.exists() else near).resolve(), time, (x1, y1, x2, y2)))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); {advice}") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {_ADVICE}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise InputError(f"{path}: holds no question; {advice}") from error
-    if not found:
-        raise InputError(f"{path}: holds no question; {advice}")
+        raise InputError(f"{path}: holds no question; {_ADVICE}") from error
     return found
 
 
-def pose(encoder: SceneEncoder, sights: Sequence[Sight]) -> Question:
-    """Reads the pictures of all sights. Raises InputError for one that cannot be read, or a box outside of it."""
+def pose(encoder: SceneEncoder, sights: Sequence[Sight], others: Sequence[Sight] = ()) -> Question:
+    """Reads the pictures of all sights, and of the `others` who she is not. Raises InputError for one that cannot be
+    read, or a box outside of it."""
     readings, hashes = [], []
-    for sight in sights:
+    for sight in [*sights, *others]:
         picture, _ = read_scene(sight.source, None if sight.time is None else max(0.0, sight.time - _ROUNDING))
         readings.append(encoder.encode_query(picture, check_box(sight.box, picture.width, picture.height)))
         hashes.append(picture_hash(picture))
-    return Question(sights, torch.stack(readings), hashes[0])
+    read = torch.stack(readings)
+    return Question(sights, read[: len(sights)], hashes[0], others, read[len(sights) :])
 
 
 def ask(
@@ -110,17 +132,22 @@ def ask(
     The pictures of the question are left out. `join` is the longest gap of appearances.py. Raises GalleryError.
     """
     crowd = gallery.crowd()
-    cameras = [camera_of(s.source.resolve(), None if s.time is None else 0) for s in question.sights]
-    centred = [
-        crowd.people.centred(reading, crowd.sources.get(camera, ELSEWHERE))
-        for reading, camera in zip(question.readings, cameras, strict=True)
-    ]
+
+    def centred(sights: Sequence[Sight], readings: Tensor) -> Tensor:
+        cameras = [camera_of(s.source.resolve(), None if s.time is None else 0) for s in sights]
+        if not cameras:
+            return torch.zeros(0, gallery.about.dim)
+        return torch.stack([
+            crowd.people.centred(reading, crowd.sources.get(camera, ELSEWHERE))
+            for reading, camera in zip(readings, cameras, strict=True)
+        ])  # fmt: skip
 
     def allow(hit: GalleryHit) -> bool:
         inside = within is None or str(hit.source) in within
         return inside and not any(sight.shows(hit) for sight in question.sights)
 
-    query = refined(torch.stack(centred), torch.zeros(0, gallery.about.dim))
+    shown = centred(question.sights, question.readings)
+    query = refined(shown, centred(question.others, question.other_readings))
     hits = gallery.answer(query, Limits(_ALL, 1, allow=allow)).hits
     strangers = gallery.strangers()
     kept = [hit for hit in hits if sureness_of(hit.similarity, strangers).level >= sure]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from personsearch.files import write_whole
@@ -34,7 +35,12 @@ def read_sums(folder: Path) -> dict[str, str] | None:
 def damaged_files(folder: Path) -> list[Path]:
     """Files that are not as they were written. Those whose sums were never noted are not among them. Raises OSError."""
     known = read_sums(folder) or {}
-    return [path for name, path in sorted(_files(folder).items()) if known.get(name, "") not in ("", _sum(path))]
+    damaged = []
+    for name, path in sorted(_files(folder).items()):
+        with suppress(FileNotFoundError):  # a writer has just merged it into another one
+            if known.get(name, "") not in ("", _sum(path)):
+                damaged.append(path)
+    return damaged
 
 
 def _files(folder: Path) -> dict[str, Path]:

@@ -136,8 +136,9 @@ class SceneTable:
         import pyarrow as pa
 
         rows = pa.Table.from_batches(batches, schema=schema(self._dim))  # before LanceDB is called: it waits for itself
+        data = rows if len(rows) else None  # LanceDB takes no table without a row
         with writing(self.folder):
-            self._table = _connect(self.folder).create_table(NAME, data=rows, mode="overwrite")
+            self._table = _connect(self.folder).create_table(NAME, data, schema=rows.schema, mode="overwrite")
 
     def clean(self) -> None:
         """Deletes every file that is not of the latest state, also what killed writers left."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from personsearch.errors import PersonSearchError
 from personsearch.search.audit import picture_hash, record
 from personsearch.serve.images import read_scene
-from personsearch.serve.library import Shelf
+from personsearch.serve.library import Shelf, UnknownError
 from personsearch.serve.uploads import Uploads
 
 _KEPT = 1000
@@ -39,7 +39,10 @@ class Witness:
         """The hash of the picture that shows a sight; None where it is gone."""
         if not sight.startswith("up"):
             return self._of_scene(shelf, sight.rpartition("-")[0])
-        drawn = uploads.person(sight)
+        try:
+            drawn = uploads.person(sight)
+        except UnknownError:  # newer pictures took its place while it was asked with
+            return None
         return drawn.picture if drawn.scene is None else self._of_scene(shelf, drawn.scene)
 
     def _of_scene(self, shelf: Shelf, scene: str) -> str | None:
