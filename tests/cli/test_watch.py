@@ -54,7 +54,7 @@ def watch_while(what: Callable[[], None], *arguments: object) -> Result:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     thread = threading.Timer(0.5, beside)
     thread.start()
-    result = run("watch", *arguments, "--settle", 0.4)
+    result = run("watch", *arguments, "--settle", 1.2)
     thread.join()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
     return result
