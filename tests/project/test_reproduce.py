@@ -35,7 +35,7 @@ def table(folder: Path, name: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.docs
+@pytest.mark.slow
 def test_a_killed_table_goes_on_to_the_same_table(tmp_path: Path) -> None:
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     run = start("binet-table-1", "--data", "rendered", "--scale", "tiny", "--out", killed)

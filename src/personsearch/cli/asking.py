@@ -142,7 +142,8 @@ def asker_of(held: Gallery, reading: Reading, how: How, more: More, guide: Guide
     if guide.proposer is None:
         return by_gallery(held, reading, how, more)
     if guide.look_again is not None:
-        return by_second_look(held, guide.proposer, guide.look_again, guide.codes_gb, reading)
+        encoder = reading.load(held, held.about.min_score)
+        return by_second_look(held, encoder, guide.proposer, guide.look_again, guide.codes_gb, reading.device)
     return by_proposer(held, guide.proposer, reading, guide)
 
 

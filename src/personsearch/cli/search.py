@@ -102,8 +102,7 @@ def search(
     limits = _limits(top, min_score, min_gap, [] if include_own else [query, *more.sights])
     answers, seen = by_appearance(held, partial(answer, query), limits, when)
     strangers = None if answers.absent is None else held.strangers()
-    told = _Told(query, more, answers, seen, strangers)
-    _tell(out, gallery, told, f"asked: {asked}", as_json=as_json)
+    _tell(out, gallery, _Told(query, more, answers, seen, strangers), f"asked: {asked}", as_json=as_json)
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from personsearch.cli.console import bar, complain
 from personsearch.cli.options import within
 
 if TYPE_CHECKING:
-    from personsearch.cli.asking import Reading
     from personsearch.search.gallery import Gallery
     from personsearch.search.hits import Answer
     from personsearch.search.picking import Limits
+    from personsearch.search.searchers import SceneEncoder
 
 LookAgain = Annotated[
     int | None, typer.Option(callback=within(1), help="Ask the gallery, then --proposer in so many promising scenes.")
@@ -23,9 +23,9 @@ LookAgain = Annotated[
 
 
 def by_second_look(
-    held: Gallery, proposer: str, count: int, codes_gb: float, reading: Reading
+    held: Gallery, encoder: SceneEncoder, proposer: str, count: int, codes_gb: float, device: str | None
 ) -> tuple[str, Callable[[Any, Limits], Answer]]:
-    """A note on what is searched, and the function that answers a query of `search`."""
+    """A note on what is searched, and the function that answers a query of `search`. `encoder` is the gallery's."""
     from personsearch.models.weights import load_proposer
     from personsearch.runtime import best_device
     from personsearch.search.gallery import CODES
@@ -33,8 +33,7 @@ def by_second_look(
     from personsearch.search.ranking import camera_of
     from personsearch.search.scene_codes import codes_of
 
-    loaded = load_proposer(proposer, reading.device or best_device())
-    encoder = reading.load(held, held.about.min_score)
+    loaded = load_proposer(proposer, device or best_device())
     kept = codes_of(loaded, held.folder / CODES, int(codes_gb * 1e9), complain=complain)
     look = SecondLook(loaded.model, kept, count)
     indexed_by, looks = Path(held.about.model).name, Path(proposer).name
