@@ -86,12 +86,8 @@ def place(asked: Asked) -> str:
 
 def skin(asked: Asked) -> str:
     tone = identity_of(asked.seed, asked.person.identity).outfit.row[SKIN : SKIN + 3]  # before it was dressed
-    return (
-        bounds(float(tone @ [0.3, 0.59, 0.11]), 0.13, 0.35)
-        .replace("below 0.13", "dark")
-        .replace("below 0.35", "middle")
-        .replace("0.35 and more", "light")
-    )
+    bright = float(tone @ [0.3, 0.59, 0.11])
+    return "dark" if bright < 0.13 else "middle" if bright < 0.35 else "light"
 
 
 def sex(asked: Asked) -> str:
