@@ -27,7 +27,7 @@ def write_table(wanted: Wanted, shop: Workshop) -> list[Path]:
     write_whole(files[1], page)
     if isinstance(wanted.table, Table) and wanted.table.figure:
         files.append(shop.out / f"{wanted.table.name}.svg")
-        draw(wanted.table, shop.ground.columns(wanted.table), *_values(wanted, shop, 0), files[-1])
+        draw(wanted.table, shop.ground.columns(wanted.table), *values_of(wanted, shop, 0), files[-1])
     return files
 
 
@@ -38,7 +38,7 @@ def _document(wanted: Wanted, shop: Workshop) -> tuple[dict[str, Any], str]:
     table = wanted.table
     assert isinstance(table, Table)
     columns = shop.ground.columns(table)
-    values = {metric: _values(wanted, shop, index) for index, metric in enumerate(METRICS)}
+    values = {metric: values_of(wanted, shop, index) for index, metric in enumerate(METRICS)}
     names = [column.name for column in columns]
     verdicts = {
         metric: list(judge(table.claims, names, columns[0].data, paper, ours, wanted.scale.trial))
@@ -53,11 +53,14 @@ def _document(wanted: Wanted, shop: Workshop) -> tuple[dict[str, Any], str]:
         "claims": {metric: [verdict.as_dict() for verdict in found] for metric, found in verdicts.items()},
     }
     lines = [*_title(wanted, shop), *_rows(table, columns, values, shop), "", *_claims(verdicts["mAP"]), ""]
+    if not wanted.scale.detects:
+        document["over_the_run"], told = _over_the_run(wanted, shop, table, columns)
+        lines += told
     return document, "\n".join(lines)
 
 
-def _values(wanted: Wanted, shop: Workshop, metric: int) -> tuple[Value, Value]:
-    """The paper's figures and ours, in percent, by row and column."""
+def values_of(wanted: Wanted, shop: Workshop, metric: int, step: int | None = None) -> tuple[Value, Value]:
+    """The paper's figures and ours, in percent, by row and column. With `step` ours are those of that step."""
     table = wanted.table
     assert isinstance(table, Table)
     paper: dict[tuple[str, str], list[float]] = {}
@@ -69,7 +72,8 @@ def _values(wanted: Wanted, shop: Workshop, metric: int) -> tuple[Value, Value]:
             if printed is not None:
                 paper[cell] = [printed]
             if row.weights is not None:
-                found = [shop.figures(shop.planner.reading(row, column, seed)) for seed in wanted.seeds]
+                readings = [shop.planner.reading(row, column, seed) for seed in wanted.seeds]
+                found = [shop.figures(one) if step is None else shop.figures_at(one, step) for one in readings]
                 measured = [figures[METRICS[metric]] for figures in found]
                 ours[cell] = [100 * value for value in measured if value is not None]
             elif printed is not None and shop.ground.published:
@@ -139,6 +143,43 @@ def _claims(verdicts: Sequence[Verdict], unit: str = "mAP") -> list[str]:
         ours = spread(verdict.ours, 2, "+")
         lines.append(f"| {verdict.says} | {verdict.column} | {paper} | {ours} | {verdict.sign} |")
     return lines
+
+
+# ------------------------------------------------------------------------------------------ earlier in the same runs
+
+
+def _over_the_run(
+    wanted: Wanted, shop: Workshop, table: Table, columns: Sequence[Column]
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Figures and claims at each step at which all runs were judged: some learn more slowly than others."""
+    assert wanted.scale.marks is not None
+    last = min(run.made.optimizer.steps for run in shop.runs)
+    steps = [*range(wanted.scale.marks, last, wanted.scale.marks), last]
+    names = [column.name for column in columns]
+    document: list[dict[str, Any]] = []
+    signs: dict[tuple[str, str], list[str]] = {}
+    lines = [
+        "Over the runs. The memory's loss is the search branch's in the fifty steps before, without its weight.",
+        "",
+    ]
+    lines += [f"| mAP | steps | memory's loss | {' | '.join(names)} |", "|---" * (3 + len(names)) + "|"]
+    for step in steps:
+        paper, ours = values_of(wanted, shop, 0, step)
+        found = list(judge(table.claims, names, columns[0].data, paper, ours, wanted.scale.trial))
+        for one in found:
+            signs.setdefault((one.says, one.column), []).append(spread(one.ours, 2, "+"))
+        rows = []
+        for row in (row for row in table.rows if row.weights is not None):
+            losses = [shop.memory_loss(shop.planner.reading(row, columns[0], seed), step) for seed in wanted.seeds]
+            cells = [spread(ours[row.name, name]) for name in names]
+            lines.append(f"| {row.name} | {step:,} | {spread(losses, 2)} | {' | '.join(cells)} |")
+            rows.append({"row": row.name, "loss": losses, "mAP": {name: ours[row.name, name] for name in names}})
+        document.append({"step": step, "rows": rows, "claims": [one.as_dict() for one in found]})
+    if signs:
+        lines += ["", f"| claim, mAP after | column | {' | '.join(f'{step:,} steps' for step in steps)} |"]
+        lines.append("|---" * (2 + len(steps)) + "|")
+        lines += [f"| {says} | {column} | {' | '.join(told)} |" for (says, column), told in signs.items()]
+    return document, [*lines, ""]
 
 
 # ----------------------------------------------------------------------------------------------------------- seconds
