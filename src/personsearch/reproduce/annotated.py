@@ -89,7 +89,7 @@ class AnnotatedJudge:
             lengths = [len(boxes) for boxes in self._boxes.values()]
             people = {
                 name: Detections(boxes, torch.ones(len(boxes)), rows)
-                for (name, boxes), rows in zip(self._boxes.items(), embeddings.split(lengths), strict=True)
+                for (name, boxes), rows in zip(self._boxes.items(), torch.split(embeddings, lengths), strict=True)
             }
             for size, benchmark in self._benchmarks.items():
                 asked = embeddings[self._rows(benchmark.queries)]

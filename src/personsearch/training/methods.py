@@ -337,9 +337,8 @@ def _whitened_on_maps(network: SearchNetwork, batches: Dataset[Batch]) -> None:
     batches.keep_all()
     device = network.stem.mean.device
     with mixed_precision(device):
-        features = torch.cat(
-            [network.head.backbone(maps.to(device)) for maps in batches.some(_WHITENING_MAPS).split(64)]
-        )
+        parts = torch.split(batches.some(_WHITENING_MAPS), 64)
+        features = torch.cat([network.head.backbone(maps.to(device)) for maps in parts])
     if len(features) > EMBEDDING_DIM:
         whiten(network.head.embedding, features)
 

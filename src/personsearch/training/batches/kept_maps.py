@@ -47,8 +47,8 @@ class MapFile:
     """N, channels, height and width"""
 
     @property
-    def bytes(self) -> int:
-        """How large the file is, but for its head."""
+    def size(self) -> int:
+        """Bytes of the file, but for its head"""
         return 2 * int(np.prod(self.shape))
 
     @property
@@ -77,9 +77,9 @@ class MapFile:
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.path.parent).free
-        if free < self.bytes:
+        if free < self.size:
             raise DataError(
-                f"{self.path.parent}: {self.bytes / 1e9:.1f} GB of maps do not fit, {free / 1e9:.1f} GB are free: make "
+                f"{self.path.parent}: {self.size / 1e9:.1f} GB of maps do not fit, {free / 1e9:.1f} GB are free: make "
                 "room, or lower views.views"
             )
         part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")  # two processes may write the same
@@ -102,7 +102,7 @@ class MapFile:
     def _write(self, file: IO[bytes], chunks: Iterable[Tensor]) -> int:
         count, channels, height, width = self.shape
         head = {"descr": "<f2", "fortran_order": False, "shape": (count, height, width, channels)}
-        npy.write_array_header_1_0(file, head)  # type: ignore[no-untyped-call]
+        npy.write_array_header_1_0(file, head)
         checksum, written = 0, 0
         for chunk in chunks:
             rows = chunk.permute(0, 2, 3, 1).to("cpu", torch.float16).contiguous().numpy().astype("<f2", copy=False)

@@ -46,7 +46,9 @@ def view_boxes(scene: Scene, place: int, settings: ViewSettings) -> Tensor:
     random = np.random.default_rng((Stream.VIEWS, place))
     moves = random.uniform(-settings.jitter, settings.jitter, (len(boxes), settings.views, 4))
     sides = (boxes[..., 2:] - boxes[..., :2]).repeat(1, 1, 2)
-    return clip_boxes_to_image(boxes + torch.from_numpy(moves).float() * sides, (scene.height, scene.width))
+    moved = boxes + torch.from_numpy(moves).float() * sides
+    clipped: Tensor = clip_boxes_to_image(moved, (scene.height, scene.width))
+    return clipped
 
 
 @torch.inference_mode()
@@ -113,9 +115,9 @@ class MapBatches(Dataset[Batch]):
         self._files = {kind: self._file(kind) for kind in kinds}
         self._open: dict[str, KeptMaps] = {}
         for kind, file in self._files.items():
-            if not file.is_kept() and file.bytes > keeping.limit:
+            if not file.is_kept() and file.size > keeping.limit:
                 raise SettingError(
-                    f"{file.bytes / 1e9:.1f} GB of {kind} maps are more than the {keeping.limit / 1e9:g} GB that may "
+                    f"{file.size / 1e9:.1f} GB of {kind} maps are more than the {keeping.limit / 1e9:g} GB that may "
                     "be kept: lower views.views, or give fewer scenes"
                 )
 
