@@ -1,4 +1,4 @@
-"""Training on kept maps: they are what the network would say, they are bound to what they are of, and runs are exact."""
+"""Training on kept maps: they are what the network would say, and bound to what they are of; runs are exact."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from personsearch.training.logs import StepLog
 
 TINY = ["optimizer.steps=4", "optimizer.warmup=2", "optimizer.drops=[3]", "views.scenes=2", "views.views=2"]
 SMALLER = "network.test_size.short=64"
-PLAIN = ViewSettings(scenes=2, views=3, jitter=0.1)
+PLAIN = ViewSettings(scenes=2, views=3, unlabeled=True, jitter=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +73,8 @@ def batches(
 
 
 def train(out: Path, warm: Path, *more: str, recipe: str = "binet_identity", **options: object) -> Path:
-    return experiment.train(
-        recipe, "coco:x", out, settings=[*TINY, SMALLER, *more], backbone=str(warm), **{"checkpoint_every": 2, **options}
-    )  # type: ignore[arg-type]  # fmt: skip
+    given = {"settings": [*TINY, SMALLER, *more], "backbone": str(warm), "checkpoint_every": 2, **options}
+    return experiment.train(recipe, "coco:x", out, **given)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -369,7 +368,7 @@ def test_what_a_run_on_maps_cannot_be(
     with pytest.raises(SettingError, match="learns no detection: leave evaluate_on out"):
         train(tmp_path / "run", warm, evaluate_on="coco:x")
     empty = replace(made, train=tuple(replace(scene, persons=()) for scene in made.train))
-    with pytest.raises(DataError, match="nobody is annotated"):
+    with pytest.raises(DataError, match="nobody has an identity"):
         batches(empty, small_network, tmp_path)
     assert not (tmp_path / "run").exists()
 
@@ -381,3 +380,13 @@ def test_a_batch_of_maps_has_no_patches_for_the_baseline(
     assert isinstance(kept[0], MapBatch)
     assert len(kept[0].inputs()) == 1
     assert kept.some(4).shape[0] == 4
+
+
+def test_people_without_an_identity_are_left_out_unless_asked_for(
+    made: Benchmark, small_network: SearchNetwork, tmp_path: Path
+) -> None:
+    kept = batches(made, small_network, tmp_path, replace(PLAIN, unlabeled=False, scenes=1))
+    assert [scene.name for scene in kept.scenes] == ["a", "b", "d"]
+    assert {int(identity) for step in range(6) for identity in kept[step].identities} == {0, 1, 2}
+    with pytest.raises(DataError, match="maps of other unlabeled"):
+        batches(made, small_network, tmp_path)

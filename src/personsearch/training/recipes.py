@@ -217,7 +217,7 @@ def binet_identity() -> IdentityRecipe:
         "binet_identity",
         network=NetworkSettings(test_size=SizeSettings(300, 500)),
         loss=rendered.loss,
-        optimizer=OptimizerSettings("adamw", rate=0.0001, steps=1260, drops=(1120,), warmup=40, frozen_stages=4),
+        optimizer=OptimizerSettings("adamw", rate=0.0001, steps=384, drops=(344,), warmup=40, frozen_stages=4),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.ops import clip_boxes_to_image
 
-from personsearch.data.records import Scene
+from personsearch.data.records import UNLABELED, Scene
 from personsearch.data.streams import Stream
 from personsearch.data.transforms import flip, resize
 from personsearch.errors import DataError, SettingError
@@ -35,8 +35,16 @@ class ViewSettings:
     """Of a step; one view of everybody in them is drawn."""
     views: Count = 4
     """Of each person: boxes of their own, every second one in the mirrored scene."""
+    unlabeled: bool = False
+    """Whether people without an identity are seen, too: they fill the memory's queue."""
     jitter: Annotated[float, Range(0, 0.12)] = 0.1
     """A side of a box moves by up to this part of the box's width or height: so it stays a positive region."""
+
+
+def _seen(scene: Scene, settings: ViewSettings) -> Scene:
+    """The scene with the people whom training sees."""
+    people = [person for person in scene.persons if settings.unlabeled or person.identity != UNLABELED]
+    return replace(scene, persons=tuple(people))
 
 
 def view_boxes(scene: Scene, place: int, settings: ViewSettings) -> Tensor:
@@ -106,9 +114,9 @@ class MapBatches(Dataset[Batch]):
     ) -> None:
         """`kinds` of `MAPS`: the first is seen by the search branch. Raises DataError for scenes without people and for
         maps of something else, SettingError where they would take more room than they may."""
-        self.scenes = [scene for scene in scenes if scene.persons]
+        self.scenes = [seen for scene in scenes if (seen := _seen(scene, settings)).persons]
         if not self.scenes:
-            raise DataError("nobody is annotated in the training scenes: give other data")
+            raise DataError("nobody has an identity in the training scenes: give other data")
         self.settings, self.seed = settings, seed
         self._network, self._keeping = network, keeping
         self._ends = list(accumulate(len(scene.persons) for scene in self.scenes))
@@ -125,6 +133,7 @@ class MapBatches(Dataset[Batch]):
         size, roi_size = self._network.test_size, self._network.settings.roi_size
         about = {
             "weights": mark_of_stem(self._network),
+            "unlabeled": self.settings.unlabeled,
             "data": mark_of_scenes(self.scenes),
             "views": self.settings.views,
             "jitter": self.settings.jitter,

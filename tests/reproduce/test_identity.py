@@ -1,0 +1,210 @@
+"""The identity scale: which claims it can tell, and a table of it from training to the page."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from layout_fixtures import make_benchmark
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from personsearch.cli.app import app
+from personsearch.data.layouts.coco import save_coco
+from personsearch.errors import DataError, SettingError
+from personsearch.evaluation.one_stage import evaluate_model
+from personsearch.models.readers import read_with
+from personsearch.models.search_network import SearchNetwork
+from personsearch.progress import quiet
+from personsearch.reproduce.annotated import JUDGED, AnnotatedJudge, figure_name
+from personsearch.reproduce.benchmarks import Ground
+from personsearch.reproduce.catalogue import TABLES, get_table
+from personsearch.reproduce.plan import Planner, runs_of
+from personsearch.reproduce.scales import get_scale
+from personsearch.reproduce.tables import Table
+from personsearch.reproduce.without_detection import told_without_detection
+from personsearch.runtime import exact_arithmetic
+from personsearch.training.recipes import IdentityRecipe
+
+GROUND = Ground("coco:R", "coco", 280, 1100, 120)
+CHANGES = ("optimizer.steps=2", "views.views=2", "views.scenes=2", "network.test_size.short=64")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    benchmark = make_benchmark(folder / "pictures")
+    for scene in (*benchmark.train, *benchmark.test):
+        Image.effect_noise((scene.width, scene.height), 80).convert("RGB").save(scene.picture.path)  # type: ignore[attr-defined]
+    (folder / "coco").mkdir()
+    save_coco(benchmark, folder / "coco")
+    return folder / "coco"
+
+
+def run(*arguments: object) -> Result:
+    changes = [word for change in CHANGES for word in ("--set", change)]
+    given = [*map(str, arguments), "--scale", "identity", "--backbone", "random", "--seeds", "0,1", *changes]
+    with exact_arithmetic():
+        return CliRunner().invoke(app, ["reproduce", *given])
+
+
+def refused(*arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code in (1, 2), result.output
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    return line
+
+
+# --------------------------------------------------------------------------------------------- what can be told
+
+
+def test_tables_of_identities_are_told_at_annotated_boxes() -> None:
+    told = {
+        name: told_without_detection(table)
+        for name, table in TABLES.items()
+        if name.startswith("binet") and name != "binet-table-8"
+    }
+    for table in told.values():
+        assert {row.boxes for row in table.rows if row.weights} == {"labeled"}
+        names = {row.name for row in table.rows}
+        assert all(term.row in names for claim in table.claims for term in claim.terms)
+        runs_of(table, Planner(get_scale("identity"), GROUND), (0,))  # each row has a recipe
+    assert [row.name for row in told["binet-table-1"].rows] == [
+        "Baseline, labeled", "+ Instance-aware, labeled", "+ Interaction (BINet), labeled",
+    ]  # fmt: skip
+    assert len(told["binet-table-1"].claims) == 2
+    assert any(
+        "Not told at this scale: + Instance-aware above Baseline;" in note for note in told["binet-table-1"].notes
+    )
+    second = get_table("binet-table-2")
+    assert isinstance(second, Table)
+    assert told["binet-table-2"].claims == second.claims
+    assert [row.paper for row in told["binet-table-2"].rows] == [row.paper for row in second.rows]
+    assert any("Not told at this scale: BINet above QEEPS" in note for note in told["binet-table-4"].notes)
+
+
+def test_tables_of_detection_and_seconds_are_refused() -> None:
+    for name in TABLES:
+        if name.startswith("igpn") or name == "binet-table-8":
+            with pytest.raises(SettingError, match="which --scale identity leaves out: give --scale small"):
+                told_without_detection(get_table(name))
+
+
+def test_runs_of_this_scale_are_those_of_its_recipes() -> None:
+    planner = Planner(get_scale("identity"), GROUND, ("loss.oim.momentum=0.6",))
+    made = {run.name: run.made for run in runs_of(told_without_detection(get_table("binet-table-3")), planner, (0,))}
+    assert list(made) == ["binet-t0.3-seed0", "binet-t0.5-seed0", "binet-seed0", "binet-t3-seed0"]
+    temperatures = [one.loss.temperature for one in made.values() if isinstance(one, IdentityRecipe)]
+    assert temperatures == pytest.approx([0.6, 1.0, 2.0, 6.0])
+    assert all(one.loss.oim.momentum == 0.6 for one in made.values() if isinstance(one, IdentityRecipe))
+    baseline = planner.runs(told_without_detection(get_table("binet-table-1")).rows[0].weights, 3)  # type: ignore[arg-type]
+    assert [(run.name, run.recipe, run.start) for run in baseline] == [("oim-seed3", "oim_identity", None)]
+    assert baseline[0].made.method == "oim_on_maps"
+
+
+# ------------------------------------------------------------------------------------------------------- judging
+
+
+def judge_of(data: Path, network: SearchNetwork, folder: Path) -> tuple[AnnotatedJudge, Ground]:
+    ground = Ground(f"coco:{data}", "coco", 4, 5, 5)
+    return AnnotatedJudge(folder, ground, network, quiet), ground
+
+
+def test_figures_are_those_of_the_evaluator(data: Path, small_network: SearchNetwork, tmp_path: Path) -> None:
+    with exact_arithmetic():
+        judge, ground = judge_of(data, small_network, tmp_path)
+        assert not judge.is_kept()
+        judge.keep_all()
+        figures = judge.figures(small_network)
+        for branch in ("search", "instance"):
+            for size in ground.galleries():
+                alone = evaluate_model(read_with(small_network, branch), ground.load(size), boxes="labeled").result
+                assert figures[figure_name(branch, size)] == pytest.approx({"mAP": alone.mAP, "top1": alone.top1})
+        torch.nn.init.normal_(small_network.head.embedding.weight)  # what learns does not make the maps
+        again, _ = judge_of(data, small_network, tmp_path)
+        assert again.is_kept()
+        assert again.figures(small_network) != figures
+
+
+def test_maps_of_other_weights_and_odd_queries_are_refused(
+    data: Path, small_network: SearchNetwork, tmp_path: Path
+) -> None:
+    judge, ground = judge_of(data, small_network, tmp_path)
+    judge.keep_all()
+    odd = replace(ground.load().queries[0], box=(0.0, 0.0, 5.0, 5.0))
+    with pytest.raises(DataError, match="is at no annotated box"):
+        judge._rows([odd])
+    torch.nn.init.normal_(small_network.stem.conv1.weight)
+    with pytest.raises(DataError, match=r"test-scene\.npy: maps of other weights .* delete"):
+        judge_of(data, small_network, tmp_path)[0].is_kept()
+
+
+# ------------------------------------------------------------------------------------------------ the whole way
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of this scale; tests only read it."""
+    out = tmp_path_factory.mktemp("out") / "R"
+    result = run("binet-table-7", "--data", f"coco:{data}", "--out", out)
+    assert result.exit_code == 0, result.output
+    return out
+
+
+def copied(finished: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(finished, tmp_path / "R")
+
+
+def document(out: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / f"{name}.json").read_text())
+    return found
+
+
+def test_a_table_tells_what_was_judged_and_how_it_was_on_the_way(finished: Path) -> None:
+    made = document(finished, "binet-table-7")
+    row = made["rows"][-1]["figures"]
+    for number, seed in enumerate((0, 1)):
+        (line,) = [json.loads(text) for text in (finished / f"runs/binet-seed{seed}" / JUDGED).read_text().splitlines()]
+        assert line["step"] == 2
+        assert row["CUHK-SYSU, R"]["mAP"]["ours"][number] == pytest.approx(100 * line["instance.g4"]["mAP"])
+        assert row["CUHK-SYSU, S"]["mAP"]["ours"][number] == pytest.approx(100 * line["search.g4"]["mAP"])
+    assert [part["step"] for part in made["over_the_run"]] == [2]
+    assert made["over_the_run"][0]["rows"][-1]["mAP"]["CUHK-SYSU, S"] == row["CUHK-SYSU, S"]["mAP"]["ours"]
+    page = (finished / "binet-table-7.md").read_text()
+    assert "People are read at annotated boxes" in page
+    assert "| S ↔ R | 2 |" in page
+
+
+def test_tables_share_runs_and_maps(data: Path, finished: Path, tmp_path: Path) -> None:
+    out = copied(finished, tmp_path)
+    times = {path.name: path.stat().st_mtime_ns for path in (out / "maps").iterdir()}
+    for name, more in (("binet-table-2", 2), ("binet-figure-2", 1)):
+        result = run(name, "--data", f"coco:{data}", "--out", out, "--only-plan")
+        assert f"{2 * more} of" in result.stderr, result.stderr
+    assert run("binet-figure-2", "--data", f"coco:{data}", "--out", out).exit_code == 0
+    assert (out / "binet-figure-2.svg").exists()
+    assert times == {path.name: path.stat().st_mtime_ns for path in (out / "maps").iterdir()}
+    shutil.rmtree(out / "maps")
+    assert run("binet-table-7", "--data", f"coco:{data}", "--out", out).exit_code == 0  # nothing is left to train
+    assert document(out, "binet-table-7") == document(finished, "binet-table-7")
+
+
+def test_what_is_wrong_is_one_line(data: Path, finished: Path, tmp_path: Path) -> None:
+    out = copied(finished, tmp_path)
+    spec = f"coco:{data}"
+    assert "give --scale small" in refused("igpn-table-2", "--data", spec, "--out", out)
+    assert "--scale identity is for rendered people" in refused("binet-table-1", "--data", "prw:x", "--out", out)
+    assert "begun with --set" in refused("binet-table-7", "--data", spec, "--out", out, "--set", "views.views=4")
+    shutil.rmtree(out / "runs" / "binet-seed0")
+    (out / "maps" / "test-scene.json").write_text("{")
+    assert "test-scene.json: damaged; delete" in refused("binet-table-7", "--data", spec, "--out", out)
+    (out / "runs" / "binet1-seed0" / JUDGED).unlink()
+    (out / "readings" / "binet1-seed0.labeled.search.g4.json").unlink()
+    (out / "maps" / "test-scene.json").unlink()  # as the line says
+    said = refused("binet-table-7", "--data", spec, "--out", out)
+    assert "has no figures of step 2: delete the folder" in said
