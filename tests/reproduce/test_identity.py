@@ -20,6 +20,7 @@ from personsearch.errors import DataError, SettingError
 from personsearch.evaluation.one_stage import evaluate_model
 from personsearch.models.readers import read_with
 from personsearch.models.search_network import SearchNetwork
+from personsearch.models.weights import save_weights
 from personsearch.progress import quiet
 from personsearch.reproduce.annotated import JUDGED, AnnotatedJudge, figure_name
 from personsearch.reproduce.benchmarks import Ground
@@ -46,9 +47,16 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "coco"
 
 
+@pytest.fixture(scope="module")
+def warm(_network: SearchNetwork, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("warm")
+    save_weights(folder, _network, {})
+    return folder
+
+
 def run(*arguments: object) -> Result:
     changes = [word for change in CHANGES for word in ("--set", change)]
-    given = [*map(str, arguments), "--scale", "identity", "--backbone", "random", "--seeds", "0,1", *changes]
+    given = [*map(str, arguments), "--scale", "identity", "--seeds", "0,1", *changes]
     with exact_arithmetic():
         return CliRunner().invoke(app, ["reproduce", *given])
 
@@ -148,10 +156,10 @@ def test_maps_of_other_weights_and_odd_queries_are_refused(
 
 
 @pytest.fixture(scope="module")
-def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(data: Path, warm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table of this scale; tests only read it."""
     out = tmp_path_factory.mktemp("out") / "R"
-    result = run("binet-table-7", "--data", f"coco:{data}", "--out", out)
+    result = run("binet-table-7", "--data", f"coco:{data}", "--backbone", warm, "--out", out)
     assert result.exit_code == 0, result.output
     return out
 
@@ -180,31 +188,34 @@ def test_a_table_tells_what_was_judged_and_how_it_was_on_the_way(finished: Path)
     assert "| S ↔ R | 2 |" in page
 
 
-def test_tables_share_runs_and_maps(data: Path, finished: Path, tmp_path: Path) -> None:
-    out = copied(finished, tmp_path)
+def test_tables_share_runs_and_maps(data: Path, warm: Path, finished: Path, tmp_path: Path) -> None:
+    out, given = copied(finished, tmp_path), ("--data", f"coco:{data}", "--backbone", warm)
     times = {path.name: path.stat().st_mtime_ns for path in (out / "maps").iterdir()}
     for name, more in (("binet-table-2", 2), ("binet-figure-2", 1)):
-        result = run(name, "--data", f"coco:{data}", "--out", out, "--only-plan")
+        result = run(name, *given, "--out", out, "--only-plan")
         assert f"{2 * more} of" in result.stderr, result.stderr
-    assert run("binet-figure-2", "--data", f"coco:{data}", "--out", out).exit_code == 0
+    assert run("binet-figure-2", *given, "--out", out).exit_code == 0
     assert (out / "binet-figure-2.svg").exists()
     assert times == {path.name: path.stat().st_mtime_ns for path in (out / "maps").iterdir()}
     shutil.rmtree(out / "maps")
-    assert run("binet-table-7", "--data", f"coco:{data}", "--out", out).exit_code == 0  # nothing is left to train
+    assert run("binet-table-7", *given, "--out", out).exit_code == 0  # nothing is left to train
     assert document(out, "binet-table-7") == document(finished, "binet-table-7")
 
 
-def test_what_is_wrong_is_one_line(data: Path, finished: Path, tmp_path: Path) -> None:
+def test_what_is_wrong_is_one_line(data: Path, warm: Path, finished: Path, tmp_path: Path) -> None:
     out = copied(finished, tmp_path)
-    spec = f"coco:{data}"
-    assert "give --scale small" in refused("igpn-table-2", "--data", spec, "--out", out)
-    assert "--scale identity is for rendered people" in refused("binet-table-1", "--data", "prw:x", "--out", out)
-    assert "begun with --set" in refused("binet-table-7", "--data", spec, "--out", out, "--set", "views.views=4")
+    given = ("--data", f"coco:{data}", "--backbone", warm, "--out", out)
+    assert "give --scale small" in refused("igpn-table-2", *given)
+    assert "is for rendered people" in refused("binet-table-1", "--data", "prw:x", "--out", tmp_path / "other")
+    assert "begun with --set" in refused("binet-table-7", *given, "--set", "views.views=4")
+    random = ("--data", f"coco:{data}", "--backbone", "random", "--out", tmp_path / "other")
+    assert "give ImageNet weights or a run, not random" in refused("binet-table-7", *random)
+    assert not (tmp_path / "other").exists()
     shutil.rmtree(out / "runs" / "binet-seed0")
     (out / "maps" / "test-scene.json").write_text("{")
-    assert "test-scene.json: damaged; delete" in refused("binet-table-7", "--data", spec, "--out", out)
+    assert "test-scene.json: damaged; delete" in refused("binet-table-7", *given)
     (out / "runs" / "binet1-seed0" / JUDGED).unlink()
     (out / "readings" / "binet1-seed0.labeled.search.g4.json").unlink()
     (out / "maps" / "test-scene.json").unlink()  # as the line says
-    said = refused("binet-table-7", "--data", spec, "--out", out)
+    said = refused("binet-table-7", *given)
     assert "has no figures of step 2: delete the folder" in said

@@ -170,7 +170,10 @@ def _over_the_run(
             signs.setdefault((one.says, one.column), []).append(spread(one.ours, 2, "+"))
         rows = []
         for row in (row for row in table.rows if row.weights is not None):
-            losses = [shop.memory_loss(shop.planner.reading(row, columns[0], seed), step) for seed in wanted.seeds]
+            found_losses = [
+                shop.memory_loss(shop.planner.reading(row, columns[0], seed), step) for seed in wanted.seeds
+            ]
+            losses = [loss for loss in found_losses if loss is not None]
             cells = [spread(ours[row.name, name]) for name in names]
             lines.append(f"| {row.name} | {step:,} | {spread(losses, 2)} | {' | '.join(cells)} |")
             rows.append({"row": row.name, "loss": losses, "mAP": {name: ours[row.name, name] for name in names}})

@@ -16,7 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import nan
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
@@ -80,6 +79,10 @@ class Workshop:
         self.out = wanted.out
         check_folder(self.out)
         check_data(wanted.table, wanted.data, wanted.scale)
+        if not wanted.scale.detects and wanted.backbone == "random":
+            raise SettingError(
+                f"--scale {wanted.scale.name} keeps what one backbone says: give ImageNet weights or a run, not random"
+            )
         self._refuse_other()
         self.ground = self._ground()
         self.planner = Planner(wanted.scale, self.ground, wanted.changes)
@@ -235,14 +238,14 @@ class Workshop:
         except KeyError:
             raise DataError(f"{folder}: of another version; delete it, and it is trained again") from None
 
-    def memory_loss(self, reading: Reading, step: int) -> float:
-        """The OIM loss of the search branch in the fifty steps before one, each sight counted once."""
+    def memory_loss(self, reading: Reading, step: int) -> float | None:
+        """The OIM loss of the search branch in the fifty steps before one, without its weight; None for no log."""
         made = next(run for run in self.runs if run.name == reading.run).made
         assert isinstance(made, IdentityRecipe)
         weight = 1.0 if made.method == "oim_on_maps" else made.loss.oim_weight
         lines = lines_up_to(self.out / "runs" / reading.run / LOG, step)
         told = [line["oim_search"] for line in lines if line["step"] > step - 50]
-        return mean(told) / weight if told and weight else nan
+        return mean(told) / weight if told and weight else None
 
     def seconds(self) -> dict[str, list[float]]:
         """Of a table of seconds, by row."""

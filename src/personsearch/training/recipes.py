@@ -210,14 +210,14 @@ Re-id-R are `binet0`, its Re-id-O is `binet0_o`. Table 3's temperatures are `--s
 def binet_identity() -> IdentityRecipe:
     """BINet without detection, in minutes on one CPU core: conv5 and a whitened embedding learn annotated people.
 
-    The rate falls at the last ninth alone, so that what a run is at an earlier step, a shorter run would be, too.
+    The rate falls at the last eighth alone, so that what a run is at an earlier step, a shorter run would be, too.
     """
     rendered = binet_rendered()
     return IdentityRecipe(
         "binet_identity",
         network=NetworkSettings(test_size=SizeSettings(300, 500)),
         loss=rendered.loss,
-        optimizer=OptimizerSettings("adamw", rate=0.0001, steps=384, drops=(344,), warmup=40, frozen_stages=4),
+        optimizer=OptimizerSettings("adamw", rate=0.0001, steps=256, drops=(224,), warmup=40, frozen_stages=4),
     )
 
 
