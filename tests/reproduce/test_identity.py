@@ -181,8 +181,8 @@ def test_a_table_tells_what_was_judged_and_how_it_was_on_the_way(finished: Path)
         assert line["step"] == 2
         assert row["CUHK-SYSU, R"]["mAP"]["ours"][number] == pytest.approx(100 * line["instance.g4"]["mAP"])
         assert row["CUHK-SYSU, S"]["mAP"]["ours"][number] == pytest.approx(100 * line["search.g4"]["mAP"])
-    assert [part["step"] for part in made["over_the_run"]] == [2]
-    assert made["over_the_run"][0]["rows"][-1]["mAP"]["CUHK-SYSU, S"] == row["CUHK-SYSU, S"]["mAP"]["ours"]
+    assert [part["step"] for part in made["over_the_runs"]] == [2]
+    assert made["over_the_runs"][0]["rows"][-1]["mAP"]["CUHK-SYSU, S"] == row["CUHK-SYSU, S"]["mAP"]["ours"]
     page = (finished / "binet-table-7.md").read_text()
     assert "People are read at annotated boxes" in page
     assert "| S ↔ R | 2 |" in page

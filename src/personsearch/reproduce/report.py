@@ -10,9 +10,11 @@ from statistics import median
 from typing import Any
 
 from personsearch.files import write_whole
+from personsearch.reproduce.over_the_runs import over_the_runs
 from personsearch.reproduce.plan import recipe_name
 from personsearch.reproduce.plots import draw
 from personsearch.reproduce.tables import METRICS, Column, Row, SpeedTable, Table
+from personsearch.reproduce.values import values_of
 from personsearch.reproduce.verdicts import Value, Verdict, judge, spread
 from personsearch.reproduce.work import Wanted, Workshop
 from personsearch.training.describe import describe_recipe
@@ -54,31 +56,9 @@ def _document(wanted: Wanted, shop: Workshop) -> tuple[dict[str, Any], str]:
     }
     lines = [*_title(wanted, shop), *_rows(table, columns, values, shop), "", *_claims(verdicts["mAP"]), ""]
     if not wanted.scale.detects:
-        document["over_the_run"], told = _over_the_run(wanted, shop, table, columns)
+        document["over_the_runs"], told = over_the_runs(wanted, shop)
         lines += told
     return document, "\n".join(lines)
-
-
-def values_of(wanted: Wanted, shop: Workshop, metric: int, step: int | None = None) -> tuple[Value, Value]:
-    """The paper's figures and ours, in percent, by row and column. With `step` ours are those of that step."""
-    table = wanted.table
-    assert isinstance(table, Table)
-    paper: dict[tuple[str, str], list[float]] = {}
-    ours: dict[tuple[str, str], list[float]] = {}
-    for row in table.rows:
-        for column in shop.ground.columns(table):
-            cell = row.name, column.name
-            printed = row.paper.get(column.name, (None, None))[metric]
-            if printed is not None:
-                paper[cell] = [printed]
-            if row.weights is not None:
-                readings = [shop.planner.reading(row, column, seed) for seed in wanted.seeds]
-                found = [shop.figures(one) if step is None else shop.figures_at(one, step) for one in readings]
-                measured = [figures[METRICS[metric]] for figures in found]
-                ours[cell] = [100 * value for value in measured if value is not None]
-            elif printed is not None and shop.ground.published:
-                ours[cell] = [printed]  # another publication's, on the same benchmark
-    return paper, ours
 
 
 def _cells(row: Row, columns: Sequence[Column], values: dict[str, tuple[Value, Value]]) -> dict[str, Any]:
@@ -143,46 +123,6 @@ def _claims(verdicts: Sequence[Verdict], unit: str = "mAP") -> list[str]:
         ours = spread(verdict.ours, 2, "+")
         lines.append(f"| {verdict.says} | {verdict.column} | {paper} | {ours} | {verdict.sign} |")
     return lines
-
-
-# ------------------------------------------------------------------------------------------ earlier in the same runs
-
-
-def _over_the_run(
-    wanted: Wanted, shop: Workshop, table: Table, columns: Sequence[Column]
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Figures and claims at each step at which all runs were judged: some learn more slowly than others."""
-    assert wanted.scale.marks is not None
-    last = min(run.made.optimizer.steps for run in shop.runs)
-    steps = [*range(wanted.scale.marks, last, wanted.scale.marks), last]
-    names = [column.name for column in columns]
-    document: list[dict[str, Any]] = []
-    signs: dict[tuple[str, str], list[str]] = {}
-    lines = [
-        "Over the runs. The memory's loss is the search branch's in the fifty steps before, without its weight.",
-        "",
-    ]
-    lines += [f"| mAP | steps | memory's loss | {' | '.join(names)} |", "|---" * (3 + len(names)) + "|"]
-    for step in steps:
-        paper, ours = values_of(wanted, shop, 0, step)
-        found = list(judge(table.claims, names, columns[0].data, paper, ours, wanted.scale.trial))
-        for one in found:
-            signs.setdefault((one.says, one.column), []).append(spread(one.ours, 2, "+"))
-        rows = []
-        for row in (row for row in table.rows if row.weights is not None):
-            found_losses = [
-                shop.memory_loss(shop.planner.reading(row, columns[0], seed), step) for seed in wanted.seeds
-            ]
-            losses = [loss for loss in found_losses if loss is not None]
-            cells = [spread(ours[row.name, name]) for name in names]
-            lines.append(f"| {row.name} | {step:,} | {spread(losses, 2)} | {' | '.join(cells)} |")
-            rows.append({"row": row.name, "loss": losses, "mAP": {name: ours[row.name, name] for name in names}})
-        document.append({"step": step, "rows": rows, "claims": [one.as_dict() for one in found]})
-    if signs:
-        lines += ["", f"| claim, mAP after | column | {' | '.join(f'{step:,} steps' for step in steps)} |"]
-        lines.append("|---" * (2 + len(steps)) + "|")
-        lines += [f"| {says} | {column} | {' | '.join(told)} |" for (says, column), told in signs.items()]
-    return document, [*lines, ""]
 
 
 # ----------------------------------------------------------------------------------------------------------- seconds
