@@ -157,9 +157,9 @@ def test_maps_of_other_weights_and_odd_queries_are_refused(
 
 @pytest.fixture(scope="module")
 def finished(data: Path, warm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of this scale; tests only read it."""
+    """A figure of this scale; tests only read it."""
     out = tmp_path_factory.mktemp("out") / "R"
-    result = run("binet-table-7", "--data", f"coco:{data}", "--backbone", warm, "--out", out)
+    result = run("binet-figure-2", "--data", f"coco:{data}", "--backbone", warm, "--out", out)
     assert result.exit_code == 0, result.output
     return out
 
@@ -168,38 +168,39 @@ def copied(finished: Path, tmp_path: Path) -> Path:
     return shutil.copytree(finished, tmp_path / "R")
 
 
-def document(out: Path, name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((out / f"{name}.json").read_text())
+def document(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "binet-figure-2.json").read_text())
     return found
 
 
 def test_a_table_tells_what_was_judged_and_how_it_was_on_the_way(finished: Path) -> None:
-    made = document(finished, "binet-table-7")
-    row = made["rows"][-1]["figures"]
+    made = document(finished)
+    (row,) = made["rows"]
     for number, seed in enumerate((0, 1)):
-        (line,) = [json.loads(text) for text in (finished / f"runs/binet-seed{seed}" / JUDGED).read_text().splitlines()]
+        (line,) = [json.loads(text) for text in (finished / f"runs/oim-seed{seed}" / JUDGED).read_text().splitlines()]
         assert line["step"] == 2
-        assert row["CUHK-SYSU, R"]["mAP"]["ours"][number] == pytest.approx(100 * line["instance.g4"]["mAP"])
-        assert row["CUHK-SYSU, S"]["mAP"]["ours"][number] == pytest.approx(100 * line["search.g4"]["mAP"])
-    assert [part["step"] for part in made["over_the_runs"]] == [2]
-    assert made["over_the_runs"][0]["rows"][-1]["mAP"]["CUHK-SYSU, S"] == row["CUHK-SYSU, S"]["mAP"]["ours"]
-    page = (finished / "binet-table-7.md").read_text()
+        for name, branch in (("CUHK-SYSU-S", "search"), ("CUHK-SYSU-R", "instance")):
+            ours = row["figures"][name]["mAP"]["ours"]
+            assert ours[number] == pytest.approx(100 * line[f"{branch}.g2"]["mAP"])
+    (part,) = made["over_the_runs"]
+    assert part["step"] == 2
+    assert part["rows"][0]["mAP"]["CUHK-SYSU-S"] == row["figures"]["CUHK-SYSU-S"]["mAP"]["ours"]
+    assert part["claims"] == made["claims"]["mAP"]
+    page = (finished / "binet-figure-2.md").read_text()
     assert "People are read at annotated boxes" in page
-    assert "| S ↔ R | 2 |" in page
+    assert "| Baseline | 2 |" in page
+    assert (finished / "binet-figure-2.svg").exists()
 
 
 def test_tables_share_runs_and_maps(data: Path, warm: Path, finished: Path, tmp_path: Path) -> None:
     out, given = copied(finished, tmp_path), ("--data", f"coco:{data}", "--backbone", warm)
-    times = {path.name: path.stat().st_mtime_ns for path in (out / "maps").iterdir()}
-    for name, more in (("binet-table-2", 2), ("binet-figure-2", 1)):
-        result = run(name, *given, "--out", out, "--only-plan")
-        assert f"{2 * more} of" in result.stderr, result.stderr
+    result = run("binet-table-1", *given, "--out", out, "--only-plan")
+    assert "4 of 6 runs to train" in result.stderr, result.stderr
+    shutil.rmtree(out / "maps")  # nothing is left to train
+    (out / "binet-figure-2.json").unlink()
     assert run("binet-figure-2", *given, "--out", out).exit_code == 0
-    assert (out / "binet-figure-2.svg").exists()
-    assert times == {path.name: path.stat().st_mtime_ns for path in (out / "maps").iterdir()}
-    shutil.rmtree(out / "maps")
-    assert run("binet-table-7", *given, "--out", out).exit_code == 0  # nothing is left to train
-    assert document(out, "binet-table-7") == document(finished, "binet-table-7")
+    assert document(out) == document(finished)
+    assert not (out / "maps").exists()
 
 
 def test_what_is_wrong_is_one_line(data: Path, warm: Path, finished: Path, tmp_path: Path) -> None:
@@ -207,15 +208,13 @@ def test_what_is_wrong_is_one_line(data: Path, warm: Path, finished: Path, tmp_p
     given = ("--data", f"coco:{data}", "--backbone", warm, "--out", out)
     assert "give --scale small" in refused("igpn-table-2", *given)
     assert "is for rendered people" in refused("binet-table-1", "--data", "prw:x", "--out", tmp_path / "other")
-    assert "begun with --set" in refused("binet-table-7", *given, "--set", "views.views=4")
+    assert "begun with --set" in refused("binet-figure-2", *given, "--set", "views.views=4")
     random = ("--data", f"coco:{data}", "--backbone", "random", "--out", tmp_path / "other")
-    assert "give ImageNet weights or a run, not random" in refused("binet-table-7", *random)
+    assert "give ImageNet weights or a run, not random" in refused("binet-figure-2", *random)
     assert not (tmp_path / "other").exists()
-    shutil.rmtree(out / "runs" / "binet-seed0")
+    (out / "readings" / "oim-seed1.labeled.search.g2.json").unlink()
+    (out / "runs" / "oim-seed1" / JUDGED).unlink()
+    assert "has no figures of step 2: delete the folder" in refused("binet-figure-2", *given)
+    shutil.rmtree(out / "runs" / "oim-seed1")  # as the line says
     (out / "maps" / "test-scene.json").write_text("{")
-    assert "test-scene.json: damaged; delete" in refused("binet-table-7", *given)
-    (out / "runs" / "binet1-seed0" / JUDGED).unlink()
-    (out / "readings" / "binet1-seed0.labeled.search.g4.json").unlink()
-    (out / "maps" / "test-scene.json").unlink()  # as the line says
-    said = refused("binet-table-7", *given)
-    assert "has no figures of step 2: delete the folder" in said
+    assert "test-scene.json: damaged; delete" in refused("binet-figure-2", *given)
