@@ -35,7 +35,7 @@ from personsearch.training.detected_boxes import find_people
 from personsearch.training.logs import lines_up_to
 from personsearch.training.loop import CHECKPOINT, LOG, Training
 from personsearch.training.methods import Backbone, Prepared, check_method, prepare
-from personsearch.training.recipes import AnyRecipe, IdentityRecipe, get_recipe
+from personsearch.training.recipes import AnyRecipe, get_recipe, learns_detection
 
 DETECTED = "detected.jsonl"
 EVALUATIONS = "evaluations.jsonl"
@@ -94,13 +94,8 @@ def train(
             on_checkpoint=lambda step: save_weights(out, made.network, {**stored, "steps_done": step}),
             judge=lambda step: note_evaluation(out / EVALUATIONS, step, made.network, judged, judge),
         )
-        finish(out, made.network, benchmark if fit and _detects(chosen) else None, device, progress)
+        finish(out, made.network, benchmark if fit and learns_detection(chosen) else None, device, progress)
     return out
-
-
-def _detects(recipe: AnyRecipe) -> bool:
-    """Whether the recipe's network learns to find people by itself."""
-    return not isinstance(recipe, IdentityRecipe)
 
 
 def _facts(
@@ -177,7 +172,7 @@ def load_judged(recipe: AnyRecipe, spec: str | None) -> Benchmark | None:
         return None
     if kind_of(recipe.network).network is not SearchNetwork:
         raise SettingError(f"{recipe.name} needs other weights beside it to be evaluated: leave evaluate_on out")
-    if not _detects(recipe):
+    if not learns_detection(recipe):
         raise SettingError(
             f"{recipe.name} learns no detection: leave evaluate_on out, and evaluate the run with --boxes labeled"
         )

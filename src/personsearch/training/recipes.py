@@ -98,6 +98,11 @@ class IdentityRecipe:
 AnyRecipe = Recipe | IGPNRecipe | TrunkRecipe | ReidRecipe | IdentityRecipe
 
 
+def learns_detection(recipe: AnyRecipe) -> bool:
+    """Whether a recipe teaches to find people; otherwise its network is evaluated at annotated boxes alone."""
+    return not isinstance(recipe, IdentityRecipe)
+
+
 def binet_cuhk_sysu() -> Recipe:
     """BINet, section 4.3, for CUHK-SYSU."""
     return Recipe("binet_cuhk_sysu", "binet")
