@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -87,13 +92,17 @@ def test_tables_of_identities_are_told_at_annotated_boxes() -> None:
     ]  # fmt: skip
     assert len(told["binet-table-1"].claims) == 2
     assert any(
-        "Not told at this scale: + Instance-aware above Baseline;" in note for note in told["binet-table-1"].notes
+        "Not told at this scale, which detects nobody: + Instance-aware above Baseline;" in note
+        for note in told["binet-table-1"].notes
     )
     second = get_table("binet-table-2")
     assert isinstance(second, Table)
     assert told["binet-table-2"].claims == second.claims
     assert [row.paper for row in told["binet-table-2"].rows] == [row.paper for row in second.rows]
-    assert any("Not told at this scale: BINet above QEEPS" in note for note in told["binet-table-4"].notes)
+    assert any(
+        "Not told at this scale, which detects nobody: BINet above QEEPS" in note
+        for note in told["binet-table-4"].notes
+    )
 
 
 def test_tables_of_detection_and_seconds_are_refused() -> None:
@@ -218,3 +227,29 @@ def test_what_is_wrong_is_one_line(data: Path, warm: Path, finished: Path, tmp_p
     shutil.rmtree(out / "runs" / "oim-seed1")  # as the line says
     (out / "maps" / "test-scene.json").write_text("{")
     assert "test-scene.json: damaged; delete" in refused("binet-figure-2", *given)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sign", ["maps/*.part", "runs/oim-seed0/checkpoint.safetensors"])
+def test_a_killed_table_goes_on_to_the_same_table(data: Path, warm: Path, tmp_path: Path, sign: str) -> None:
+    """Killed while maps are written, and in the middle of a run."""
+
+    def start(out: Path) -> subprocess.Popen[str]:
+        changes = [word for change in (*CHANGES[1:], "optimizer.steps=130") for word in ("--set", change)]
+        given = ["binet-figure-2", "--data", f"coco:{data}", "--backbone", warm, "--out", out, "--seeds", "0", *changes]
+        command = [sys.executable, "-m", "personsearch", "reproduce", "--scale", "identity", *map(str, given)]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+    run = start(tmp_path / "killed")
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "killed").glob(sign)) and time.monotonic() < deadline:
+        assert run.poll() is None, run.stderr and run.stderr.read()
+        time.sleep(0.001)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.communicate()
+    for out in (tmp_path / "killed", tmp_path / "whole"):
+        run = start(out)
+        _, told = run.communicate()
+        assert run.returncode == 0, told[-2000:]
+    assert document(tmp_path / "killed") == document(tmp_path / "whole")
+    assert not list((tmp_path / "killed" / "maps").glob(".*")) or "maps" in sign

@@ -29,7 +29,11 @@ def told_without_detection(table: AnyTable) -> Table:
     measured = {row.name for row in rows if row.weights}
     claims = tuple(claim for claim in table.claims if {term.row for term in claim.terms} <= names)
     untold = [claim.says for claim in table.claims if not {term.row for term in claim.terms} <= measured]
-    notes = [*table.notes, note, *([f"Not told at this scale: {'; '.join(untold)}."] if untold else [])]
+    notes = [
+        *table.notes,
+        note,
+        *([f"Not told at this scale, which detects nobody: {'; '.join(untold)}."] if untold else []),
+    ]
     return replace(table, rows=tuple(rows), claims=claims, notes=tuple(notes))
 
 
