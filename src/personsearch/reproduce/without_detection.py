@@ -19,21 +19,18 @@ def told_without_detection(table: AnyTable) -> Table:
         raise SettingError(
             f"{table.name} is about detection or seconds, which --scale identity leaves out: give --scale small"
         )
+    notes = list(table.notes)
     if any(row.weights and row.boxes == "labeled" for row in rows):
         rows = [row for row in rows if row.boxes == "labeled"]
-        note = "People are read at annotated boxes: rows of detected ones are left out."
     else:
         rows = [replace(row, boxes="labeled") for row in rows]
-        note = "People are read at annotated boxes, where the paper's are detected."
+        notes.append("People are read at annotated boxes, where the paper's are detected.")
     names = {row.name for row in rows}
     measured = {row.name for row in rows if row.weights}
     claims = tuple(claim for claim in table.claims if {term.row for term in claim.terms} <= names)
     untold = [claim.says for claim in table.claims if not {term.row for term in claim.terms} <= measured]
-    notes = [
-        *table.notes,
-        note,
-        *([f"Not told at this scale, which detects nobody: {'; '.join(untold)}."] if untold else []),
-    ]
+    if untold:
+        notes.append(f"Not told at this scale, which detects nobody: {'; '.join(untold)}.")
     return replace(table, rows=tuple(rows), claims=claims, notes=tuple(notes))
 
 
