@@ -34,8 +34,8 @@ from personsearch.training.curves import check_drawing, draw_losses
 from personsearch.training.detected_boxes import find_people
 from personsearch.training.logs import lines_up_to
 from personsearch.training.loop import CHECKPOINT, LOG, Training
-from personsearch.training.methods import Backbone, check_method, prepare
-from personsearch.training.recipes import AnyRecipe, get_recipe
+from personsearch.training.methods import Backbone, Prepared, check_method, prepare
+from personsearch.training.recipes import AnyRecipe, get_recipe, learns_detection
 
 DETECTED = "detected.jsonl"
 EVALUATIONS = "evaluations.jsonl"
@@ -64,26 +64,26 @@ def train(
     codes_gb: float = CODES_GB,
     progress: Progress = quiet,
     on_step: Callable[[int, int], None] = lambda _step, _total: None,
+    judge: Callable[[int, Network], None] = lambda _step, _network: None,
     complain: Callable[[str], None] = lambda _line: None,
 ) -> Path:
-    """Trains a recipe on a benchmark in the run's folder `out`, which it returns.
+    """Trains a recipe on a benchmark in the run's folder `out`, which it returns. Raises PersonSearchError before it
+    writes.
 
     The folder holds loadable weights from the first checkpoint on, log.jsonl, at last losses.png, with `evaluate_on`
     also each checkpoint's figures, with `detector` the boxes that a re-id network sees, too. Processes of torchrun
-    divide the scenes of each step. What a frozen trunk says is kept in `codes`, in at most `codes_gb` gigabytes.
+    divide the scenes of each step. What frozen layers say is kept in `codes`, in at most `codes_gb` gigabytes.
     `backbone` is a file of ImageNet weights, None for torchvision's, a run to take backbone and embedding from,
-    "random", or `Whole` weights to train further. `fit` adds projections. Raises PersonSearchError before it writes.
+    "random", or `Whole` weights to train further. `fit` adds projections. `judge` is called at each checkpoint.
     """
     _refuse_early(chosen := change_settings(get_recipe(recipe), settings), out, resume, detector)
-    keeping = Keeping(codes or out / CODES, int(codes_gb * 1e9), complain, progress)
     benchmark, judged = load_training(data), load_judged(chosen, evaluate_on)
     with joined(device := checked_device(device)) as share:
-        _tell_once(benchmark.notes, complain, share)
-        torch.manual_seed(chosen.seed)
+        _begin(benchmark.notes, complain, share, chosen.seed)
         find, found_by = _finder(detector, benchmark, device, out / DETECTED, progress)
+        keeping = Keeping(codes or out / CODES, int(codes_gb * 1e9), complain, progress)
         made = prepare(chosen, benchmark, backbone, share, device, find, keeping)
-        stored = describe_run(made.recipe, benchmark, found_by, made.network)
-        stored |= compare_with_begun(out, stored, made.recipe, settings)
+        stored = _facts(out, made, benchmark, found_by, settings)
         made.start()
         Training(made.model, made.criterion, made.batches, chosen.optimizer, stored).run(
             out,
@@ -92,10 +92,18 @@ def train(
             workers=0 if made.alone else reading_processes(device) if workers is None else workers,
             on_step=lambda step: on_step(step, chosen.optimizer.steps),
             on_checkpoint=lambda step: save_weights(out, made.network, {**stored, "steps_done": step}),
-            judge=lambda step: note_evaluation(out / EVALUATIONS, step, made.network, judged),
+            judge=lambda step: note_evaluation(out / EVALUATIONS, step, made.network, judged, judge),
         )
-        finish(out, made.network, benchmark if fit else None, device, progress)
+        finish(out, made.network, benchmark if fit and learns_detection(chosen) else None, device, progress)
     return out
+
+
+def _facts(
+    out: Path, made: Prepared, benchmark: Benchmark, found_by: str | None, settings: Sequence[str]
+) -> dict[str, Any]:
+    """What is stored with the weights. Raises SettingError where the run was begun otherwise."""
+    stored = describe_run(made.recipe, benchmark, found_by, made.network)
+    return stored | compare_with_begun(out, stored, made.recipe, settings)
 
 
 def finish(out: Path, network: Network, benchmark: Benchmark | None, device: str, progress: Progress) -> None:
@@ -119,7 +127,9 @@ def finish(out: Path, network: Network, benchmark: Benchmark | None, device: str
         save_projections(out, made, loaded.fingerprint)
 
 
-def _tell_once(notes: Sequence[str], complain: Callable[[str], None], share: tuple[int, int]) -> None:
+def _begin(notes: Sequence[str], complain: Callable[[str], None], share: tuple[int, int], seed: int) -> None:
+    """Tells the notes once, and makes what is random a function of the seed."""
+    torch.manual_seed(seed)
     for note in notes if share[0] == 0 else ():
         complain(note)
 
@@ -162,17 +172,28 @@ def load_judged(recipe: AnyRecipe, spec: str | None) -> Benchmark | None:
         return None
     if kind_of(recipe.network).network is not SearchNetwork:
         raise SettingError(f"{recipe.name} needs other weights beside it to be evaluated: leave evaluate_on out")
+    if not learns_detection(recipe):
+        raise SettingError(
+            f"{recipe.name} learns no detection: leave evaluate_on out, and evaluate the run with --boxes labeled"
+        )
     benchmark = load_benchmark(spec)
     if not benchmark.queries:
         raise DataError(f"{spec} has no queries to evaluate checkpoints with: give a benchmark with test scenes")
     return benchmark
 
 
-def note_evaluation(path: Path, step: int, network: Network, benchmark: Benchmark | None) -> None:
+def note_evaluation(
+    path: Path,
+    step: int,
+    network: Network,
+    benchmark: Benchmark | None,
+    judge: Callable[[int, Network], None] = lambda _step, _network: None,
+) -> None:
     """Evaluates a copy of a search network in training, and adds a line with its figures; nothing without a benchmark.
 
-    Raises OSError when it cannot be written; the lines before stay.
+    Calls `judge` before. Raises OSError when it cannot be written; the lines before stay.
     """
+    judge(step, network)
     if benchmark is None or not isinstance(network, SearchNetwork):
         return
     figures = evaluate_model(prepare_for_inference(copy.deepcopy(network)), benchmark).result.as_dict()

@@ -166,7 +166,7 @@ def test_what_cannot_be_is_refused_before_any_work(data: Path, fakes: Fakes, tmp
     for arguments, says in (
         (("binet-table-9", "--data", prw), "did you mean binet-table-"),
         (("binet-table-1",), "give --data"),
-        (("binet-table-1", "--data", prw, "--scale", "large"), "choose one of paper, small, tiny"),
+        (("binet-table-1", "--data", prw, "--scale", "large"), "choose one of paper, small, identity, tiny"),
         (("binet-figure-4", "--data", prw), "binet-figure-4 has galleries of several sizes"),
         (("binet-table-4", "--data", prw), "give --data cuhk-sysu:DIR, or rendered"),
         (("binet-table-5", "--data", sysu), "give --data prw:DIR, or rendered"),
@@ -233,4 +233,4 @@ def test_a_missing_seed_is_named(data: Path, fakes: Fakes, tmp_path: Path) -> No
 def test_the_list_names_every_table() -> None:
     result = run("list")
     assert result.exit_code == 0
-    assert len(result.stdout.splitlines()) == 18
+    assert len(result.stdout.splitlines()) == 19

@@ -20,6 +20,7 @@ from personsearch.models.rpn import ProposalSettings
 from personsearch.models.search_network import NetworkSettings, build_search_network
 from personsearch.models.weights import save_weights
 from personsearch.settings import change_settings
+from personsearch.training.batches.codes import Keeping
 from personsearch.training.loop import Training
 from personsearch.training.methods import prepare
 from personsearch.training.recipes import AnyRecipe, TrunkRecipe, get_recipe
@@ -33,6 +34,7 @@ RUNS = {
     "search": {
         "binet_prw": [*SMALL, "optimizer.drops=[1]"],
         "patches_rendered": [*SMALL, "patches.identities=2", "patches.sights=2"],
+        "binet_identity": [*ONE_STEP, "network.test_size.short=96", "views.scenes=1"],
     },
     "igpn": {
         "igpn_cuhk_sysu": [*ONE_STEP, "network.channels=8", "network.test_size.short=96", "pairs.short_sides=[96]"]
@@ -85,7 +87,9 @@ def _backbone(recipe: AnyRecipe, out: Path) -> str:
 def _train_and_use(recipe: AnyRecipe, benchmark: Benchmark, out: Path) -> None:
     torch.manual_seed(0)
     found = {scene.name: torch.tensor([person.box for person in scene.persons]) for scene in benchmark.train}
-    made = prepare(recipe, benchmark, _backbone(recipe, out), (0, 1), "cpu", lambda: found)
+    made = prepare(
+        recipe, benchmark, _backbone(recipe, out), (0, 1), "cpu", lambda: found, Keeping(out / "codes", 10**9)
+    )
     made.start()
     Training(made.model, made.criterion, made.batches, recipe.optimizer, {}).run(out, resume=False, workers=0)
     network, picture = made.network.eval(), Image.effect_noise((160, 120), 60).convert("RGB")

@@ -104,6 +104,8 @@ def test_a_stop_keeps_the_step_and_the_run_goes_on_bit_for_bit(tmp_path: Path, s
     run(tmp_path / "whole", training())
     assert same(tmp_path / "parts", tmp_path / "whole")
     assert [line["step"] for line in lines_up_to(tmp_path / "parts" / LOG)] == [10, 20, 30]
+    parts, whole = (lines_up_to(tmp_path / name / LOG) for name in ("parts", "whole"))
+    assert [{**line, "seconds": 0} for line in parts] == [{**line, "seconds": 0} for line in whole]
 
 
 def test_a_second_request_stops_at_once_and_the_last_step_is_the_end(tmp_path: Path) -> None:
@@ -197,7 +199,7 @@ def test_weights_too_large_for_float16_are_not_kept_either(tmp_path: Path) -> No
     assert not (tmp_path / CHECKPOINT).exists()
 
 
-@pytest.mark.parametrize("damage", ["cut", "step", "recipe", "facts", "optimizer", "shape"])
+@pytest.mark.parametrize("damage", ["cut", "step", "recipe", "pending", "facts", "optimizer", "shape"])
 def test_a_damaged_checkpoint_is_one_line_and_deleting_it_helps(tmp_path: Path, damage: str) -> None:
     run(tmp_path, training(steps=10))
     path = tmp_path / CHECKPOINT
@@ -206,7 +208,7 @@ def test_a_damaged_checkpoint_is_one_line_and_deleting_it_helps(tmp_path: Path, 
         path.write_bytes(path.read_bytes()[:-3])
     elif damage == "facts":
         save_file(tensors, path, {"facts": "[1]"})
-    elif damage in ("step", "recipe"):
+    elif damage in ("step", "recipe", "pending"):
         save_file(tensors, path, {"facts": json.dumps({**facts, damage: "x"})})
     else:
         (name,) = (name for name in tensors if name.startswith("optimizer/"))

@@ -31,8 +31,16 @@ from personsearch.models.search_network import (
 )
 from personsearch.models.weights import save_weights, warm_network
 from personsearch.settings import change_settings, settings_to_dict
-from personsearch.training.methods import prepare
-from personsearch.training.recipes import IGPN_VARIANTS, RECIPES, REID_VARIANTS, TRUNK_VARIANTS, VARIANTS, get_recipe
+from personsearch.training.methods import MAPS_OF, METHODS, prepare
+from personsearch.training.recipes import (
+    IDENTITY_VARIANTS,
+    IGPN_VARIANTS,
+    RECIPES,
+    REID_VARIANTS,
+    TRUNK_VARIANTS,
+    VARIANTS,
+    get_recipe,
+)
 
 IDENTITIES = torch.tensor([2, 0, -1])
 
@@ -192,8 +200,22 @@ def test_variants_differ_in_what_they_are_named_for(data: str) -> None:
     published = ("cuhk_sysu", "prw")
     made = {f"{v}_{d}" for v in (*VARIANTS, *REID_VARIANTS) for d in (*published, "rendered")}
     made |= {f"{v}_{d}" for v in IGPN_VARIANTS for d in (*published, "rendered_alone")}
-    made |= {f"{v}_rendered" for v in TRUNK_VARIANTS}
+    made |= {f"{v}_rendered" for v in TRUNK_VARIANTS} | {f"{v}_identity" for v in IDENTITY_VARIANTS}
     assert set(RECIPES) == made | {"patches_rendered"}
+
+
+def test_variants_on_maps_are_those_of_the_whole_network() -> None:
+    full, whole = get_recipe("binet_identity"), get_recipe("binet_rendered")
+    assert set(VARIANTS) - set(IDENTITY_VARIANTS) == {"detector", "oim_original"}
+    for variant in IDENTITY_VARIANTS:
+        ours, theirs = get_recipe(f"{variant}_identity"), get_recipe(f"{variant}_rendered")
+        assert replace(ours, name=full.name, method=full.method, loss=full.loss) == full
+        assert ours.loss == theirs.loss
+        assert METHODS[ours.method].build.__name__ == f"_{theirs.method.removesuffix('_original_patches')}_on_maps"
+    assert full.loss == whole.loss
+    assert MAPS_OF[get_recipe("oim_identity").method] == ("scene",)
+    assert MAPS_OF[get_recipe("binet3_identity").method] == ("scene", "resized")
+    assert MAPS_OF[get_recipe("binet0_o_identity").method] == ("scene", "original")
 
 
 @pytest.mark.parametrize("data", ["cuhk_sysu", "prw", "rendered_alone"])

@@ -81,6 +81,7 @@ def train(
     """
     from personsearch.experiment import train as run
     from personsearch.training.methods import Whole
+    from personsearch.training.recipes import get_recipe, learns_detection
 
     if start is not None and backbone is not None:
         raise SettingError("--start brings a backbone with it: leave --backbone out")
@@ -101,7 +102,8 @@ def train(
             on_step=lambda step, total: progress.tell(step, total, f"step {step}"),
             complain=complain,
         )
-    say(f"{out}: trained; evaluate it: personsearch evaluate {out} --data LAYOUT:DIR, see --help")
+    boxes = "" if learns_detection(get_recipe(recipe)) else " --boxes labeled"
+    say(f"{out}: trained; evaluate it: personsearch evaluate {out} --data LAYOUT:DIR{boxes}, see --help")
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def reproduce(
     table: Annotated[str, typer.Argument(metavar="TABLE|list", help="Such as binet-table-2; `list` names all.")],
     data: Annotated[str | None, typer.Option(help="cuhk-sysu:DIR, prw:DIR, coco:DIR, or rendered.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of runs and tables; many tables share one.")] = Path("reproduced"),
-    scale: Annotated[str, typer.Option(help="paper, small (two CPU cores) or tiny (a trial).")] = "paper",
+    scale: Annotated[str, typer.Option(help="paper, small (two CPU cores), identity (minutes) or tiny.")] = "paper",
     seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2; by default those of the scale.")] = None,
     home: AtHome = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, for every run.")] = None,

@@ -17,3 +17,5 @@ class Stream(IntEnum):
     """Size of a pair's scene, and whether scene and patch are mirrored"""
     LIGHT = 5
     SIGHTS = 6
+    VIEWS = 7
+    """Boxes of kept maps, and which of them a step sees"""

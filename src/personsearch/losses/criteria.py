@@ -6,7 +6,7 @@ pass `remember` updates the memory, once a step, with the outputs of all parts o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from personsearch.models.binet import BINetOutput, PatchOutput
 from personsearch.models.guided import IGPNOutput
 from personsearch.models.paces import PacedModule, Paces
 from personsearch.models.reid import ReidOutput
-from personsearch.models.search_network import SearchOutput
+from personsearch.models.search_network import BoxOutput, SearchOutput
 from personsearch.settings import Part, Positive
 
 
@@ -75,6 +75,15 @@ def detection_losses(output: SearchOutput, settings: LossSettings) -> dict[str, 
     return detection | ({"roi_fit": fit_loss(output)} if output.fits.shape[1] else {})
 
 
+def no_detection(_output: BoxOutput, _settings: LossSettings) -> dict[str, Tensor]:
+    """L_det of boxes that are given: nothing."""
+    return {}
+
+
+Detection = Callable[[Any, LossSettings], dict[str, Tensor]]
+"""L_det of what a search branch predicts: one of the two above."""
+
+
 class DetectorCriterion(Criterion):
     """L = L_det: a plain Faster R-CNN, whose embeddings nobody teaches."""
 
@@ -89,22 +98,23 @@ class DetectorCriterion(Criterion):
 class OIMCriterion(Criterion):
     """L = L_det + L_oim: the baseline OIM*."""
 
-    def __init__(self, memory: OIMMemory, settings: LossSettings) -> None:
+    def __init__(self, memory: OIMMemory, settings: LossSettings, detection: Detection = detection_losses) -> None:
         super().__init__()
         self.memory = memory
         self.settings = settings
+        self._detection = detection
 
-    def forward(self, output: SearchOutput) -> dict[str, Tensor]:
+    def forward(self, output: SearchOutput | BoxOutput) -> dict[str, Tensor]:
         logits = self.memory.logits(output.search.embeddings)
         return {
-            **detection_losses(output, self.settings),
-            "oim_search": oim_loss(logits, self.memory.targets(output.regions.identities)),
+            **self._detection(output, self.settings),
+            "oim_search": oim_loss(logits, self.memory.targets(output.identities)),
         }
 
-    def remember(self, outputs: Sequence[SearchOutput]) -> None:
+    def remember(self, outputs: Sequence[SearchOutput | BoxOutput]) -> None:
         self.memory.update(
             torch.cat([output.search.embeddings for output in outputs]),
-            torch.cat([output.regions.identities for output in outputs]),
+            torch.cat([output.identities for output in outputs]),
         )
 
 
@@ -182,7 +192,7 @@ class BINetCriterion(Criterion):
     trains it. Raises SettingError for an unknown direction, softening or order of the memory.
     """
 
-    def __init__(self, memory: OIMMemory, settings: LossSettings) -> None:
+    def __init__(self, memory: OIMMemory, settings: LossSettings, detection: Detection = detection_losses) -> None:
         super().__init__()
         for name, value, known in (
             ("direction", settings.direction, _DIRECTIONS),
@@ -193,13 +203,14 @@ class BINetCriterion(Criterion):
                 raise SettingError(f"loss.{name} {value}: choose one of {', '.join(known)}")
         self.memory = memory
         self.settings = settings
+        self._detection = detection
         self._taught = _DIRECTIONS[settings.direction]
         self._soften = _SOFTENINGS[settings.softening]
         self._in_order = _ORDERS[settings.first_remembered]
 
     def forward(self, output: BINetOutput) -> dict[str, Tensor]:
         search, instance = output.scene.search, output.instance
-        identities = self.memory.targets(output.scene.regions.identities)
+        identities = self.memory.targets(output.scene.identities)
         search_logits = self.memory.logits(search.embeddings)
         instance_logits = self.memory.logits(instance.embeddings)
         weights = self.settings
@@ -208,7 +219,7 @@ class BINetCriterion(Criterion):
             *self._taught(self._known(instance_logits), self._known(search_logits)), weights.temperature
         )
         return {
-            **detection_losses(output.scene, self.settings),
+            **self._detection(output.scene, self.settings),
             "oim_search": weights.oim_weight * oim_loss(search_logits, identities),
             "oim_instance": weights.oim_weight * oim_loss(instance_logits, identities),
             "feature": weights.feature_weight * feature,
@@ -217,7 +228,7 @@ class BINetCriterion(Criterion):
 
     def remember(self, outputs: Sequence[BINetOutput]) -> None:
         """The embeddings of one branch, then those of the other, in the order of the settings."""
-        identities = torch.cat([output.scene.regions.identities for output in outputs])
+        identities = torch.cat([output.scene.identities for output in outputs])
         search = torch.cat([output.scene.search.embeddings for output in outputs])
         instance = torch.cat([output.instance.embeddings for output in outputs])
         for embeddings in self._in_order(search, instance):

@@ -17,14 +17,15 @@ from torch import Tensor
 from personsearch.data.patches import crop_patches
 from personsearch.data.transforms import pad_images
 from personsearch.models.paces import PacedModule, Paces
-from personsearch.models.search_network import Branch, SearchNetwork, SearchOutput, Targets
+from personsearch.models.resnet import STEM_CHANNELS
+from personsearch.models.search_network import BoxOutput, Branch, SearchNetwork, SearchOutput, Targets
 
 
 @dataclass(frozen=True)
 class BINetOutput:
-    """What both branches predict in training; `instance` speaks of the same P regions as `scene.search`."""
+    """What both branches predict in training; `instance` speaks of the same P people as `scene.search`."""
 
-    scene: SearchOutput
+    scene: SearchOutput | BoxOutput
     instance: Branch
 
 
@@ -42,8 +43,7 @@ ROWS = 7
 
 def encode_patches(network: SearchNetwork, patches: Tensor) -> Branch:
     """Patches [P, 3, 224, 96], RGB in [0, 255], through conv1 to conv5 and the embedding."""
-    maps = network.stem(patches)  # [P, 1024, 14, 6]: RoIAlign's size without RoIAlign
-    return network.head.branch(network.head.backbone(maps))
+    return network.head.read(network.stem(patches))  # maps [P, 1024, 14, 6]: RoIAlign's size without RoIAlign
 
 
 def row_means(maps: Tensor) -> Tensor:
@@ -63,19 +63,22 @@ _LEAST_SIDE = 64
 give numbers that are not finite."""
 
 
+def original_maps(network: SearchNetwork, image: Tensor, boxes: Tensor) -> Tensor:
+    """Maps [P, 1024, 14, 6] of patches in their own size, cut from a picture [3, H, W] at boxes [P, 4]."""
+    pooled = [torch.zeros(0, STEM_CHANNELS, *network.settings.roi_size, device=image.device)]
+    for x1, y1, x2, y2 in boxes.tolist():
+        left, top, right, bottom = math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
+        patch = image[None, :, max(top, 0) : bottom, max(left, 0) : right]
+        patch = pad_images([patch[0]], (_LEAST_SIDE, _LEAST_SIDE))
+        whole = torch.tensor([[x1 - max(left, 0), y1 - max(top, 0), x2 - max(left, 0), y2 - max(top, 0)]])
+        pooled.append(network.pool(network.stem(patch), [whole.to(image.device)]))
+    return torch.cat(pooled)
+
+
 def original_patches(network: SearchNetwork, images: Tensor, boxes: Sequence[Tensor]) -> Branch:
     """Every region in its own size, and RoIAlign after the stem, so at the search branch's scale: "-O" of Table 6."""
-    pooled = []
-    for image, regions in zip(images, boxes, strict=True):
-        for x1, y1, x2, y2 in regions.tolist():
-            left, top, right, bottom = math.floor(x1), math.floor(y1), math.ceil(x2), math.ceil(y2)
-            patch = image[None, :, max(top, 0) : bottom, max(left, 0) : right]
-            patch = pad_images([patch[0]], (_LEAST_SIDE, _LEAST_SIDE))
-            whole = torch.tensor([[x1 - max(left, 0), y1 - max(top, 0), x2 - max(left, 0), y2 - max(top, 0)]])
-            pooled.append(network.pool(network.stem(patch), [whole.to(image.device)]))
-    if not pooled:
-        return resized_patches(network, images, boxes)
-    return network.head.branch(network.head.backbone(torch.cat(pooled)))
+    maps = [original_maps(network, image, regions) for image, regions in zip(images, boxes, strict=True)]
+    return network.head.read(torch.cat(maps))
 
 
 class BINet(PacedModule):
@@ -120,5 +123,5 @@ class InstanceBranch(PacedModule):
         """Patches [P, 3, 224, 96], RGB in [0, 255], each with one person."""
         identities = torch.cat([target.identities for target in targets])
         maps = self.network.stem(images)
-        instance = self.network.head.branch(self.network.head.backbone(maps))
+        instance = self.network.head.read(maps)
         return PatchOutput(instance, row_means(maps), identities)

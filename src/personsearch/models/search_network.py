@@ -110,6 +110,20 @@ class SearchOutput:
     search: Branch
     targets: list[Targets] = field(repr=False)
 
+    @property
+    def identities(self) -> Tensor:
+        """[P] int64: who the positive regions show"""
+        return self.regions.identities
+
+
+@dataclass(frozen=True)
+class BoxOutput:
+    """What the search branch says of people in given boxes, where nobody is detected."""
+
+    search: Branch
+    identities: Tensor
+    """[P] int64"""
+
 
 @dataclass(frozen=True)
 class SceneMap:
@@ -156,6 +170,10 @@ class RoIHead(nn.Module):
     def branch(self, features: Tensor) -> Branch:
         """Features [P, 2048] to features and unit-length embeddings."""
         return Branch(features, F.normalize(self.embedding(features).float()))
+
+    def read(self, maps: Tensor) -> Branch:
+        """conv4 maps of people [P, 1024, h, w] to what a branch says of them."""
+        return self.branch(self.backbone(maps))
 
     def forward(self, regions: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Pooled regions [R, 1024, h, w] to features [R, 2048], logits [R], fits [R, 0 or 1] and deltas [R, 4]."""

@@ -60,6 +60,10 @@ class Ground:
             return size
         return max(2, min(self.test_scenes - 1, round(_PARTS[size] * self.test_scenes)))
 
+    def galleries(self) -> tuple[int | None, ...]:
+        """All sizes of galleries that tables ask for here, each once."""
+        return tuple(dict.fromkeys(self.gallery(size) for size in (*_PARTS, None)))
+
     def keep(self, count: int | None, size: int | None) -> int | None:
         """How many proposals of a gallery are kept: the paper's number; for PRW in proportion to the test scenes."""
         if count is None or self.published or size is not None:
@@ -78,8 +82,8 @@ def check_data(table: AnyTable, spec: str, scale: Scale) -> str:
     layout, _ = split_spec(spec)
     if layout not in _SUFFIXES:
         raise SettingError(f"{layout} data has no scenes to train on: give {RENDERED}, or coco:, cuhk-sysu: or prw:DIR")
-    if scale.name == "small" and layout != "coco":
-        raise SettingError(f"--scale small is for rendered people: give --data {RENDERED}, or leave --scale out")
+    if scale.for_rendered and layout != "coco":
+        raise SettingError(f"--scale {scale.name} is for rendered people: give --data {RENDERED}, or leave --scale out")
     if isinstance(table, SpeedTable) or layout == "coco" or layout in table.data:
         return layout
     others = " or ".join(f"--data {name}:DIR" for name in table.data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 
 from personsearch.errors import SettingError
@@ -11,6 +12,7 @@ from personsearch.reproduce.binet_tables import BINET_TABLES
 from personsearch.reproduce.igpn_tables import IGPN_TABLES
 from personsearch.reproduce.report import write_table
 from personsearch.reproduce.tables import AnyTable
+from personsearch.reproduce.without_detection import told_without_detection
 from personsearch.reproduce.work import Say, Wanted, Workshop
 
 TABLES: dict[str, AnyTable] = {table.name: table for table in (*BINET_TABLES, *IGPN_TABLES)}
@@ -39,6 +41,8 @@ def reproduce(
     the table is made of finished runs, and SettingError is raised where one is missing. Raises SettingError and
     DataError before any work for what is impossible, and whatever training raises.
     """
+    if not wanted.scale.detects:
+        wanted = replace(wanted, table=told_without_detection(wanted.table))
     shop = Workshop(wanted, progress=progress, say=say)
     say(shop.plan())
     if only_plan:

@@ -11,7 +11,7 @@ from personsearch.reproduce.benchmarks import Ground
 from personsearch.reproduce.scales import REID, Scale, Start
 from personsearch.reproduce.tables import Column, Row, Table, Weights
 from personsearch.settings import change_settings
-from personsearch.training.recipes import AnyRecipe, IGPNRecipe, Recipe, ReidRecipe, get_recipe
+from personsearch.training.recipes import AnyRecipe, IdentityRecipe, IGPNRecipe, Recipe, ReidRecipe, get_recipe
 
 _DETECTOR = Weights("detector")
 _OIM_SCALAR = 10.0
@@ -76,9 +76,13 @@ class Planner:
         """Of the weights of one seed."""
         return f"{weights.variant}{self._suffix(weights)}-seed{seed}"
 
+    def recipe(self, weights: Weights) -> AnyRecipe:
+        """What is trained for a row, before the scale changes it. Raises SettingError."""
+        return get_recipe(recipe_name(weights.variant, self.scale.recipes or self.ground.suffix))
+
     def runs(self, weights: Weights, seed: int) -> list[Run]:
         """The run and those before it, in the order of training. Raises SettingError for settings that it lacks."""
-        recipe = get_recipe(recipe_name(weights.variant, self.ground.suffix))
+        recipe = self.recipe(weights)
         kind = type(recipe).__name__
         start = self._start(kind)
         before: list[Run] = []
@@ -114,7 +118,7 @@ class Planner:
     def _first(self, start: Start, seed: int) -> Run:
         """The run that others of its seed start from."""
         assert start.weights is not None
-        recipe = get_recipe(recipe_name(start.weights.variant, self.ground.suffix))
+        recipe = self.recipe(start.weights)
         settings = self._settings(recipe, start.weights, start.epochs, seed)
         return Run(f"start-{start.weights.variant}-seed{seed}", recipe.name, settings)
 
@@ -128,13 +132,13 @@ class Planner:
         return settings
 
     def _suffix(self, weights: Weights) -> str:
-        recipe = get_recipe(recipe_name(weights.variant, self.ground.suffix))
+        recipe = self.recipe(weights)
         return f"-t{weights.temperature:g}" if self._temperature(recipe, weights) else ""
 
     @staticmethod
     def _temperature(recipe: AnyRecipe, weights: Weights) -> list[str]:
         """T for the recipe's scalar, unless the recipe has it already."""
-        if weights.temperature is None or not isinstance(recipe, Recipe):
+        if weights.temperature is None or not isinstance(recipe, Recipe | IdentityRecipe):
             return []
         wanted = weights.temperature * recipe.loss.oim.scalar / _OIM_SCALAR
         return [] if math.isclose(wanted, recipe.loss.temperature) else [f"loss.temperature={wanted:g}"]
@@ -144,6 +148,8 @@ def steps_of(recipe: AnyRecipe, ground: Ground, epochs: float) -> int:
     """How many steps so many epochs are: of scenes, of as many pairs as scenes, or of people with an identity."""
     if isinstance(recipe, Recipe):
         total, each = ground.train_scenes, recipe.batches.scenes
+    elif isinstance(recipe, IdentityRecipe):
+        total, each = ground.train_scenes, recipe.views.scenes
     elif isinstance(recipe, IGPNRecipe):
         total, each = ground.train_scenes, recipe.pairs.scenes * recipe.pairs.per_scene
     else:

@@ -10,9 +10,11 @@ from statistics import median
 from typing import Any
 
 from personsearch.files import write_whole
+from personsearch.reproduce.over_the_runs import over_the_runs
 from personsearch.reproduce.plan import recipe_name
 from personsearch.reproduce.plots import draw
 from personsearch.reproduce.tables import METRICS, Column, Row, SpeedTable, Table
+from personsearch.reproduce.values import values_of
 from personsearch.reproduce.verdicts import Value, Verdict, judge, spread
 from personsearch.reproduce.work import Wanted, Workshop
 from personsearch.training.describe import describe_recipe
@@ -27,7 +29,7 @@ def write_table(wanted: Wanted, shop: Workshop) -> list[Path]:
     write_whole(files[1], page)
     if isinstance(wanted.table, Table) and wanted.table.figure:
         files.append(shop.out / f"{wanted.table.name}.svg")
-        draw(wanted.table, shop.ground.columns(wanted.table), *_values(wanted, shop, 0), files[-1])
+        draw(wanted.table, shop.ground.columns(wanted.table), *values_of(wanted, shop, 0), files[-1])
     return files
 
 
@@ -38,7 +40,7 @@ def _document(wanted: Wanted, shop: Workshop) -> tuple[dict[str, Any], str]:
     table = wanted.table
     assert isinstance(table, Table)
     columns = shop.ground.columns(table)
-    values = {metric: _values(wanted, shop, index) for index, metric in enumerate(METRICS)}
+    values = {metric: values_of(wanted, shop, index) for index, metric in enumerate(METRICS)}
     names = [column.name for column in columns]
     verdicts = {
         metric: list(judge(table.claims, names, columns[0].data, paper, ours, wanted.scale.trial))
@@ -53,28 +55,10 @@ def _document(wanted: Wanted, shop: Workshop) -> tuple[dict[str, Any], str]:
         "claims": {metric: [verdict.as_dict() for verdict in found] for metric, found in verdicts.items()},
     }
     lines = [*_title(wanted, shop), *_rows(table, columns, values, shop), "", *_claims(verdicts["mAP"]), ""]
+    if not wanted.scale.detects:
+        document["over_the_runs"], told = over_the_runs(wanted, shop)
+        lines += told
     return document, "\n".join(lines)
-
-
-def _values(wanted: Wanted, shop: Workshop, metric: int) -> tuple[Value, Value]:
-    """The paper's figures and ours, in percent, by row and column."""
-    table = wanted.table
-    assert isinstance(table, Table)
-    paper: dict[tuple[str, str], list[float]] = {}
-    ours: dict[tuple[str, str], list[float]] = {}
-    for row in table.rows:
-        for column in shop.ground.columns(table):
-            cell = row.name, column.name
-            printed = row.paper.get(column.name, (None, None))[metric]
-            if printed is not None:
-                paper[cell] = [printed]
-            if row.weights is not None:
-                found = [shop.figures(shop.planner.reading(row, column, seed)) for seed in wanted.seeds]
-                measured = [figures[METRICS[metric]] for figures in found]
-                ours[cell] = [100 * value for value in measured if value is not None]
-            elif printed is not None and shop.ground.published:
-                ours[cell] = [printed]  # another publication's, on the same benchmark
-    return paper, ours
 
 
 def _cells(row: Row, columns: Sequence[Column], values: dict[str, tuple[Value, Value]]) -> dict[str, Any]:

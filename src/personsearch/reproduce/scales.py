@@ -1,6 +1,7 @@
 """How large an experiment is: as in the papers, small enough for a laptop, or tiny, which proves that the machine runs.
 
-The small protocol keeps the papers' numbers of epochs, and shrinks scenes, regions and the training set instead.
+The small protocol keeps the papers' numbers of epochs, and shrinks scenes, regions and the training set instead. The
+identity protocol also leaves detection out: minutes a run.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import Any
 
 from personsearch.errors import SettingError
 from personsearch.reproduce.tables import Weights
-from personsearch.training.recipes import IGPNRecipe, Recipe, ReidRecipe
+from personsearch.training.recipes import IdentityRecipe, IGPNRecipe, Recipe, ReidRecipe
 
 SEARCH, IGPN, REID = Recipe.__name__, IGPNRecipe.__name__, ReidRecipe.__name__
+IDENTITY = IdentityRecipe.__name__
 """The kinds of recipes, by which a scale tells them apart."""
 
 
@@ -48,10 +50,24 @@ class Scale:
     """By the kind of recipe, on rendered people."""
     detected_boxes: bool = True
     """Whether re-id networks also learn from boxes that a detector of the same seed finds, as in the paper."""
+    recipes: str | None = None
+    """Suffix of the recipes; that of the data when None."""
+    marks: int | None = None
+    """Runs are also judged each so many steps; only those of recipes without detection."""
     trial: bool = False
     """Whether runs are too short for any claim to be judged."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """A step's on two CPU cores, roughly, by the kind of recipe. None are known for GPUs."""
+
+    @property
+    def detects(self) -> bool:
+        """Whether people are found; otherwise all is read at annotated boxes."""
+        return self.recipes != "identity"
+
+    @property
+    def for_rendered(self) -> bool:
+        """Whether its sizes fit no data but rendered people."""
+        return self.name in ("small", "identity")
 
 
 _PAPER = Scale(
@@ -100,6 +116,20 @@ _SMALL = Scale(
     seconds={SEARCH: 1.1, IGPN: 1.5, REID: 0.5},
 )
 
+_IDENTITY = Scale(
+    "identity",
+    "conv5 and embedding alone, six epochs of annotated boxes; nobody is detected",
+    (0, 1, 2),
+    {
+        **{"identities": 120, "test_identities": 60, "scenes": 290, "test_scenes": 120},
+        **{"width": 500, "height": 300, "seed": 31, "home": 0.8},
+    },
+    starts={IDENTITY: Start()},
+    recipes="identity",
+    marks=128,
+    seconds={IDENTITY: 0.5},
+)
+
 _TINY_SCENES = ("network.test_size.short=96", "network.test_size.long=160")
 _TINY = Scale(
     "tiny",
@@ -137,7 +167,7 @@ _TINY = Scale(
     seconds={SEARCH: 1.0, IGPN: 1.0, REID: 0.5},
 )
 
-SCALES = {scale.name: scale for scale in (_PAPER, _SMALL, _TINY)}
+SCALES = {scale.name: scale for scale in (_PAPER, _SMALL, _IDENTITY, _TINY)}
 
 
 def get_scale(name: str) -> Scale:

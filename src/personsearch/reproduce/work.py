@@ -4,6 +4,7 @@ FOLDER/reproduce.json      what the folder is of; another run must agree
 FOLDER/data/               rendered people, where the data is these
 FOLDER/runs/NAME/          weights of a run; finished.json once it has ended
 FOLDER/readings/NAME.json  one evaluation's figures
+FOLDER/maps/               conv4 maps of boxes, where nobody is detected
 FOLDER/claims/             who works on what; several processes share a folder
 FOLDER/TABLE.json, .md     and .svg of a figure
 """
@@ -12,16 +13,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from personsearch.errors import DataError, SettingError
-from personsearch.experiment import train
+from personsearch.experiment import CODES_GB, train
 from personsearch.files import check_folder, write_whole
+from personsearch.models.networks import Network
+from personsearch.models.search_network import SearchNetwork
 from personsearch.progress import Progress, quiet
+from personsearch.reproduce.annotated import AnnotatedJudge, figure_name, judged_at
 from personsearch.reproduce.benchmarks import RENDERED, Ground, check_data, check_protocols, find_ground
 from personsearch.reproduce.claims import do_all
 from personsearch.reproduce.measure import measure
@@ -29,14 +34,20 @@ from personsearch.reproduce.plan import Planner, Reading, Run, estimate, reading
 from personsearch.reproduce.scales import Scale
 from personsearch.reproduce.speed import seconds_of
 from personsearch.reproduce.tables import AnyTable, SpeedTable, Table
+from personsearch.runtime import checked_device
 from personsearch.settings import flat, settings_from_dict, settings_to_dict
+from personsearch.training.batches.codes import Keeping
+from personsearch.training.batches.maps import MapBatches
 from personsearch.training.logs import lines_up_to
 from personsearch.training.loop import CHECKPOINT, LOG
-from personsearch.training.methods import Whole
+from personsearch.training.methods import MAPS_OF, Whole, build_network
+from personsearch.training.recipes import IdentityRecipe
 
 Say = Callable[[str], None]
 FINISHED = "finished.json"
 MARK = "reproduce.json"
+MAPS = "maps"
+CHECKPOINT_EVERY = 200
 
 
 @dataclass(frozen=True)
@@ -68,9 +79,14 @@ class Workshop:
         self.out = wanted.out
         check_folder(self.out)
         check_data(wanted.table, wanted.data, wanted.scale)
+        if not wanted.scale.detects and wanted.backbone == "random":
+            raise SettingError(
+                f"--scale {wanted.scale.name} keeps what one backbone says: give ImageNet weights or a run, not random"
+            )
         self._refuse_other()
         self.ground = self._ground()
         self.planner = Planner(wanted.scale, self.ground, wanted.changes)
+        self._judge: AnnotatedJudge | None = None
         self.runs: list[Run] = []
         self.readings: list[Reading] = []
         if isinstance(wanted.table, Table):
@@ -179,6 +195,8 @@ class Workshop:
         """Trains and reads what is missing, as far as no other process does it. Raises whatever goes wrong."""
         claims = self.out / "claims"
         runs = {run.name: run for run in self.runs}
+        if not self._wanted.scale.detects and self.missing_runs():
+            self._judge = self._annotated_judge()
         do_all(list(runs), claims, lambda name: self._is_trained(runs[name]), lambda name: self._train(runs[name]))
         groups: dict[str, list[Reading]] = {}
         for reading in self.readings:
@@ -207,6 +225,27 @@ class Workshop:
     def figures(self, reading: Reading) -> dict[str, float | None]:
         """What was measured. Raises DataError for a damaged file."""
         return _read_object(self._reading_file(reading))
+
+    def steps_of(self, reading: Reading) -> int:
+        """How many steps its run has."""
+        return next(run for run in self.runs if run.name == reading.run).made.optimizer.steps
+
+    def figures_at(self, reading: Reading, step: int) -> dict[str, float | None]:
+        """What a reading was after a step at which its run was judged. Raises DataError."""
+        folder = self.out / "runs" / reading.run
+        try:
+            return judged_at(folder, step)[figure_name(reading.branch, reading.gallery)]
+        except KeyError:
+            raise DataError(f"{folder}: of another version; delete it, and it is trained again") from None
+
+    def memory_loss(self, reading: Reading, step: int) -> float | None:
+        """The OIM loss of the search branch in the fifty steps before one, without its weight; None for no log."""
+        made = next(run for run in self.runs if run.name == reading.run).made
+        assert isinstance(made, IdentityRecipe)
+        weight = 1.0 if made.method == "oim_on_maps" else made.loss.oim_weight
+        lines = lines_up_to(self.out / "runs" / reading.run / LOG, step)
+        told = [line["oim_search"] for line in lines if line["step"] > step - 50]
+        return mean(told) / weight if told and weight else None
 
     def seconds(self) -> dict[str, list[float]]:
         """Of a table of seconds, by row."""
@@ -241,7 +280,10 @@ class Workshop:
             backbone=self._start(run),
             resume=True,
             device=wanted.device,
+            checkpoint_every=wanted.scale.marks or CHECKPOINT_EVERY,
             fit=False,  # the papers' protocol reads embeddings
+            codes=self.out / MAPS,
+            judge=self._judging(folder),
             detector=None if run.detector is None else str(runs / run.detector),
             progress=self._progress,
             on_step=lambda step, total: self._progress.tell(step, total, f"{run.name}, step {step}"),
@@ -249,6 +291,31 @@ class Workshop:
         ended = {**_asked(run), "seconds_a_step": _seconds_a_step(folder / LOG), "ended": round(time.time())}
         write_whole(folder / FINISHED, json.dumps(ended, indent=1) + "\n")
         (folder / CHECKPOINT).unlink(missing_ok=True)  # three times as large as the weights
+
+    def _judging(self, run: Path) -> Callable[[int, Network], None]:
+        """What a run is shown to at each mark."""
+        judge = self._judge
+        return (lambda _step, _network: None) if judge is None else partial(judge.note, run)
+
+    def _annotated_judge(self) -> AnnotatedJudge:
+        """Makes the maps of all boxes, once, while no other process does it, and what judges by them."""
+        wanted, benchmark = self._wanted, self.ground.load()
+        first = self.runs[0].made
+        assert isinstance(first, IdentityRecipe)
+        network = build_network(first, wanted.backbone).to(checked_device(wanted.device))
+        assert isinstance(network, SearchNetwork)
+        judge = AnnotatedJudge(self.out / MAPS, self.ground, network, self._progress)
+        kinds = list(dict.fromkeys(kind for run in self.runs for kind in MAPS_OF[run.made.method]))
+        keeping = Keeping(self.out / MAPS, int(CODES_GB * 1e9), progress=self._progress)
+        people = MapBatches(benchmark.train, first.views, first.seed, network, kinds, keeping)
+
+        def keep() -> None:
+            self._say(f"{self.out / MAPS}: reading people, as far as they are not there")
+            judge.keep_all()
+            people.keep_all()
+
+        self._once("maps", keep, lambda: judge.is_kept() and people.is_kept())
+        return judge
 
     def _start(self, run: Run) -> str | Whole | None:
         if run.start is None:
@@ -261,8 +328,13 @@ class Workshop:
         self._say(f"{readings[0].run}: evaluating")
         left = [reading for reading in readings if not self._reading_file(reading).exists()]
         (self.out / "readings").mkdir(exist_ok=True)
-        for reading, figures in measure(left, self.out / "runs", self.ground.load, self._wanted.device, self._progress):
+        for reading, figures in self._measured(left):
             write_whole(self._reading_file(reading), json.dumps(figures) + "\n")
+
+    def _measured(self, readings: list[Reading]) -> Iterable[tuple[Reading, dict[str, float | None]]]:
+        if not self._wanted.scale.detects:  # each run was judged after its last step
+            return [(reading, self.figures_at(reading, self.steps_of(reading))) for reading in readings]
+        return measure(readings, self.out / "runs", self.ground.load, self._wanted.device, self._progress)
 
     def _time(self, table: SpeedTable, file: Path) -> None:
         seconds = seconds_of(table, self.planner, self._wanted.device, self._progress)

@@ -52,6 +52,8 @@ def _read(path: Path, *, whole: bool = False) -> tuple[dict[str, Any], dict[str,
         for name in ("recipe", "training_data"):
             if not isinstance(facts.get(name, {}), dict):
                 raise ValueError(f"{name} {facts[name]!r}")
+        if not all(isinstance(losses, dict) for losses in facts.get("pending", [])):
+            raise ValueError(f"pending {facts['pending']!r}")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise _damaged(path, error) from None
     return facts, tensors

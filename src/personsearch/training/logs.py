@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,25 @@ class StepLog:
 
     EVERY = 10
 
-    def __init__(self, path: Path, start: int) -> None:
-        """Goes on after step `start`. Raises OSError, as `add` does."""
+    def __init__(self, path: Path, start: int, pending: Sequence[dict[str, float]] = ()) -> None:
+        """Goes on after step `start`, with the losses of steps before it that have no line yet. Raises OSError, as
+        `add` does."""
         # a run killed after its checkpoint has logged steps that are about to be done again
         write_json_lines(path, lines_up_to(path, start) if start else [])
         self._path = path
-        self._pending: list[dict[str, float]] = []
+        self.pending = list(pending)
+        """Losses of the steps that have no line yet: a checkpoint keeps them, so that a stop leaves no trace"""
         self._since = time.perf_counter()
 
     def add(self, step: int, rate: float, losses: dict[str, float]) -> None:
         """Takes the losses of a step, counted from 0."""
-        self._pending.append(losses)
+        self.pending.append(losses)
         if (step + 1) % self.EVERY:
             return
         now = time.perf_counter()
-        means = {k: round(sum(p[k] for p in self._pending) / len(self._pending), 5) for k in losses}
+        means = {k: round(sum(p[k] for p in self.pending) / len(self.pending), 5) for k in losses}
         append_json_line(self._path, {"step": step + 1, "rate": rate, "seconds": round(now - self._since, 2), **means})
-        self._pending, self._since = [], now
+        self.pending, self._since = [], now
 
 
 def lines_up_to(path: Path, step: float = float("inf")) -> list[dict[str, Any]]:

@@ -66,10 +66,10 @@ class Training:
 
         Raises PersonSearchError where the run diverges; files then hold the last good state. Raises OSError.
         """
-        start = self._resume(out) if resume else 0
+        start, pending = self._resume(out) if resume else (0, [])
         out.mkdir(parents=True, exist_ok=True)
         keep_memory()
-        log = StepLog(out / LOG, start) if is_first() else None
+        log = StepLog(out / LOG, start, pending) if is_first() else None
         with stop_requests() as asked:
             for step, batch in self._from(start, workers):
                 try:
@@ -79,21 +79,21 @@ class Training:
                     if log is not None:
                         log.add(step, learning_rate(step, self.settings), losses)
                         if due or stop:
-                            self._keep(out, step + 1, on_checkpoint, judge if due else _nothing)
+                            self._keep(out, step + 1, log, on_checkpoint, judge if due else _nothing)
                         on_step(step + 1)
                 except _DivergedError as error:
                     raise PersonSearchError(f"{error}: {self._way_back(out)}") from None
                 if stop and step + 1 < self.settings.steps:
                     raise KeyboardInterrupt
 
-    def _keep(self, out: Path, step: int, *calls: Callable[[int], None]) -> None:
+    def _keep(self, out: Path, step: int, log: StepLog, *calls: Callable[[int], None]) -> None:
         """Makes the calls of a checkpoint, then writes it."""
         broken = broken_part(self._modules(), self.optimizer)
         if broken is not None:
             raise _DivergedError(f"{broken} is not finite any more after step {step}")
         for call in calls:
             call(step)
-        self._save(out, step)  # last: after a kill before it, a resumed run makes the calls again
+        self._save(out, step, log)  # last: after a kill before it, a resumed run makes the calls again
 
     def _way_back(self, out: Path) -> str:
         """What to do about a run that diverged, in options of the command."""
@@ -150,14 +150,17 @@ class Training:
     def _modules(self) -> dict[str, nn.Module]:
         return {"model": self.model, "criterion": self.criterion}
 
-    def _resume(self, out: Path) -> int:
+    def _resume(self, out: Path) -> tuple[int, list[dict[str, float]]]:
+        """The steps done, and the losses of the last ones, which are not logged yet."""
         path = out / CHECKPOINT
         if not path.exists():
-            return 0
-        return int(load_checkpoint(path, self._modules(), self.optimizer)["step"])
+            return 0, []
+        facts = load_checkpoint(path, self._modules(), self.optimizer)
+        return int(facts["step"]), facts.get("pending", [])
 
-    def _save(self, out: Path, step: int) -> None:
-        save_checkpoint(out / CHECKPOINT, self._modules(), self.optimizer, {**self.facts, "step": step})
+    def _save(self, out: Path, step: int, log: StepLog) -> None:
+        facts = {**self.facts, "step": step, "pending": log.pending}
+        save_checkpoint(out / CHECKPOINT, self._modules(), self.optimizer, facts)
 
 
 class _DivergedError(Exception):

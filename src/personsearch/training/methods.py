@@ -21,6 +21,7 @@ from personsearch.losses.criteria import (
     OIMCriterion,
     PatchCriterion,
     ReidCriterion,
+    no_detection,
 )
 from personsearch.losses.oim import OIMMemory
 from personsearch.models import networks
@@ -28,17 +29,20 @@ from personsearch.models.binet import BINet, InstanceBranch, encode_patches, ori
 from personsearch.models.igpn import IGPN
 from personsearch.models.igpn_trunk import TrunkIGPN, igpn_on
 from personsearch.models.networks import Network
+from personsearch.models.on_maps import BINetOnMaps, SearchOnMaps
 from personsearch.models.reid import ReidNet, stripe_dim
+from personsearch.models.resnet import CONV4_BLOCKS
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
 from personsearch.models.weights import SHIPPED, load_trunk, read_imagenet, warm_network, whole_network
 from personsearch.models.whitening import whiten
 from personsearch.runtime import mixed_precision
 from personsearch.training.batches.codes import NOTHING_KEPT, CodedPairs, Keeping
+from personsearch.training.batches.maps import MapBatches
 from personsearch.training.batches.pairs import TrainingPairs
 from personsearch.training.batches.patches import PatchBatches
 from personsearch.training.batches.scenes import Batch, TrainingBatches
 from personsearch.training.batches.sights import ReidBatches
-from personsearch.training.recipes import AnyRecipe, IGPNRecipe, Recipe, ReidRecipe, TrunkRecipe
+from personsearch.training.recipes import AnyRecipe, IdentityRecipe, IGPNRecipe, Recipe, ReidRecipe, TrunkRecipe
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Prepared:
     @property
     def alone(self) -> bool:
         """Whether batches are made by the network itself, so that no other process can make them."""
-        return isinstance(self.batches, CodedPairs)
+        return isinstance(self.batches, CodedPairs | MapBatches)
 
 
 @dataclass(frozen=True)
@@ -170,6 +174,24 @@ def _oim(network: SearchNetwork, recipe: Recipe, identities: int) -> tuple[nn.Mo
     return network, OIMCriterion(OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim), recipe.loss)
 
 
+def _oim_on_maps(network: SearchNetwork, recipe: IdentityRecipe, identities: int) -> tuple[nn.Module, Criterion]:
+    memory = OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim)
+    return SearchOnMaps(_fixed_but_identities(network)), OIMCriterion(memory, recipe.loss, no_detection)
+
+
+def _binet_on_maps(network: SearchNetwork, recipe: IdentityRecipe, identities: int) -> tuple[nn.Module, Criterion]:
+    memory = OIMMemory(identities, EMBEDDING_DIM, recipe.loss.oim)
+    return BINetOnMaps(_fixed_but_identities(network)), BINetCriterion(memory, recipe.loss, no_detection)
+
+
+def _fixed_but_identities(network: SearchNetwork) -> SearchNetwork:
+    """Leaves conv5 and the embedding to train."""
+    network.requires_grad_(False)
+    network.head.backbone.requires_grad_(True)
+    network.head.embedding.requires_grad_(True)
+    return network
+
+
 def _detector(network: SearchNetwork, recipe: Recipe, _identities: int) -> tuple[nn.Module, Criterion]:
     return network, DetectorCriterion(recipe.loss)
 
@@ -204,6 +226,20 @@ def _pairs(recipe: IGPNRecipe, seen: Seen) -> Dataset[Batch]:
 def _coded_pairs(recipe: TrunkRecipe, seen: Seen) -> Dataset[Batch]:
     assert isinstance(seen.network, TrunkIGPN)
     return CodedPairs(seen.benchmark.train, recipe.pairs, recipe.seed, seen.network, seen.keeping)
+
+
+MAPS_OF = {
+    "oim_on_maps": ("scene",),
+    "binet_on_maps": ("scene", "resized"),
+    "binet_original_on_maps": ("scene", "original"),
+}
+"""Kinds of maps (`models/on_maps.py`) that a method sees; the first is the search branch's."""
+
+
+def _people_on_maps(recipe: IdentityRecipe, seen: Seen) -> MapBatches:
+    assert isinstance(seen.network, SearchNetwork)
+    kinds = MAPS_OF[recipe.method]
+    return MapBatches(seen.benchmark.train, recipe.views, recipe.seed, seen.network, kinds, seen.keeping)
 
 
 def _sights(recipe: ReidRecipe, seen: Seen) -> Dataset[Batch]:
@@ -250,6 +286,17 @@ def _check_trunk(recipe: TrunkRecipe, backbone: Backbone, share: Share) -> None:
         )
 
 
+def _check_maps(recipe: IdentityRecipe, _backbone: Backbone, share: Share) -> None:
+    if share[1] > 1:
+        raise SettingError(f"{recipe.name} reads its maps in one process: start it without torchrun")
+    if recipe.optimizer.frozen_stages != _ALL_STAGES:
+        raise SettingError(
+            f"optimizer.frozen_stages {recipe.optimizer.frozen_stages}: maps are of frozen layers: give 4"
+        )
+    if recipe.network.conv4_blocks != CONV4_BLOCKS:
+        raise SettingError(f"network.conv4_blocks {recipe.network.conv4_blocks}: maps are those of whole conv4: give 6")
+
+
 def _check_reid(recipe: ReidRecipe, backbone: Backbone, share: Share) -> None:
     if share[1] > 1:
         raise SettingError(f"{recipe.name} draws its patches in one process: start it without torchrun")
@@ -283,6 +330,22 @@ def _whitened(network: SearchNetwork, batches: Dataset[Batch]) -> None:
 _WHITENING_BATCHES = 24
 
 
+@torch.no_grad()
+def _whitened_on_maps(network: SearchNetwork, batches: Dataset[Batch]) -> None:
+    """Makes the maps, and whitens the embedding layer by some of them in scenes, so that all rows start alike."""
+    assert isinstance(batches, MapBatches)
+    batches.keep_all()
+    device = network.stem.mean.device
+    with mixed_precision(device):
+        parts = torch.split(batches.some(_WHITENING_MAPS), 64)
+        features = torch.cat([network.head.backbone(maps.to(device)) for maps in parts])
+    if len(features) > EMBEDDING_DIM:
+        whiten(network.head.embedding, features)
+
+
+_WHITENING_MAPS = 1024
+
+
 def _read_once(_network: Network, batches: Dataset[Batch]) -> None:
     """Reads all training scenes by the trunk."""
     assert isinstance(batches, CodedPairs)
@@ -308,6 +371,14 @@ METHODS = {
     "binet_original_patches": _Method(Recipe, _binet_original, _scenes),
     "oim": _Method(Recipe, _oim, _scenes),
     "detector": _Method(Recipe, _detector, _scenes),
+    **{
+        name: _Method(IdentityRecipe, build, _people_on_maps, _check_maps, _whitened_on_maps)
+        for name, build in (
+            ("oim_on_maps", _oim_on_maps),
+            ("binet_on_maps", _binet_on_maps),
+            ("binet_original_on_maps", _binet_on_maps),
+        )
+    },
     "patches": _Method(Recipe, _patches, _patches_alone, _check_patches, _whitened),
     "igpn": _Method(IGPNRecipe, _igpn, _pairs, _check_igpn),
     "igpn_on_trunk": _Method(TrunkRecipe, _igpn, _coded_pairs, _check_trunk, _read_once),
