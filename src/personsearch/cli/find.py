@@ -9,13 +9,14 @@ import typer
 
 from personsearch.cli.asking import DEFAULT_MODEL, Reading
 from personsearch.cli.console import bar, complain, print_json, refuse_overwriting, say, told_on_stop
-from personsearch.cli.options import At, Device, Force, Json, Model, Read, Reid, Runtime, Score, within
+from personsearch.cli.options import At, Device, Force, IntoGallery, Json, Model, Read, Reid, Runtime, Score, within
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, check_picture_name, save_picture
 
 if TYPE_CHECKING:
     from personsearch.search.gallery import Gallery
     from personsearch.search.indexing import IndexReport
+    from personsearch.search.place import Place
     from personsearch.search.searchers import SceneEncoder
 
 Every = Annotated[float, typer.Option(callback=within(0, above=True), help="Seconds between frames of a video.")]
@@ -45,7 +46,7 @@ def demo(
 
 def index(
     sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Pictures, videos, and folders of them.")],
-    gallery: Annotated[Path, typer.Option(help="Folder of the gallery; made if it is not there.")],
+    gallery: IntoGallery,
     model: Model = None,
     every: Every = 1.0,
     min_score: NewScore = None,
@@ -64,8 +65,9 @@ def index(
     from personsearch.search.files import find_files
     from personsearch.search.gallery import Gallery
     from personsearch.search.indexing import index_sources
+    from personsearch.search.place import check_place
 
-    check_folder(gallery)
+    check_place(gallery)
     found = find_files(sources)
     made = force or not Gallery.exists(gallery)
     how = Reading(model, read, reid, runtime, device)
@@ -76,6 +78,7 @@ def index(
                 held, searcher, found, every=every, strict=strict, progress=progress, complain=complain
             )
         finally:
+            held.refresh()
             totals = {"scenes": len(held), "people": held.people}
             if made and not totals["scenes"]:
                 held.remove()
@@ -132,7 +135,7 @@ def _way_on(held: Gallery, *, force: bool) -> str:
 
 
 def _tell_what_was_indexed(
-    gallery: Path, report: IndexReport, totals: dict[str, int], *, nothing: str, as_json: bool
+    gallery: Place, report: IndexReport, totals: dict[str, int], *, nothing: str, as_json: bool
 ) -> None:
     from personsearch.search.files import describe_passed_over
 
@@ -155,7 +158,7 @@ def _tell_what_was_indexed(
         say(f"error: {len(report.failures)} of {report.files} files could not be read in full{more}", err=True)
 
 
-def open_for_index(folder: Path, how: Reading, min_score: float | None, force: bool) -> tuple[Gallery, SceneEncoder]:
+def open_for_index(folder: Place, how: Reading, min_score: float | None, force: bool) -> tuple[Gallery, SceneEncoder]:
     """The gallery, made if need be, and a searcher with its model. Nothing is made if the weights fail."""
     from personsearch.search.gallery import Gallery
     from personsearch.search.searchers import READINGS

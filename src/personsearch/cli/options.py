@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from personsearch.errors import SettingError
 from personsearch.settings import Range
+
+if TYPE_CHECKING:
+    from personsearch.search.place import Place
+else:
+    Place = str  # as typer sees it, which has no types of two kinds: `_place` makes it one
 
 
 def within(low: float, high: float = 10**9, *, above: bool = False) -> Callable[..., Any]:
@@ -38,6 +43,27 @@ def _known_runtime(value: str | None) -> str | None:
     from personsearch.models.sessions import check_runtime
 
     return check_runtime(value)
+
+
+def _place(value: str) -> Place:
+    from personsearch.search.place import as_place
+
+    return as_place(value)
+
+
+AGallery = Annotated[
+    Place, typer.Argument(metavar="GALLERY", parser=_place, help="Folder of the gallery, or s3://BUCKET/PATH.")
+]
+SomeGalleries = Annotated[
+    list[Place], typer.Argument(metavar="GALLERY...", parser=_place, help="Galleries of one model.")
+]
+Where = Annotated[
+    Place, typer.Argument(metavar="FOLDER", parser=_place, help="Where to look, with all below; or s3://BUCKET/PATH.")
+]
+IntoGallery = Annotated[
+    Place,
+    typer.Option(metavar="GALLERY", parser=_place, help="Folder of the gallery, or s3://BUCKET/PATH; made if need be."),
+]
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from personsearch.cli.console import complain, say
-from personsearch.cli.options import Device, Runtime, within
+from personsearch.cli.options import AGallery, Device, Runtime, within
 from personsearch.errors import SettingError
 
 Port = Annotated[int, typer.Option(callback=within(1, 65535), help="Where the page is.")]
 
 
 def serve(
-    gallery: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder of the gallery.")],
+    gallery: AGallery,
     host: Annotated[str, typer.Option(help="Address; by default only this machine reaches it.")] = "127.0.0.1",
     port: Port = 8765,
     token: Annotated[str | None, typer.Option(help="Word that visitors must give; needed for another --host.")] = None,

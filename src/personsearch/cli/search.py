@@ -24,7 +24,7 @@ from personsearch.cli.appearing import (
 from personsearch.cli.asking import Guide, How, More, Query, Reading, asker_of, refuse_odd_stages
 from personsearch.cli.console import print_hits, print_json, refuse_overwriting, say
 from personsearch.cli.noting import note
-from personsearch.cli.options import At, Device, Force, Json, Model, Read, Reid, Runtime, Score, within
+from personsearch.cli.options import AGallery, At, Device, Force, Json, Model, Read, Reid, Runtime, Score, within
 from personsearch.cli.second_look import LookAgain
 from personsearch.cli.sights import Also, Not, Shown, read_sights
 from personsearch.files import save_picture, write_whole
@@ -32,6 +32,7 @@ from personsearch.files import save_picture, write_whole
 if TYPE_CHECKING:
     from personsearch.search.hits import Answer, GalleryHit
     from personsearch.search.picking import Limits
+    from personsearch.search.place import Place
     from personsearch.search.strangers import Strangers
     from personsearch.search.sureness import Sureness
 
@@ -54,7 +55,7 @@ CodesGb = Annotated[float, typer.Option(callback=within(0, 10**6), help="Disk fo
 
 
 def search(
-    gallery: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder of the gallery.")],
+    gallery: AGallery,
     image: Annotated[Path, typer.Option(help="Picture, or video, that shows the person.")],
     box: Annotated[tuple[float, float, float, float], typer.Option(help="X1 Y1 X2 Y2 around the person, in pixels.")],
     at: At = None,
@@ -138,7 +139,7 @@ class _Told:
         return {**asked, "absent": self.answers.absent, "added": added, "hits": ranked, **seen}
 
 
-def _tell(out: Path | None, gallery: Path, told: _Told, asked: str, *, as_json: bool) -> None:
+def _tell(out: Path | None, gallery: Place, told: _Told, asked: str, *, as_json: bool) -> None:
     """What `search` notes in the audit, prints, and writes to `out`."""
     note(gallery, "search", told.query.picture, len(told.answers.hits))
     results = {"gallery": str(gallery), **told.as_dict()}

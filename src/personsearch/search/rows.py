@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,30 @@ def note(held: dict[str, Held], row: dict[str, Any]) -> None:
     else:
         entry.frames.add(row["frame"])
         entry.complete = entry.complete or row["frame"] is None
+
+
+def doubles(rows: Iterable[dict[str, Any]]) -> bool:
+    """Whether a scene is in twice; rows of `source` and `frame`."""
+    seen = set()
+    for row in rows:
+        key = row["source"], row["frame"]
+        if key in seen:
+            return True
+        seen.add(key)
+    return False
+
+
+def each_once(batches: Iterable[Any]) -> Iterator[Any]:
+    """Record batches with the first row of each scene alone."""
+    import pyarrow as pa
+
+    seen = set()
+    for batch in batches:
+        new = []
+        for key in zip(batch["source"].to_pylist(), batch["frame"].to_pylist(), strict=True):
+            new.append(key not in seen)
+            seen.add(key)
+        yield batch.filter(pa.array(new, pa.bool_()))
 
 
 def schema(dim: int, *, digest: bool = True) -> Any:

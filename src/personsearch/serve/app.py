@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from personsearch.errors import GalleryError, PersonSearchError
 from personsearch.search.drawing import place_of
+from personsearch.search.place import Place
 from personsearch.search.searchers import SceneEncoder
 from personsearch.serve import guard
 from personsearch.serve.door import COOKIE, Door
@@ -77,7 +78,7 @@ class Drawing(BaseModel):
 
 
 def make_app(
-    folder: Path,
+    folder: Place,
     load: Callable[[], SceneEncoder],
     *,
     token: str | None = None,

@@ -18,6 +18,7 @@ from personsearch.errors import GalleryError, SettingError
 from personsearch.search.about import ABOUT
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
+from personsearch.search.place import Place
 from personsearch.search.ranking import Resident, camera_of
 from personsearch.search.rows import END, scene_name, source_of
 from personsearch.search.strangers import Strangers
@@ -117,7 +118,7 @@ class Shelf:
 class Library:
     """Gives the gallery of a folder as it is at this moment. For any number of threads."""
 
-    def __init__(self, folder: Path, fresh_for: float = 2.0) -> None:
+    def __init__(self, folder: Place, fresh_for: float = 2.0) -> None:
         """`fresh_for` seconds nobody looks whether the gallery has changed. Raises GalleryError."""
         self.folder = folder
         self._fresh_for = fresh_for
