@@ -57,6 +57,7 @@ def test_commands_say_the_same_of_a_gallery_in_a_bucket(store: Store, tmp_path: 
             ["index", paths[0], "--gallery", other],
             ["search", gallery, "--image", paths[1], *BOX, "--json"],
             ["search", gallery, "--image", paths[1], *BOX, "--appearances", "--sure", "0"],
+            ["search", gallery, "--image", paths[1], *BOX, "--json", "--memory", "500MB"],
             ["gallery", "show", gallery],
             ["gallery", "remove", gallery, paths[2]],
             ["gallery", "retain", gallery, "--days", "9"],
@@ -77,7 +78,7 @@ def test_commands_say_the_same_of_a_gallery_in_a_bucket(store: Store, tmp_path: 
     listed = run("gallery", "list", f"s3://{BUCKET}").output
     assert all(f"s3://{BUCKET}/top/{name}" in listed for name in ("g", "other", "both"))
     whats = [entry["what"] for entry in read_audit(store.place("top/g")).entries]
-    assert whats == ["search", "search", "remove", "retain", "prune", "export"]
+    assert whats == ["search", "search", "search", "remove", "retain", "prune", "export"]
 
 
 def test_what_cannot_be_is_one_line(store: Store, tmp_path: Path) -> None:
@@ -93,6 +94,8 @@ def test_what_cannot_be_is_one_line(store: Store, tmp_path: Path) -> None:
         (["index", photos, "--gallery", "s3://nobody/g"], "there is no bucket nobody"),
         (["search", f"s3://{BUCKET}/none", *ask[2:]], "no gallery there; make one: personsearch index"),
         (["gallery", "merge", gallery, "--into", gallery], "is named twice"),
+        ([*ask, "--memory", "1kB"], "more memory than that: give --memory"),
+        ([*ask, "--memory", "little"], "give a size such as 2GB"),
     ]:
         result = run(*arguments)
         (told,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]

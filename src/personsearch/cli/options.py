@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,6 +64,20 @@ Where = Annotated[
 IntoGallery = Annotated[
     Place,
     typer.Option(metavar="GALLERY", parser=_place, help="Folder of the gallery, or s3://BUCKET/PATH; made if need be."),
+]
+
+
+def _bytes(value: str | int) -> int:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kMGT]?)B?", str(value), re.IGNORECASE)
+    size = 0 if found is None else int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " "))
+    if not size:
+        raise SettingError(f"--memory {value}: how much? give a size such as 2GB or 500MB")
+    return size
+
+
+Memory = Annotated[
+    int | None,
+    typer.Option(metavar="SIZE", parser=_bytes, help="Read the gallery in shards that fit, such as 2GB."),
 ]
 
 

@@ -24,7 +24,20 @@ from personsearch.cli.appearing import (
 from personsearch.cli.asking import Guide, How, More, Query, Reading, asker_of, refuse_odd_stages
 from personsearch.cli.console import print_hits, print_json, refuse_overwriting, say
 from personsearch.cli.noting import note
-from personsearch.cli.options import AGallery, At, Device, Force, Json, Model, Read, Reid, Runtime, Score, within
+from personsearch.cli.options import (
+    AGallery,
+    At,
+    Device,
+    Force,
+    Json,
+    Memory,
+    Model,
+    Read,
+    Reid,
+    Runtime,
+    Score,
+    within,
+)
 from personsearch.cli.second_look import LookAgain
 from personsearch.cli.sights import Also, Not, Shown, read_sights
 from personsearch.files import save_picture, write_whole
@@ -81,6 +94,7 @@ def search(
     codes_gb: CodesGb = 0.0,
     runtime: Runtime = None,
     device: Device = None,
+    memory: Memory = None,
     out: Annotated[Path | None, typer.Option(help="Folder for sheet.jpg and results.json.")] = None,
     force: Force = False,
     as_json: Json = False,
@@ -96,7 +110,7 @@ def search(
     reading, how = Reading(model, read, reid, runtime, device), How(read, once, widen, reread)
     guide = Guide(proposer, keep, candidates, look_again, codes_gb)
     refuse_odd_stages(reading, how, guide, several=bool(also or others))
-    held = Gallery.open(gallery)
+    held = Gallery.open(gallery, memory=memory)
     query = Query.of(image, at, box)
     more = More(read_sights(also, "--also"), read_sights(others, "--not"))
     asked, answer = asker_of(held, reading, how, more, guide)

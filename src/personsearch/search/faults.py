@@ -47,6 +47,26 @@ def reading(folder: Place, dim: int) -> Iterator[None]:
 
 
 @contextmanager
+def reading_part(folder: Place) -> Iterator[None]:
+    """As `reading`, for a part of a table that is too large to be looked through in memory."""
+    try:
+        with quiet_panics():
+            yield
+    except PersonSearchError:
+        raise
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        why = _system_error(error, folder)
+        if why is not None:
+            raise GalleryError(f"{folder}: the gallery cannot be read ({why})") from error
+        raise GalleryError(
+            f"{folder}: a part of the gallery's table is damaged; run personsearch gallery verify {folder}, which says "
+            "what can be saved"
+        ) from error
+
+
+@contextmanager
 def writing(folder: Place) -> Iterator[None]:
     """Turns errors of the disk or LanceDB in writing into one line."""
     try:

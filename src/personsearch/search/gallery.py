@@ -60,8 +60,11 @@ _USUAL = Limits()
 class Gallery:
     """Use `Gallery.create` or `Gallery.open`, and `with` it (or `close` it) when writing."""
 
-    def __init__(self, folder: Place, about: About, table: SceneTable, claim: Claim | None) -> None:
+    def __init__(
+        self, folder: Place, about: About, table: SceneTable, claim: Claim | None, memory: int | None = None
+    ) -> None:
         self.folder = folder
+        self._memory = memory
         self.about = about
         self._table = table
         self._claim = claim
@@ -116,13 +119,15 @@ class Gallery:
         return cls(folder, about, table, own)
 
     @classmethod
-    def open(cls, folder: Place | str, *, write: bool = False) -> Gallery:
-        """Raises GalleryError if there is no gallery, it is damaged or newer, or another process writes."""
+    def open(cls, folder: Place | str, *, write: bool = False, memory: int | None = None) -> Gallery:
+        """It is asked in memory; with a number of bytes, in shards that fit them, with the same answers.
+
+        Raises GalleryError if there is no gallery, it is damaged or newer, or another process writes."""
         folder = as_place(folder)
         about = read_about(folder)
         own = claim(folder) if write else None
         try:
-            gallery = cls(folder, about, SceneTable.open(folder, about.dim), own)
+            gallery = cls(folder, about, SceneTable.open(folder, about.dim), own, memory)
             if own is not None and is_erasing(folder):
                 with own.alone():
                     if is_erasing(folder):  # what a killed program has begun
@@ -477,7 +482,11 @@ class Gallery:
 
     def _load(self) -> Resident:
         if self._resident is None:
-            self._resident = Resident.of(self._table.read(), self.about.dim, centred=self.about.read == READINGS)
+            centred = self.about.read == READINGS
+            if self._memory is None:
+                self._resident = Resident.of(self._table.read(), self.about.dim, centred=centred)
+            else:
+                self._resident = Resident.in_shards(self._table.snapshot(), self._memory, centred=centred)
         return self._resident
 
     def _holdings(self) -> dict[str, Held]:

@@ -129,10 +129,10 @@ def check_rows(table: Any) -> None:
     for name in table.column_names:
         if name not in _OPTIONAL and table[name].null_count:
             raise ValueError(f"a row without its {name}")
-    if "embeddings" not in table.column_names:
+    if "boxes" not in table.column_names:
         return
     counts = pc.list_value_length(table["scores"])
-    for name in ("boxes", "embeddings"):
+    for name in {"boxes", "embeddings"}.intersection(table.column_names):
         if not pc.all(pc.equal(pc.list_value_length(table[name]), counts)).as_py() and len(table):
             raise ValueError(f"{name} and scores of a scene do not agree in number")
     scene = np.repeat(np.arange(len(table)), counts.to_numpy())

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from personsearch.errors import GalleryError
 from personsearch.search.bucket import BucketPath, storage_options
-from personsearch.search.faults import is_conflict, is_fault, reading, writing
+from personsearch.search.faults import is_conflict, is_fault, reading, reading_part, writing
 from personsearch.search.place import Place
-from personsearch.search.rows import check_rows, check_schema, schema, source_of
+from personsearch.search.rows import check_rows, check_schema, flat, schema, source_of
 from personsearch.search.sources import Source
 
 NAME = "scenes"
@@ -101,6 +104,13 @@ class SceneTable:
     def rows(self, columns: Sequence[str]) -> list[dict[str, Any]]:
         with reading(self.folder, self._dim):
             return list(self.read(columns).to_pylist())
+
+    def snapshot(self) -> Snapshot:
+        """It as it is now. Raises GalleryError."""
+        with reading_part(self.folder):
+            table = _connect(self.folder).open_table(NAME)
+            table.checkout(table.version)
+            return Snapshot(self.folder, table, self._dim)
 
     @property
     def version(self) -> int:
@@ -211,6 +221,45 @@ class SceneTable:
     def fragments(self) -> int:
         with reading(self.folder, self._dim):
             return int(self._table.stats()["fragment_stats"]["num_fragments"])
+
+
+class Snapshot:
+    """One version of a table, of which a part is read at a time."""
+
+    def __init__(self, folder: Place, table: Any, dim: int) -> None:
+        self.folder, self.dim = folder, dim
+        self._table = table
+
+    def scenes(self) -> Any:
+        """An Arrow table of everything but the embeddings, in no order, with the number `_rowid` of each row.
+
+        Raises GalleryError.
+        """
+        with reading_part(self.folder):
+            names = [name for name in self._table.schema.names if name != "embeddings"]
+            rows = self._table.search().select(names).with_row_id(True).limit(None).to_arrow()
+            check_rows(rows)
+            return rows
+
+    def readings(self, rows: list[int], people: int) -> Tensor:
+        """[n, D] float16 of all `people` in the rows with these rising numbers, row by row. Raises GalleryError."""
+        with reading_part(self.folder):
+            try:
+                found = self._table.take_row_ids(rows).select(["embeddings"]).with_row_id().to_arrow()
+            except BaseException as error:
+                if is_fault(error) and self._outdated():
+                    raise GalleryError(f"{self.folder}: was changed while it was asked; ask again") from error
+                raise
+            found = found.sort_by("_rowid")
+            values = flat(found, "embeddings").reshape(-1, self.dim)
+            if found["_rowid"].to_pylist() != rows or len(values) != people:
+                raise ValueError("rows are missing, or people of rows")
+            return torch.from_numpy(values.copy())
+
+    def _outdated(self) -> bool:
+        """Whether the table has another version by now."""
+        latest = _connect(self.folder).open_table(NAME)
+        return int(latest.version) != int(self._table.version)
 
 
 def _quoted(path: str) -> str:
