@@ -137,8 +137,11 @@ class SceneTable:
         """All rows, or none."""
         import pyarrow as pa
 
-        added = pa.Table.from_pylist(rows, schema=schema(self._dim))
-        self._commit(lambda: self._table.add(added))
+        self.extend(pa.Table.from_pylist(rows, schema=schema(self._dim)))
+
+    def extend(self, rows: Any) -> None:
+        """As `append`, for rows in an Arrow table of the `schema`."""
+        self._commit(lambda: self._table.add(rows))
 
     def delete(self, path: str) -> None:
         self._commit(lambda: self._table.delete(f"source = {_quoted(path)}"))
