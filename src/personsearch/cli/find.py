@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,13 +17,20 @@ from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, check_picture_name, save_picture
 
 if TYPE_CHECKING:
+    from personsearch.search.about import About
     from personsearch.search.gallery import Gallery
     from personsearch.search.indexing import IndexReport
+    from personsearch.search.pieces import Workers
     from personsearch.search.place import Place
     from personsearch.search.searchers import SceneEncoder
 
 Every = Annotated[float, typer.Option(callback=within(0, above=True), help="Seconds between frames of a video.")]
 NewScore = Annotated[float | None, typer.Option(callback=Score, help="Least confidence, for a new gallery (0.5).")]
+
+Ray = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="ADDRESS", help="Share the work on a Ray cluster: auto, HOST:PORT, local."),
+]
 
 
 def demo(
@@ -56,6 +66,7 @@ def index(
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first broken file.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Make the gallery anew.")] = False,
     device: Device = None,
+    ray: Ray = None,
     as_json: Json = False,
 ) -> None:
     """Put everybody seen in pictures and videos into a gallery. What is in already is skipped.
@@ -72,10 +83,11 @@ def index(
     made = force or not Gallery.exists(gallery)
     how = Reading(model, read, reid, runtime, device)
     held, searcher = open_for_index(gallery, how, min_score, force)
-    with told_on_stop(lambda: _way_on(held, force=force)), held, bar("indexing") as progress:
+    with told_on_stop(lambda: _way_on(held, force=force)), held, bar("indexing") as progress, ExitStack() as stack:
         try:
+            workers = None if ray is None else stack.enter_context(workers_of(ray, how, held.about))
             report = index_sources(
-                held, searcher, found, every=every, strict=strict, progress=progress, complain=complain
+                held, searcher, found, every=every, strict=strict, workers=workers, progress=progress, complain=complain
             )
         finally:
             held.refresh()
@@ -156,6 +168,27 @@ def _tell_what_was_indexed(
     if report.failures:
         more = f"; {nothing}" if nothing else ""
         say(f"error: {len(report.failures)} of {report.files} files could not be read in full{more}", err=True)
+
+
+@contextmanager
+def workers_of(address: str, how: Reading, about: About) -> Iterator[Workers]:
+    """Those of a Ray cluster, which read as the gallery was read. Raises SettingError where there are none."""
+    from personsearch.search.ray_workers import RayWorkers
+
+    workers = RayWorkers(address, partial(load_worker, about, how.runtime, how.device))
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+def load_worker(about: About, runtime: str | None, device: str | None) -> SceneEncoder:
+    """The gallery's model, on whatever machine this is called."""
+    from personsearch.search.searchers import load_searcher
+
+    return load_searcher(
+        about.model, device, about.min_score, about.read, reid=about.reid or None, runtime=runtime, complain=complain
+    )
 
 
 def open_for_index(folder: Place, how: Reading, min_score: float | None, force: bool) -> tuple[Gallery, SceneEncoder]:
