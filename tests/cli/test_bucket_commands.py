@@ -96,7 +96,7 @@ def test_what_cannot_be_is_one_line(store: Store, tmp_path: Path) -> None:
         (["gallery", "merge", gallery, "--into", gallery], "is named twice"),
         ([*ask, "--memory", "1kB"], "more memory than that: give --memory"),
         ([*ask, "--memory", "little"], "give a size such as 2GB"),
-        (["index", photos, "--gallery", gallery, "--ray", "127.0.0.1:9"], "--ray"),
+        (["index", photos, "--gallery", gallery, "--ray", "127.0.0.1:9"], "ray"),
     ]:
         result = run(*arguments)
         (told,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]

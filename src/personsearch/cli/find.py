@@ -29,7 +29,7 @@ NewScore = Annotated[float | None, typer.Option(callback=Score, help="Least conf
 
 Ray = Annotated[
     str | None,
-    typer.Option("--ray", metavar="ADDRESS", help="Share the work on a Ray cluster: auto, HOST:PORT, local."),
+    typer.Option("--ray", metavar="ADDRESS", help="Share it on a Ray cluster: auto, HOST:PORT, local."),
 ]
 
 
