@@ -20,8 +20,8 @@ _CORES = 4
 """Of a machine, for one model at most; with GPUs, one of them for each model."""
 _TRIES = 3
 """Of a piece: what ends three workers is not given to a fourth."""
-_PATIENCE = 120.0
-"""Seconds without any worker, while the cluster may be getting another machine."""
+_PATIENCE = 600.0
+"""Seconds without any worker, while models are loaded, or the cluster is getting another machine."""
 
 
 class RayWorkers:
