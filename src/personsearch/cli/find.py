@@ -209,6 +209,8 @@ def open_for_index(folder: Place, how: Reading, min_score: float | None, force: 
             raise
         return held, searcher
     searcher = how.load(None, 0.5 if min_score is None else min_score)
+    if Gallery.exists(folder) and not force:  # another program has made it meanwhile
+        return open_for_index(folder, how, min_score, force)
     if how.read is None and how.reid is None and searcher.read != READINGS:
         complain(f"{searcher.name} has no projections for readings: people are read as --read {searcher.read}")
     held = Gallery.create(

@@ -351,7 +351,7 @@ class Gallery:
 
     def _drop_doubles(self) -> None:
         """Of a scene that two writers have added at once, one stays."""
-        if self._own.shared and doubles(self._table.rows(["source", "frame"])):
+        if self._own.shared and self._table.others_wrote and doubles(self._table.rows(["source", "frame"])):
             self._table.overwrite(each_once(self._table.stream()))
             self._changed()
 

@@ -40,6 +40,7 @@ class SceneTable:
         self._table = table
         self._dim = dim
         self._commits = 0
+        self._expected = int(table.version)
 
     @classmethod
     def create(cls, folder: Place, dim: int) -> SceneTable:
@@ -159,6 +160,12 @@ class SceneTable:
                 time.sleep(random.uniform(0.01, 0.2))
                 self._table.checkout_latest()
         self._commits += 1
+        self._expected += 1
+
+    @property
+    def others_wrote(self) -> bool:
+        """Whether other programs may have changed it since it was opened."""
+        return self.version != self._expected
 
     def overwrite(self, batches: Iterable[Any]) -> None:
         """These rows instead of all that are there, in one commit: a kill leaves the old ones or the new ones."""
