@@ -316,8 +316,9 @@ class Gallery:
 
     def relink(self, pairs: Sequence[tuple[Source, Source]]) -> None:
         """Gives the scenes of each first file to the second one: the same content, moved, renamed or only touched."""
+        own = self._own
         if pairs:
-            with self._own.alone():
+            with own.alone():
                 self._upgrade()
                 self._table.relink(pairs)
             self._changed()
