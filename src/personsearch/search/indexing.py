@@ -88,19 +88,10 @@ def index_sources(
     report.expired = [source.path for source in retain(gallery)]
     _relink(gallery, found.files, every, report)
     with _Batches(gallery, report) as batches:
-        if workers is not None:
+        if workers is None:
+            _read_here(searcher, gallery, found.files, every, batches, fail, progress)
+        else:
             _share_out(workers, gallery, found.files, every, batches, fail, progress)
-            return report
-        for number, path in enumerate(found.files):
-            try:
-                source = _describe(path, every)
-                if _passes(gallery, source, report):
-                    continue
-                for scene, share in in_one_line(path, _encode(gallery, searcher, source, batches)):
-                    progress.tell(number + share, len(found.files), scene)
-            except InputError as error:
-                fail(error)
-            progress.tell(number + 1, len(found.files), path.name)
     return report
 
 
@@ -167,6 +158,28 @@ def _encode(gallery: Gallery, searcher: SceneEncoder, source: Source, batches: _
     if left_out:  # not finished: they are tried again the next time
         raise InputError(f"{left_out[0]}" + (f", and so {len(left_out) - 1} more frames" if left_out[1:] else ""))
     gallery.finish(source)
+
+
+def _read_here(
+    searcher: SceneEncoder,
+    gallery: Gallery,
+    files: Sequence[Path],
+    every: float,
+    batches: _Batches,
+    fail: Callable[[InputError], None],
+    progress: Progress,
+) -> None:
+    """Reads files one after the other."""
+    for number, path in enumerate(files):
+        try:
+            source = _describe(path, every)
+            if _passes(gallery, source, batches.report):
+                continue
+            for scene, share in in_one_line(path, _encode(gallery, searcher, source, batches)):
+                progress.tell(number + share, len(files), scene)
+        except InputError as error:
+            fail(error)
+        progress.tell(number + 1, len(files), path.name)
 
 
 def _share_out(
