@@ -26,7 +26,7 @@ from personsearch.evaluation.protocols import Searched, evaluate_search
 from personsearch.search.absence import is_absent
 from personsearch.search.answering import PeopleInMemory, Ranked, rank_people
 from personsearch.search.strangers import Strangers, find_strangers
-from personsearch.search.widening import WIDEN, first_answers
+from personsearch.search.widening import first_answers
 
 _RATES = (0.1, 0.01, 0.001, 0.0001)
 _PROMISES = (0.5, 0.3, 0.2, 0.1, 0.05)
@@ -86,7 +86,7 @@ def different(benchmark: Benchmark, tracks: bool) -> Tensor:
 
 
 def rank(query: Tensor, people: PeopleInMemory, strangers: Strangers | None) -> Ranked:
-    choose = partial(first_answers, scene_of=people.scene_of, count=WIDEN)
+    choose = partial(first_answers, scene_of=people.scene_of)
     return rank_people(query, people, strangers=strangers, choose=choose)
 
 

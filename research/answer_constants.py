@@ -52,7 +52,7 @@ def main() -> None:
 def trials(best: Levers, by: Projections) -> Iterator[Levers]:
     """The defaults with one constant changed."""
     yield replace(best, name="defaults")
-    for count in (0, 1, 3, 4):
+    for count in (0, 1, 2, 4, 12):
         yield replace(best, name=f"widened by {count}", widen=count)
     for lead in (0.0, 0.5, 1.0, 4.0):
         yield replace(best, name=f"lead {lead:g}", lead=lead)

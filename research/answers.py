@@ -127,7 +127,7 @@ def rows(network: SearchNetwork, by: Projections, cropped: bool) -> list[Levers]
         plain,
         replace(plain, name="centred alone", centred=True),
         replace(plain, name="once a scene alone", once=True),
-        replace(plain, name=f"widened by {WIDEN} alone", widen=WIDEN),
+        replace(plain, name=f"widened by up to {WIDEN} alone", widen=WIDEN),
         Levers("both embeddings", both),
         Levers("readings alone", reading),
     ]
@@ -136,7 +136,7 @@ def rows(network: SearchNetwork, by: Projections, cropped: bool) -> list[Levers]
     if cropped:
         return [row for row in alone if not row.once and not row.widen and row.read is not both] + [read, with_rows]
     once = replace(with_rows, name="and once a scene, score", once=True)
-    return [*alone, read, with_rows, once, replace(once, name=f"and widened by {WIDEN}", widen=WIDEN)]
+    return [*alone, read, with_rows, once, replace(once, name=f"and widened by up to {WIDEN}", widen=WIDEN)]
 
 
 def judge(benchmark: Benchmark, kept: Kept, levers: Levers) -> SearchResult:
@@ -191,7 +191,8 @@ def ranking(levers: Levers, strangers: Strangers | None) -> Rank | None:
             lead=levers.lead,
             sureness=levers.sureness,
             strangers=strangers,
-            choose=partial(first_answers, scene_of=people.scene_of, count=levers.widen),
+            choose=partial(first_answers, scene_of=people.scene_of),
+            widen=levers.widen,
         ).likenesses
 
     return rank

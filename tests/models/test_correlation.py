@@ -6,6 +6,7 @@ from torch import nn
 
 from personsearch.models.correlation import (
     CorrelationKernel,
+    Excitation,
     ImprovedCrossCorrelation,
     VanillaCrossCorrelation,
     dense_correlation,
@@ -75,6 +76,22 @@ def test_one_scene_answers_all_queries_like_each():
     for index in range(4):
         alone = layer.correlate(scene, layer.read_query(z[index : index + 1]))
         torch.testing.assert_close(together[index : index + 1], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("scenes", [3, 1])
+def test_excitation_weighs_the_scene_s_channels(scenes):
+    layer = Excitation(6, 4, 5, (7, 3))
+    for parameter in layer.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    x, z = torch.randn(scenes, 6, 9, 8), torch.randn(3, 6, 7, 3)
+    answers = layer.correlate(layer.read_scene(x), layer.read_query(z))
+    for pair in range(3):
+        adjusted = layer.adjust(x[pair % scenes][None])[0]
+        squeezed = torch.cat([adjusted.flatten(1).mean(dim=1), z[pair].flatten(1).mean(dim=1)])
+        gates = torch.sigmoid(layer.excite(torch.relu(layer.squeeze(squeezed))))
+        expected = layer.read((gates[:, None, None] * adjusted)[None])[0]
+        torch.testing.assert_close(answers[pair], expected, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(answers[0], answers[1])
 
 
 def test_vanilla_reads_with_its_own_kernel():

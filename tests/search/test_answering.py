@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from personsearch.search.answering import PeopleInMemory, rank_people
 from personsearch.search.once_a_scene import once_a_scene
 from personsearch.search.strangers import Strangers
-from personsearch.search.widening import first_answers, widened
+from personsearch.search.widening import LOOKED_AT, agreeing, first_answers, widened
 
 UNLIKE = Strangers(np.linspace(-1, 0, 1000, dtype=np.float32))
 ALIKE = Strangers(np.ones(1000, dtype=np.float32))
@@ -32,11 +32,13 @@ def test_without_levers_it_is_the_cosine() -> None:
 
 def test_widened_queries_rank_and_plain_ones_are_shown() -> None:
     query, crowd = _crowd()
-    choose = partial(first_answers, scene_of=crowd.scene_of, count=2)
-    ranked = rank_people(query, crowd, strangers=UNLIKE, choose=choose)
+    choose = partial(first_answers, scene_of=crowd.scene_of)
+    ranked = rank_people(query, crowd, strangers=UNLIKE, choose=choose, widen=3)
     cosines = crowd.vectors @ query
     assert torch.equal(ranked.cosines, cosines)
-    best = first_answers(once_a_scene(cosines, crowd.scene_of, crowd.scores), crowd.scene_of, 2)
+    best = first_answers(once_a_scene(cosines, crowd.scene_of, crowd.scores), 3 * LOOKED_AT, crowd.scene_of)
+    best = best[agreeing(query, crowd.vectors[best], UNLIKE, len(cosines), 3)]
+    assert len(best) > 1
     assert torch.equal(ranked.added, best)
     again = crowd.vectors @ widened(query, crowd.vectors[best], cosines[best])
     torch.testing.assert_close(ranked.likenesses, once_a_scene(again, crowd.scene_of, crowd.scores))
@@ -44,7 +46,7 @@ def test_widened_queries_rank_and_plain_ones_are_shown() -> None:
 
 def test_who_is_no_more_alike_than_strangers_widens_nothing() -> None:
     query, crowd = _crowd()
-    choose = partial(first_answers, scene_of=crowd.scene_of, count=2)
+    choose = partial(first_answers, scene_of=crowd.scene_of)
     plain = rank_people(query, crowd)
     for strangers in (ALIKE, Strangers(np.zeros(0, dtype=np.float32)), None):
         ranked = rank_people(query, crowd, strangers=strangers, choose=choose)
@@ -55,9 +57,9 @@ def test_who_is_no_more_alike_than_strangers_widens_nothing() -> None:
 def test_more_answers_are_asked_for_than_there_are() -> None:
     query, crowd = _crowd(people=4)  # in two scenes
     ranked = rank_people(
-        query, crowd, strangers=UNLIKE, choose=partial(first_answers, scene_of=crowd.scene_of, count=9)
+        query, crowd, strangers=UNLIKE, choose=partial(first_answers, scene_of=crowd.scene_of), widen=9
     )
     assert len(ranked.added) in (0, 2)
     query, nobody = _crowd(people=0)
-    choose = partial(first_answers, scene_of=nobody.scene_of, count=9)
-    assert rank_people(query, nobody, strangers=UNLIKE, choose=choose).likenesses.shape == (0,)
+    choose = partial(first_answers, scene_of=nobody.scene_of)
+    assert rank_people(query, nobody, strangers=UNLIKE, choose=choose, widen=9).likenesses.shape == (0,)

@@ -19,7 +19,7 @@ from personsearch.search.picking import Limits
 from personsearch.search.rows import IndexedScene
 from personsearch.search.sources import Source
 from personsearch.search.strangers import find_strangers
-from personsearch.search.widening import clear, first_answers, widened
+from personsearch.search.widening import LOOKED_AT, agreeing, first_answers, widened
 
 DIM = 12
 CAMERAS = ("/one", "/two", "/three")
@@ -59,9 +59,10 @@ def slowly(gallery: Gallery, query: Tensor, camera: int, widen: int) -> list[tup
     asked = F.normalize(F.normalize(query, dim=0) - means[camera], dim=0).double()
     cosines = people @ asked
     likenesses = once_a_scene(cosines, resident.scene_of, resident.scores)
-    best = first_answers(likenesses, resident.scene_of, widen)
+    best = first_answers(likenesses, LOOKED_AT * widen, resident.scene_of)
     strangers = find_strangers(people, resident.scene_of, resident.scores)
-    if widen and clear(asked, people[best], strangers, len(people)):
+    best = best[agreeing(asked, people[best], strangers, len(people), widen)]
+    if len(best):
         again = widened(asked, people[best], cosines[best])
         likenesses = once_a_scene(people @ again, resident.scene_of, resident.scores)
     order = likenesses.argsort(descending=True, stable=True)

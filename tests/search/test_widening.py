@@ -5,10 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from personsearch.search.strangers import Strangers
-from personsearch.search.widening import agreement, clear, first_answers, widened
+from personsearch.search.widening import agreeing, agreement, clear, first_answers, widened
 
 
 def test_answers_count_by_their_likeness() -> None:
@@ -37,6 +38,46 @@ def test_agreement_is_the_mean_of_all_pairs(count: int) -> None:
     assert agreement(everybody[0], everybody[1:]) == pytest.approx(sum(cosines) / len(cosines), abs=1e-6)
 
 
+def _slowly_agreeing(query: Tensor, answers: Tensor, reach: float, most: int) -> list[int]:
+    """Each mean over every pair, one by one."""
+    joined = list(range(min(2, most, len(answers))))
+    everybody = [query, *(answers[place] for place in joined)]
+    pairs = [float(one @ other) for one, other in itertools.combinations(everybody, 2)]
+    if not pairs or sum(pairs) / len(pairs) <= reach:
+        return []
+    while len(joined) < most:
+        means = {
+            place: sum(float(answer @ one) for one in everybody) / len(everybody)
+            for place, answer in enumerate(answers)
+            if place not in joined
+        }
+        best = max(means, key=lambda place: means[place], default=-1)
+        if best < 0 or means[best] <= reach:
+            break
+        joined.append(best)
+        everybody.append(answers[best])
+    return joined
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 4, 8])
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 24])
+def test_who_agrees_with_all_before_joins(count: int, most: int) -> None:
+    sizes = set()
+    for seed in range(20):
+        chance = torch.Generator().manual_seed(seed)
+        person, *_ = F.normalize(torch.randn(1, 16, generator=chance))
+        sights = F.normalize(person + 0.25 * torch.randn(count + 1, 16, generator=chance))
+        query, answers = sights[0], sights[1:]
+        strangers = Strangers(np.linspace(-1, 0.6, 1000, dtype=np.float32))
+        joined = agreeing(query, answers, strangers, 10, most).tolist()
+        reach = strangers.reach(10)
+        assert reach is not None
+        assert joined == _slowly_agreeing(query, answers, reach, most)
+        sizes.add(len(joined))
+    assert max(sizes) <= min(most, count)
+    assert len(sizes) > 1 or min(most, count) < 2  # some join, some do not
+
+
 def _slow(likenesses: list[float], scenes: list[int], count: int) -> list[int]:
     order = sorted(range(len(likenesses)), key=lambda person: (-likenesses[person], person))
     chosen: list[int] = []
@@ -55,4 +96,4 @@ def test_the_most_alike_one_of_a_scene(people: int, scenes: int, count: int) -> 
     likenesses[::7] = -torch.inf
     scene_of = torch.randint(0, scenes, (people,), generator=chance)
     expected = _slow(likenesses.tolist(), scene_of.tolist(), count)
-    assert first_answers(likenesses, scene_of, count).tolist() == expected
+    assert first_answers(likenesses, count, scene_of).tolist() == expected

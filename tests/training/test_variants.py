@@ -205,6 +205,11 @@ def test_igpn_variants_differ_in_what_they_are_named_for(data: str) -> None:
         "igpn_no_local": {"network.local_relation": "none"},
         "igpn_no_global": {"loss.search_weight": 0.0},
         "igpn_no_relation": {"network.local_relation": "none", "loss.search_weight": 0.0},
+        "igpn_qeeps": {
+            "network.correlation": "excitation",
+            "network.local_relation": "none",
+            "loss.search_weight": 0.0,
+        },
     }
     assert {"igpn", *changed} == set(IGPN_VARIANTS)
     for variant, settings in changed.items():

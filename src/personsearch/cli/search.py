@@ -59,7 +59,7 @@ LeastScore = Annotated[float, typer.Option(callback=Score, help="Least confidenc
 Gap = Annotated[float, typer.Option(callback=within(0), help="Least seconds between two answers of one video.")]
 Keep = Annotated[int | None, typer.Option(callback=within(1), help="How many proposals go on to --reid (100).")]
 Compared = Annotated[int | None, typer.Option(callback=within(1), help="Of --proposer: how many are compared (all).")]
-Widen = Annotated[int | None, typer.Option(callback=within(0), help="First answers added to the query (2, or 0).")]
+Widen = Annotated[int | None, typer.Option(callback=within(0), help="Most answers added to the query (8, or 0).")]
 Reread = Annotated[
     int | None, typer.Option(callback=within(0), help="Most alike whose patches are read anew (100, or 0).")
 ]

@@ -19,7 +19,7 @@ from personsearch.progress import Progress, quiet
 from personsearch.search.answering import PeopleInMemory, rank_people
 from personsearch.search.centring import Centres
 from personsearch.search.strangers import Strangers, find_strangers
-from personsearch.search.widening import WIDEN, first_answers
+from personsearch.search.widening import first_answers
 
 
 def evaluate_answers(
@@ -91,7 +91,7 @@ def rank_by(strangers: Strangers) -> Rank:
 
     def rank(query: Tensor, people: Searched) -> Tensor:
         crowd = PeopleInMemory(people.embeddings, people.scene_of, people.scores)
-        choose = partial(first_answers, scene_of=people.scene_of, count=WIDEN)
+        choose = partial(first_answers, scene_of=people.scene_of)
         return rank_people(query, crowd, strangers=strangers, choose=choose).likenesses
 
     return rank

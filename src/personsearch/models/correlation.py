@@ -226,10 +226,56 @@ class VanillaCrossCorrelation(CrossCorrelation[Tensor]):
         return self.up.weight.numel()
 
 
+class Excitation(CrossCorrelation[Tensor]):
+    """Not a correlation: what guided proposals before IGPN, as a reading of QEEPS (Munjal et al., CVPR 2019), which has
+    no public code. Scene and query, each squeezed into its mean, tell together how much each channel of the scene
+    counts: for query means z and means m of phi(x),
+
+        gates = sigmoid(W2 relu(W1 [m, z]))
+
+    A 1x1 convolution reads the scene whose channels are weighed so.
+    """
+
+    def __init__(self, inputs: int, channels: int, outputs: int, kernel: tuple[int, int]) -> None:
+        super().__init__(channels, kernel, nn.Sequential(_fresh_phi(inputs, channels), nn.ReLU(inplace=True)))
+        hidden = max(1, channels // _SQUEEZED)
+        self.squeeze = nn.Linear(channels + inputs, hidden)
+        self.excite = nn.Linear(hidden, channels)
+        self.read = nn.Conv2d(channels, outputs, 1)
+        _start(self.read, 0.01)
+
+    def read_scene(self, maps: Tensor) -> CorrelatedScene:
+        """Stem maps [B, inputs, H, W] to all that does not depend on a query."""
+        adjusted = self.adjust(maps)
+        bias = self.read.get_parameter("bias")[None, :, None, None]
+        return CorrelatedScene(adjusted, bias.expand(len(adjusted), -1, *adjusted.shape[2:]))
+
+    def read_query(self, maps: Tensor) -> Tensor:
+        """Stem maps [P, inputs, h, w] of queries to their means [P, inputs]."""
+        means: Tensor = maps.mean(dim=(2, 3))
+        return means
+
+    def correlate(self, scene: CorrelatedScene, kernel: Tensor) -> Tensor:
+        """[P, outputs, H, W] for P pairs. One scene (B = 1) is shared by all queries."""
+        means = scene.adjusted.mean(dim=(2, 3)).expand(len(kernel), -1)
+        gates = self.excite(F.relu(self.squeeze(torch.cat([means, kernel], dim=1)))).sigmoid()
+        weights: Tensor = self.read.weight.flatten(1) * gates[:, None]  # [P, outputs, c']
+        read = weights @ scene.adjusted.flatten(2)
+        return read.view(len(kernel), -1, *scene.adjusted.shape[2:]) + scene.shared
+
+    def paper_count(self) -> int:
+        """Parameters as IGPN's paper counts those of its own layers: all but phi's and the biases."""
+        return sum(layer.weight.numel() for layer in (self.squeeze, self.excite, self.read))
+
+
+_SQUEEZED = 16
+"""How many times fewer numbers decide on the channels, as in squeeze-and-excitation (Hu et al., CVPR 2018)."""
+
 CORRELATIONS: dict[str, Callable[..., CrossCorrelation[Any]]] = {
     "improved": ImprovedCrossCorrelation,
     "unshared": partial(ImprovedCrossCorrelation, shared=False),
     "vanilla": VanillaCrossCorrelation,
+    "excitation": Excitation,
 }
 """Makes the layers, from inputs, channels, outputs and the kernel's size."""
 

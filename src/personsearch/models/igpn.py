@@ -48,7 +48,7 @@ class IGPNSettings:
     layout: str = "torchvision"
     """Layout of the ImageNet weights that the backbone starts from: see `resnet.LAYOUTS`."""
     correlation: str = "improved"
-    """"improved" (Eq. 2), "unshared" (without B), or "vanilla" (Eq. 1 as in SiamRPN)."""
+    """"improved" (Eq. 2), "unshared" (without B), "vanilla" (Eq. 1 as in SiamRPN), or QEEPS's "excitation"."""
     channels: Count = 512
     """c' of section 3.2.2."""
     features: str = "plain"

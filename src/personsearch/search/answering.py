@@ -11,7 +11,7 @@ from torch import Tensor
 
 from personsearch.search.once_a_scene import LEAD, SURENESS, once_a_scene
 from personsearch.search.strangers import Strangers
-from personsearch.search.widening import clear, widened
+from personsearch.search.widening import LOOKED_AT, WIDEN, agreeing, widened
 
 
 class Crowd(Protocol):
@@ -61,7 +61,7 @@ class Ranked:
     likenesses: Tensor
     """[N]: what they are ranked by"""
     added: Tensor
-    """[K] the people whom the query was widened by, best first; none where it was not"""
+    """[K] the people whom the query was widened by, as they joined; none where it was not"""
 
 
 def rank_people(
@@ -72,13 +72,15 @@ def rank_people(
     lead: float = LEAD,
     sureness: float = SURENESS,
     strangers: Strangers | None = None,
-    choose: Callable[[Tensor], Tensor] | None = None,
+    choose: Callable[[Tensor, int], Tensor] | None = None,
+    widen: int = WIDEN,
 ) -> Ranked:
     """Ranks everybody in a crowd for a query [D] of unit length.
 
-    With `once` by the rule of `once_a_scene`, else by the cosine. `choose` takes the first answers [K] from likenesses
-    [N], as `first_answers` does: the query is widened by them where they are `clear` of the gallery's `strangers`. A
-    person who is absent has no such answers, so is not searched for by the looks of somebody else.
+    With `once` by the rule of `once_a_scene`, else by the cosine. `choose` takes so many first answers [K] from
+    likenesses [N], as `first_answers` does: the query is widened by up to `widen` of them, by those who are `agreeing`
+    more than the gallery's `strangers` do. A person who is absent has no such answers, so is not searched for by the
+    looks of somebody else.
     """
 
     def likeness(cosines: Tensor) -> Tensor:
@@ -89,11 +91,13 @@ def rank_people(
     cosines = crowd.cosines(query)
     first = likeness(cosines)
     added = torch.zeros(0, dtype=torch.int64)
-    if choose is None or strangers is None:
+    if choose is None or strangers is None or not widen:
         return Ranked(cosines, first, added)
-    best = choose(first)
+    best = choose(first, LOOKED_AT * widen)
     answers = crowd.readings(best).to(query)
-    if not clear(query, answers, strangers, len(cosines)):
+    joined = agreeing(query, answers, strangers, len(cosines), widen)
+    if not len(joined):
         return Ranked(cosines, first, added)
-    again = widened(query, answers, cosines[best].to(query))
-    return Ranked(cosines, likeness(crowd.cosines(again)), best)
+    added = best[joined]
+    again = widened(query, answers[joined], cosines[added].to(query))
+    return Ranked(cosines, likeness(crowd.cosines(again)), added)

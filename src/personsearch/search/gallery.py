@@ -440,13 +440,13 @@ class Gallery:
             raise SettingError(f"widen {widen} is impossible: give 0 or more answers")
         resident = self._load()
 
-        def first(likenesses: Tensor) -> Tensor:
-            few = replace(limits, top=widen, per_scene=1)
+        def first(likenesses: Tensor, count: int) -> Tensor:
+            few = replace(limits, top=count, per_scene=1)
             picked = pick_rows(likenesses, resident.scene_of, lambda row: resident.hit(row, 0.0), few)
             return torch.tensor([row for row, _ in picked], dtype=torch.int64)
 
         strangers = self.strangers() if widen or best else None
-        ranked = rank_people(query, resident, once=once, strangers=strangers, choose=first if widen else None)
+        ranked = rank_people(query, resident, once=once, strangers=strangers, choose=first, widen=widen)
 
         def hit_of(row: int) -> GalleryHit:
             return resident.hit(row, min(1.0, max(-1.0, float(ranked.cosines[row]))))

@@ -8,8 +8,12 @@ from torch.nn import functional as F
 
 from personsearch.search.strangers import Strangers
 
-WIDEN = 2
-"""Answers that a query is widened by."""
+WIDEN = 8
+"""Most answers that a query is widened by."""
+_AT_FIRST = 2
+"""Who must agree with the query before it is widened at all."""
+LOOKED_AT = 3
+"""Answers that are looked at, for each that may be taken."""
 
 
 def widened(query: Tensor, answers: Tensor, cosines: Tensor) -> Tensor:
@@ -45,8 +49,30 @@ def clear(query: Tensor, answers: Tensor, strangers: Strangers, people: int) -> 
     return bool(len(answers)) and reach is not None and agreement(query, answers) > reach
 
 
-def first_answers(likenesses: Tensor, scene_of: Tensor, count: int) -> Tensor:
-    """The people [K], K <= `count`, whom a query is widened by: the most alike, best first, one of a scene.
+def agreeing(query: Tensor, answers: Tensor, strangers: Strangers, people: int, most: int = WIDEN) -> Tensor:
+    """Whom a query [D] is widened by: places [K] among its first answers [M, D], K <= `most`, in the order they join.
+
+    The first two start, where they are `clear`. Then whoever is most alike, in the mean, to the query and all who
+    have joined does so too, while that mean is above what one of `people` strangers reaches.
+    """
+    count = min(_AT_FIRST, most)
+    if not clear(query, answers[:count], strangers, people):
+        return torch.zeros(0, dtype=torch.int64)
+    joined = list(range(min(count, len(answers))))
+    group, reach = query + answers[joined].sum(dim=0), strangers.reach(people)
+    while len(joined) < min(most, len(answers)):
+        alike = answers @ group / (1 + len(joined))
+        alike[joined] = -torch.inf
+        best = int(alike.argmax())
+        if reach is None or alike[best] <= reach:
+            break
+        joined.append(best)
+        group = group + answers[best]
+    return torch.tensor(joined, dtype=torch.int64)
+
+
+def first_answers(likenesses: Tensor, count: int, scene_of: Tensor) -> Tensor:
+    """The people [K], K <= `count`, whom a query may be widened by: the most alike, best first, one of a scene.
 
     `likenesses` [N] are what the gallery is ranked by, -inf for whom must not be used; `scene_of` [N] are the numbers
     of their scenes. Of equals the first comes first.

@@ -13,6 +13,7 @@ from personsearch.errors import InputError
 from personsearch.search.drawing import person_crop
 from personsearch.search.hits import GalleryHit
 from personsearch.search.sources import State
+from personsearch.serve.in_turn import InTurn
 
 _CROP, _SMALL = (192, 384), (480, 480)
 _KEPT = 64_000_000
@@ -29,7 +30,7 @@ class Images:
     def __init__(self, longest: int = 1600) -> None:
         """`longest` is the most pixels of a scene's longer side."""
         self._size = (longest, longest)
-        self._lock, self._reading = threading.Lock(), threading.Lock()
+        self._lock, self._reading = threading.Lock(), InTurn("pictures")
         self._kept: OrderedDict[str, bytes] = OrderedDict()
 
     def scene(self, key: str, hit: GalleryHit) -> bytes:
@@ -45,18 +46,17 @@ class Images:
         return self._once(f"person {key}", lambda: person_crop(read_scene(hit), hit.box, _CROP))
 
     def _once(self, key: str, make: Callable[[], Image.Image]) -> bytes:
-        kept = self._known(key)
-        if kept is not None:
-            return kept
-        with self._reading:
-            kept = self._known(key)  # another thread may have read it meanwhile
-            if kept is None:
-                kept = jpeg(make())
-                with self._lock:
-                    self._kept[key] = kept
-                    while sum(map(len, self._kept.values())) > _KEPT:
-                        self._kept.popitem(last=False)
-            return kept
+        return self._known(key) or self._reading.do(lambda: self._made(key, make))
+
+    def _made(self, key: str, make: Callable[[], Image.Image]) -> bytes:
+        kept = self._known(key)  # it may have been made while this waited for its turn
+        if kept is None:
+            kept = jpeg(make())
+            with self._lock:
+                self._kept[key] = kept
+                while sum(map(len, self._kept.values())) > _KEPT:
+                    self._kept.popitem(last=False)
+        return kept
 
     def _known(self, key: str) -> bytes | None:
         with self._lock:

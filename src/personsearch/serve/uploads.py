@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from personsearch.geometry.detections import Detections
 from personsearch.search.audit import picture_hash
 from personsearch.search.searchers import SceneEncoder
 from personsearch.serve.images import jpeg
+from personsearch.serve.in_turn import InTurn
 from personsearch.serve.library import UnknownError
 
 MOST_BYTES = 24_000_000
@@ -62,39 +62,44 @@ class Uploads:
     def __init__(self, load: Callable[[], SceneEncoder]) -> None:
         self._load = load
         self._encoder: SceneEncoder | None = None
-        self._lock = threading.Lock()
+        self._model = InTurn("model")
         self._kept: OrderedDict[str, Upload] = OrderedDict()
         self._drawn: OrderedDict[str, Drawn] = OrderedDict()
 
     def add(self, body: bytes) -> str:
         """An id for the picture. Raises ImageError in words for whoever brought it, and what loading a model raises."""
-        with self._lock:
-            image = _decoded(body)
-            self._encoder = self._encoder or self._load()
-            people = self._encoder.encode_scene(image)
-            small = ImageOps.contain(image, (_SIDE, _SIDE)) if max(image.size) > _SIDE else image
-            name = f"up{secrets.token_hex(12)}"
-            self._kept[name] = Upload(jpeg(small), image.width, image.height, people, body, picture_hash(image))
-            while len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
-            return name
+        return self._model.do(lambda: self._add(body))
+
+    def _add(self, body: bytes) -> str:
+        image = _decoded(body)
+        people = self._loaded().encode_scene(image)
+        small = ImageOps.contain(image, (_SIDE, _SIDE)) if max(image.size) > _SIDE else image
+        name = f"up{secrets.token_hex(12)}"
+        self._kept[name] = Upload(jpeg(small), image.width, image.height, people, body, picture_hash(image))
+        while len(self._kept) > _KEPT:
+            self._kept.popitem(last=False)
+        return name
 
     def draw(self, name: str, box: Box) -> str:
         """An id for the person in a box in a picture. Raises UnknownError, BoxError."""
         upload = self.get(name)
-        return self.draw_in(_decoded(upload.body), box, picture=upload.picture)
+        return self._model.do(lambda: self._draw(_decoded(upload.body), box, None, upload.picture))
 
-    def draw_in(self, image: Image.Image, box: Box, scene: str | None = None, picture: str | None = None) -> str:
-        """An id for the person in a box of a picture, which is the scene of that id or has that hash. Raises
-        BoxError."""
-        with self._lock:
-            self._encoder = self._encoder or self._load()
-            reading = self._encoder.encode_query(image, box)
-            name = f"up{secrets.token_hex(12)}-drawn"
-            self._drawn[name] = Drawn(reading, scene, picture)
-            while len(self._drawn) > _DRAWN:
-                self._drawn.popitem(last=False)
-            return name
+    def draw_in(self, image: Image.Image, box: Box, scene: str) -> str:
+        """An id for the person in a box of a picture, which is the scene of that id. Raises BoxError."""
+        return self._model.do(lambda: self._draw(image, box, scene, None))
+
+    def _draw(self, image: Image.Image, box: Box, scene: str | None, picture: str | None) -> str:
+        reading = self._loaded().encode_query(image, box)
+        name = f"up{secrets.token_hex(12)}-drawn"
+        self._drawn[name] = Drawn(reading, scene, picture)
+        while len(self._drawn) > _DRAWN:
+            self._drawn.popitem(last=False)
+        return name
+
+    def _loaded(self) -> SceneEncoder:
+        self._encoder = self._encoder or self._load()
+        return self._encoder
 
     def get(self, name: str) -> Upload:
         """Raises UnknownError."""

@@ -262,8 +262,10 @@ IGPN_VARIANTS: dict[str, Callable[[Any], Any]] = {
     **TRUNK_VARIANTS,
     "igpn_vccl": _with_network(correlation="vanilla"),
     "igpn_unshared": _with_network(correlation="unshared"),
+    "igpn_qeeps": lambda recipe: _no_search(_with_network(correlation="excitation", local_relation="none")(recipe)),
 }
-"""Rows of Table 1 besides: VCCL, and without B. On a trunk B is where the proposals come from."""
+"""Rows of Table 1 besides: VCCL, and without B. On a trunk B is where the proposals come from. And of Table 3 QEEPS, as
+far as its idea goes: its query's guidance in IGPN's frame, without IGPN's relations."""
 
 
 def reid_cuhk_sysu() -> ReidRecipe:
