@@ -18,7 +18,7 @@ check: .venv/.test  ## style, types, the direction of imports, every command of 
 	$(BIN)/python -m pytest tests/project tests/models/test_igpn_trunk.py -m "not slow" \
 		--numprocesses auto --maxprocesses 4 --dist worksteal
 
-slow: .venv/.test  ## the page in a browser, the API against its schema, twenty kills, tables of seconds
+slow: .venv/.test .venv/.slow  ## the page in a browser, the API against its schema, twenty kills, tables of seconds
 	$(BIN)/python -m pytest tests -m slow
 
 docs: .venv/.docs  ## the site of the documentation in site/; warnings fail it

@@ -1,68 +1,243 @@
-"""How fast a gallery answers, opens and takes scenes. Run: python benchmarks/gallery.py [PEOPLE]"""
+"""How fast galleries of random people answer, whole in memory and in shards, beside FAISS's exact index if it is there.
+
+    python benchmarks/gallery.py 100000 1000000 --memory 500MB --plot growth.png
+    python benchmarks/gallery.py --plan 100000000
+
+Each way of asking runs in a process of its own, so that its memory can be told. `--plan` counts, without running
+anything, what so many people take on machines of so many gigabytes.
+"""
 
 from __future__ import annotations
 
+import argparse
+import json
+import math
+import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import torch
 
-from personsearch.geometry.detections import Detections
+from personsearch.cli.options import _bytes as size_of
 from personsearch.search.gallery import Gallery
-from personsearch.search.rows import IndexedScene
-from personsearch.search.sources import Source
+from personsearch.search.picking import Limits
+from personsearch.search.ranking import _BYTES_OF_A_PERSON
+from personsearch.search.rows import schema
+from personsearch.search.table import NAME
 
-DIM, CROWD, BATCH = 256, 10, 16
+DIM, CROWD, BATCH, ASKED = 256, 10, 100_000, 5
+RECALLED, PROBES = 20, 20
+"""Queries of which the recall of an approximate index is told, and how many of its lists each looks at."""
+READING = 768
+"""Numbers of a reading, of which `--plan` speaks."""
+SCENE_BYTES, SHARE = 250, 0.7
+"""Of a scene in memory; and the part of a machine's memory that a gallery may have."""
 
 
-@contextmanager
-def timed(what: str) -> Iterator[None]:
+def batches(people: int) -> Iterator[pa.Table]:
+    """Random people, ten a scene, a hundred scenes a film, as rows of a gallery."""
+    generator = np.random.default_rng(0)
+    for first in range(0, people // CROWD, BATCH // CROWD):
+        numbers = np.arange(first, min(first + BATCH // CROWD, people // CROWD))
+        count = len(numbers) * CROWD
+        readings = generator.standard_normal((count, DIM), dtype=np.float32)
+        readings /= np.linalg.norm(readings, axis=1, keepdims=True)
+        boxes = np.sort(generator.random((count, 4), dtype=np.float32), axis=1) * 1000
+        ends = pa.array(np.arange(0, count + 1, CROWD, dtype=np.int32))
+        columns = {
+            "source": pa.array([f"/films/{number // 100:06}.mp4" for number in numbers]),
+            "frame": pa.array(numbers % 100),
+            "time": pa.array((numbers % 100).astype(np.float64)),
+            "every": pa.array(np.ones(len(numbers))),
+            "boxes": pa.ListArray.from_arrays(ends, pa.FixedSizeListArray.from_arrays(boxes.ravel(), 4)),
+            "scores": pa.ListArray.from_arrays(ends, pa.array(generator.random(count, dtype=np.float32))),
+            "embeddings": pa.ListArray.from_arrays(
+                ends, pa.FixedSizeListArray.from_arrays(pa.array(readings.astype(np.float16).ravel()), DIM)
+            ),
+            "digest": pa.nulls(len(numbers), pa.string()),
+        }
+        columns |= {name: pa.array(np.ones(len(numbers))) for name in ("size", "mtime_ns")}
+        columns |= {name: pa.array(np.full(len(numbers), 1000)) for name in ("width", "height")}
+        yield pa.table({field.name: columns[field.name].cast(field.type) for field in schema(DIM)}, schema=schema(DIM))
+
+
+def ask(folder: Path, memory: int | None) -> dict[str, float]:
+    """Seconds and bytes of one way of asking. Run in a process of its own."""
+    gallery = Gallery.open(folder, memory=memory)  # which imports LanceDB
+    before = resident(peak=False)
     start = time.perf_counter()
-    yield
-    print(f"{what:56} {time.perf_counter() - start:9.4f} s")
+    crowd = gallery.crowd()
+    loaded = time.perf_counter() - start
+    films = torch.arange(len(crowd.scenes))[crowd.scene_of] % 10 == 0
+    times = {"query": Limits(10), "filtered": Limits(10, among=films)}
+    found = {name: statistics.median(_seconds(gallery, limits) for _ in range(ASKED)) for name, limits in times.items()}
+    return {"load": loaded, **found, "bytes": resident(peak=True) - before}
 
 
-def scenes(people: int) -> Iterator[list[IndexedScene]]:
-    """Random people, ten a scene, in batches as `index` writes them."""
-    generator = torch.Generator().manual_seed(0)
-    for first in range(0, people // CROWD, BATCH):
-        batch = []
-        for number in range(first, min(first + BATCH, people // CROWD)):
-            embeddings = torch.nn.functional.normalize(torch.randn(CROWD, DIM, generator=generator), dim=1)
-            boxes = torch.rand(CROWD, 4, generator=generator).sort(dim=1).values * 1000
-            found = Detections(boxes, torch.rand(CROWD, generator=generator), embeddings)
-            batch.append(IndexedScene(Source(f"/scenes/{number:07}.jpg", 1, 1), 1000, 1000, found))
-        yield batch
+def resident(*, peak: bool) -> int:
+    """Bytes of this process in memory: at this moment, from which on peaks are counted, or at the most since then."""
+    if not peak:
+        Path("/proc/self/clear_refs").write_text("5")
+    name = "VmHWM" if peak else "VmRSS"
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = [line for line in lines if line.startswith(name)]
+    return 1024 * int(line.split()[1])
 
 
-def main(people: int) -> None:
-    print(f"{people:,} people, {torch.get_num_threads()} threads")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "gallery"
-        with (
-            timed("write, batch by batch, and merge"),
-            Gallery.create(path, model="none", fingerprint="none", dim=DIM) as gallery,
-        ):
-            for batch in scenes(people):
-                gallery.add(batch)
-        size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-        print(f"{'on disk':56} {size / 1e6:9.1f} MB")
-        with timed("open"):
-            gallery = Gallery.open(path)
-        query = torch.nn.functional.normalize(torch.randn(DIM), dim=0)
-        with timed("first query, which loads everybody"):
-            gallery.search(query)
-        times = []
-        for _ in range(20):
+def _seconds(gallery: Gallery, limits: Limits) -> float:
+    query = torch.nn.functional.normalize(torch.randn(DIM), dim=0)
+    start = time.perf_counter()
+    gallery.answer(query, limits, once=True, widen=0)
+    return time.perf_counter() - start
+
+
+def ask_faiss(folder: Path) -> dict[str, float]:
+    """The same of FAISS's exact index in float16."""
+    import faiss
+
+    faiss.omp_set_num_threads(torch.get_num_threads())
+    before = resident(peak=False)
+    start = time.perf_counter()
+    index = faiss.IndexScalarQuantizer(DIM, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    for batch in Gallery.open(folder).table.stream():
+        values = batch["embeddings"].flatten().flatten().to_numpy(zero_copy_only=False)
+        index.add(values.reshape(-1, DIM).astype(np.float32))
+    loaded = time.perf_counter() - start
+    tenth = np.flatnonzero(np.arange(index.ntotal) // CROWD % 10 == 0)
+    chosen = faiss.SearchParameters(sel=faiss.IDSelectorBatch(tenth))
+    times: dict[str, list[float]] = {"query": [], "filtered": []}
+    for _ in range(ASKED):
+        query = np.random.default_rng().standard_normal((1, DIM), dtype=np.float32)
+        for name, parameters in (("query", None), ("filtered", chosen)):
             start = time.perf_counter()
-            gallery.search(torch.nn.functional.normalize(torch.randn(DIM), dim=0))
-            times.append(time.perf_counter() - start)
-        print(f"{'query, median and worst of 20':56} {sorted(times)[10]:9.4f} s {max(times):9.4f} s")
+            index.search(query, 10, params=parameters)
+            times[name].append(time.perf_counter() - start)
+    used = resident(peak=True) - before
+    return {"load": loaded, **{name: statistics.median(all_) for name, all_ in times.items()}, "bytes": used}
+
+
+def ask_ann(folder: Path) -> dict[str, float]:
+    """Of LanceDB's approximate index (IVF and product quantisation, scenes by their most alike person), which is made
+    here; and the part of the exact ten scenes that it finds."""
+    import lancedb
+
+    before = resident(peak=False)
+    table = lancedb.connect(folder).open_table(NAME)
+    start = time.perf_counter()
+    table.create_index(metric="cosine", vector_column_name="embeddings", index_type="IVF_PQ")
+    made = time.perf_counter() - start
+    used = resident(peak=True) - before
+    gallery = Gallery.open(folder)
+    people = gallery.crowd().people
+    seconds, found = [], 0
+    for number in torch.randint(gallery.people, (RECALLED,), generator=torch.Generator().manual_seed(1)):
+        noise = torch.randn(DIM, generator=torch.Generator().manual_seed(int(number))) / DIM**0.5
+        query = torch.nn.functional.normalize(people.readings(number[None])[0] + 0.5 * noise, dim=0)
+        start = time.perf_counter()
+        rows = table.search(query.numpy(), vector_column_name="embeddings").distance_type("cosine").nprobes(PROBES)
+        scenes = {(row["source"], row["frame"]) for row in rows.select(["source", "frame"]).limit(10).to_list()}
+        seconds.append(time.perf_counter() - start)
+        exactly = gallery.answer(query, Limits(10), once=False, widen=0).hits
+        found += len(scenes & {(str(hit.source), hit.frame) for hit in exactly})
+    return {"load": made, "query": statistics.median(seconds), "bytes": used, "recall": found / (10 * RECALLED)}
+
+
+def measure(people: int, memory: int, place: Path, *, approximate: bool) -> dict[str, Any]:
+    """Makes a gallery of so many people and asks it in each way; prints a table."""
+    folder = place / str(people)
+    start = time.perf_counter()
+    with Gallery.create(folder, model="none", fingerprint="none", dim=DIM) as gallery:
+        for batch in batches(people):
+            gallery.table.extend(batch)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    print(f"\n{people:,} people, written in {time.perf_counter() - start:.1f} s, {size / 1e6:,.0f} MB on the disk")
+    print(f"{'':10}{'load s':>10}{'query s':>10}{'filtered s':>12}{'memory MB':>12}")
+    found = {}
+    ways = {"whole": "", "shards": f"--memory={memory}", "faiss": "--way=faiss", "ann": "--way=ann"}
+    for way, more in ways.items():
+        if way == "ann" and not approximate:
+            continue
+        done = subprocess.run(
+            [sys.executable, __file__, "--ask", str(folder), *more.split()], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            print(f"{way:10} {(done.stderr.strip().splitlines() or ['ended'])[-1][:100]}")
+            continue
+        found[way] = one = json.loads(done.stdout)
+        filtered = f"{one['filtered']:12.4f}" if "filtered" in one else f"{'':12}"
+        recall = f"  recall@10 {one['recall']:.3f}" if "recall" in one else ""
+        print(f"{way:10}{one['load']:10.2f}{one['query']:10.4f}{filtered}{one['bytes'] / 1e6:12,.0f}{recall}")
+    if {"whole", "faiss"} <= set(found):
+        print(f"whole / faiss: {found['whole']['query'] / found['faiss']['query']:.2f} of the time of a query")
+    return found
+
+
+def plan(people: int, gigabytes: float, read_mb: float) -> None:
+    """What so many people take, in memory and in shards, on machines of so many gigabytes that read so fast."""
+    room = SHARE * gigabytes * 1e9
+    of_scenes = SCENE_BYTES / CROWD
+    ways = {"whole": 2 * READING + _BYTES_OF_A_PERSON + of_scenes, "shards": _BYTES_OF_A_PERSON + of_scenes}
+    print(f"{people:,} people of {READING} numbers: {people * 2 * READING / 1e9:,.0f} GB of readings")
+    print(f"machines of {gigabytes:g} GB, {SHARE:.0%} of it for the gallery, {read_mb:g} MB/s from the disk")
+    for way, each in ways.items():
+        machines = math.ceil(people * each / room)
+        print(f"{way:7} {each:6,.0f} bytes a person, {room / each:13,.0f} people a machine: {machines} machines")
+        if way == "shards":
+            seconds = people / machines * 2 * READING / read_mb / 1e6
+            print(f"        which read everybody in {seconds:,.0f} s, once a question, and twice where it is widened;")
+            print(f"        in 10 s: {math.ceil(machines * seconds / 10)} machines")
+
+
+def plot(found: dict[int, dict[str, Any]], file: Path) -> None:
+    """The time of a query as galleries grow."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for way in ("whole", "shards", "faiss", "ann"):
+        points = [(people, ways[way]["query"]) for people, ways in found.items() if way in ways]
+        if points:
+            axes.loglog(*zip(*points, strict=True), marker="o", label=way)
+    axes.set(xlabel="people", ylabel="seconds a query")
+    axes.legend()
+    figure.savefig(file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("people", type=int, nargs="*", default=[100_000])
+    parser.add_argument("--memory", type=size_of, default=500 * 10**6, help="for the shards, such as 2GB")
+    parser.add_argument("--place", type=Path, help="folder for the galleries; a temporary one by default")
+    parser.add_argument("--plot", type=Path, help="file for a picture of the growth")
+    parser.add_argument("--plan", type=int, metavar="PEOPLE")
+    parser.add_argument("--machine-gb", type=float, default=32.0)
+    parser.add_argument("--read-mb", type=float, default=1000.0, help="MB a second from the disk")
+    parser.add_argument("--ask", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--way", help=argparse.SUPPRESS)
+    parser.add_argument("--ann", action="store_true", help="LanceDB's approximate index, too, and its recall")
+    given = parser.parse_args()
+    if given.plan is not None:
+        plan(given.plan, given.machine_gb, given.read_mb)
+    elif given.ask is not None:
+        memory = given.memory if any(word.startswith("--memory") for word in sys.argv) else None
+        other = {"faiss": ask_faiss, "ann": ask_ann}.get(given.way)
+        print(json.dumps(ask(given.ask, memory) if other is None else other(given.ask)))
+    else:
+        print(f"{torch.get_num_threads()} threads")
+        with tempfile.TemporaryDirectory(dir=given.place) as place:
+            found = {
+                people: measure(people, given.memory, Path(place), approximate=given.ann) for people in given.people
+            }
+        if given.plot is not None:
+            plot(found, given.plot)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)
+    main()

@@ -103,8 +103,15 @@ def check_file(path: Path) -> None:
     check_folder(path.parent)
 
 
+def refuse_bucket(path: Path) -> None:
+    """Raises SettingError for an address in a bucket where a file or folder is wanted."""
+    if path.parts[:1] == ("s3:",):
+        raise SettingError(f"{path}: only galleries may be in a bucket; give a file or folder of this machine")
+
+
 def check_folder(folder: Path) -> None:
     """Raises SettingError where a folder neither is one that can be written to nor can be made; writes nothing."""
+    refuse_bucket(folder)
     for path in (folder, *folder.absolute().parents):
         is_folder = _stat_is_folder(path)
         if is_folder is None:

@@ -38,7 +38,7 @@ LANES = (
 )
 """Pages whose commands are run, all in one folder: those of a lane one after the other, the lanes side by side."""
 RUN = [page for lane in LANES for page in lane]
-PARSED = [DOCS / "results" / "README.md", DOCS / "house.md", DOCS / "reproduce.md"]
+PARSED = [DOCS / "results" / "README.md", DOCS / "house.md", DOCS / "reproduce.md", DOCS / "afar.md"]
 PAGES = sorted({*ROOT.glob("*.md"), *DOCS.rglob("*.md")})
 SENTENCES = 3
 WIDE = 100

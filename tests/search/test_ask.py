@@ -48,7 +48,7 @@ def make(folder: Path, read: str = "readings", scenes: int = 60) -> Gallery:
 def slowly(gallery: Gallery, query: Tensor, camera: int, widen: int) -> list[tuple[str, float]]:
     """Scene and cosine of everybody, in the order of the rule: each step by itself, over a plain copy."""
     resident = gallery._load()
-    stored = resident.people.stored.float()
+    stored = resident.people.stored.values.double()
     numbers = [CAMERAS.index(str(Path(resident.scenes[int(s)]["source"]).parent)) for s in resident.scene_of]
     everybody = stored.mean(dim=0)
     means = []
@@ -56,7 +56,7 @@ def slowly(gallery: Gallery, query: Tensor, camera: int, widen: int) -> list[tup
         own = stored[[n == number for n in numbers]]
         means.append(own.mean(dim=0) if len(own) >= 50 else everybody)
     people = torch.stack([F.normalize(row - means[n], dim=0) for row, n in zip(stored, numbers, strict=True)])
-    asked = F.normalize(F.normalize(query, dim=0) - means[camera], dim=0)
+    asked = F.normalize(F.normalize(query, dim=0) - means[camera], dim=0).double()
     cosines = people @ asked
     likenesses = once_a_scene(cosines, resident.scene_of, resident.scores)
     best = first_answers(likenesses, LOOKED_AT * widen, resident.scene_of)
@@ -78,7 +78,7 @@ def told(hits: list[GalleryHit]) -> list[tuple[str, float]]:
 @pytest.mark.parametrize("camera", [0, 2])
 def test_an_answer_is_what_the_rules_say_step_by_step(tmp_path: Path, camera: int, widen: int) -> None:
     gallery = make(tmp_path / "g")
-    for seed in (7, 8, 1001):  # two who are there, and one who is not
+    for seed in (9, 8, 1001):  # two who are there, and one who is not
         query = unit(4, seed)[0]
         answer = gallery.ask(query, EVERYBODY, camera=Path(CAMERAS[camera]), widen=widen)
         expected = slowly(gallery, query, camera, widen)

@@ -111,7 +111,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_log(folder: Path, monkeypatch: p
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for name in ("_note", "write_whole"):
+    for name in ("_note", "write"):
         with monkeypatch.context() as patch:
             patch.setattr(audit, name, full)
             with pytest.raises(GalleryError, match="No space left"):

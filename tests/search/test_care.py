@@ -142,8 +142,8 @@ def test_what_was_begun_is_finished_by_the_next_writer(tmp_path: Path) -> None:
     with Gallery.open(folder, write=True) as gallery:  # killed after its commit
         begin_erasing(folder)
         gallery.forget(str(paths[1]))
-        gallery._lock.close()
-        gallery._lock = None
+        gallery._claim.close()
+        gallery._claim = None
     assert [finding.damage for finding in verify(folder)] == [True]
     assert any(places(folder, trace) for trace in lost)
     with Gallery.open(folder, write=True) as gallery:

@@ -209,8 +209,8 @@ def test_what_killed_writers_left_is_merged_by_the_next(tmp_path: Path) -> None:
     gallery = new(tmp_path / "g")
     for number in range(table.MOST_FRAGMENTS + 4):
         gallery.add([scene(f"{number}.jpg", people(1))])
-    assert gallery._lock is not None
-    gallery._lock.close()  # as a kill would
+    assert gallery._claim is not None
+    gallery._claim.close()  # as a kill would
     with Gallery.open(tmp_path / "g", write=True) as gallery:
         assert gallery._table.fragments() == table.MOST_FRAGMENTS + 4
     assert Gallery.open(tmp_path / "g")._table.fragments() == 1
@@ -288,7 +288,7 @@ def test_what_is_replaced_answers_until_the_new_one_is_whole(tmp_path: Path) -> 
     with new(folder) as gallery:
         gallery.add([scene("a", people(3))])
     other = {"model": "fake", "fingerprint": "f2", "dim": 4, "force": True}
-    for end in (Gallery.close, Gallery.remove, lambda gallery: gallery._lock.close()):  # the last as a kill would
+    for end in (Gallery.close, Gallery.remove, lambda gallery: gallery._claim.close()):  # the last as a kill would
         gallery = Gallery.create(folder, **other)
         assert (len(gallery), gallery.replaces) == (0, True)
         assert Gallery.open(folder).sources == ["/there/a"]

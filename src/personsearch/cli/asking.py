@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personsearch.cli.console import bar, complain
-from personsearch.cli.second_look import by_second_look
+from personsearch.cli.second_look import by_second_look, folder_of_codes
 from personsearch.cli.sights import Shown, fused
 from personsearch.errors import SettingError
 
@@ -181,14 +181,13 @@ def by_gallery(held: Gallery, reading: Reading, how: How, more: More) -> tuple[s
 
 def by_proposer(held: Gallery, proposer: str, reading: Reading, guide: Guide) -> tuple[str, Asker]:
     """A note on what is searched, and the function that answers in two stages."""
-    from personsearch.search.gallery import CODES
     from personsearch.search.hits import Answer
     from personsearch.search.two_stage import load_two_stages
 
     searcher, codes = load_two_stages(
         proposer,
         reading.reid,
-        held.folder / CODES,
+        folder_of_codes(held, guide.codes_gb),
         int(guide.codes_gb * 1e9),
         keep=guide.keep or 100,
         candidates=guide.candidates,

@@ -11,11 +11,12 @@ import typer
 
 from personsearch.cli.console import complain, print_json, print_table, say
 from personsearch.cli.noting import note
-from personsearch.cli.options import Json, within
+from personsearch.cli.options import AGallery, IntoGallery, Json, SomeGalleries, Where, within
 from personsearch.errors import SettingError
 
 if TYPE_CHECKING:
     from personsearch.search.contents import Content
+    from personsearch.search.place import Place
     from personsearch.search.sources import Source
 
 gallery = typer.Typer(
@@ -23,14 +24,13 @@ gallery = typer.Typer(
     no_args_is_help=True,
 )
 
-Folder = Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder of the gallery.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")]
 Days = Annotated[float | None, typer.Option(callback=within(0, 10**6, above=True), help="Days.")]
 
 
 @gallery.command("list")
 def list_galleries(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to look, with all below.")] = Path(),
+    folder: Where = Path(),
     as_json: Json = False,
 ) -> None:
     """The galleries in a folder.
@@ -60,7 +60,7 @@ def list_galleries(
 
 
 @gallery.command()
-def show(folder: Folder, as_json: Json = False) -> None:
+def show(folder: AGallery, as_json: Json = False) -> None:
     """What is in a gallery, file by file.
 
     Example: personsearch gallery show g
@@ -96,7 +96,7 @@ def _row(content: Content) -> Sequence[object]:
 
 @gallery.command()
 def remove(
-    folder: Folder,
+    folder: AGallery,
     sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Files, or folders with all below.")],
     dry_run: DryRun = False,
     as_json: Json = False,
@@ -118,7 +118,7 @@ def remove(
 
 @gallery.command()
 def prune(
-    folder: Folder,
+    folder: AGallery,
     older_than: Days = None,
     missing: Annotated[bool, typer.Option("--missing", help="Files that are not where they were.")] = False,
     changed: Annotated[bool, typer.Option("--changed", help="Files that are not as they were indexed.")] = False,
@@ -153,7 +153,7 @@ def prune(
 
 
 def _tell_what_went(
-    folder: Path, found: Sequence[tuple[Source, str]], left: int, *, dry_run: bool, as_json: bool
+    folder: Place, found: Sequence[tuple[Source, str]], left: int, *, dry_run: bool, as_json: bool
 ) -> None:
     if as_json:
         listed = [{"source": source.path, "why": why} for source, why in found]
@@ -167,7 +167,7 @@ def _tell_what_went(
 
 @gallery.command()
 def retain(
-    folder: Folder,
+    folder: AGallery,
     days: Days = None,
     forever: Annotated[bool, typer.Option("--forever", help="Let nothing go by itself.")] = False,
     as_json: Json = False,
@@ -193,7 +193,7 @@ def retain(
 
 
 @gallery.command()
-def verify(folder: Folder, as_json: Json = False) -> None:
+def verify(folder: AGallery, as_json: Json = False) -> None:
     """Read everything that a gallery consists of, and say what is damaged and what to do.
 
     Example: personsearch gallery verify g
@@ -216,18 +216,18 @@ def verify(folder: Folder, as_json: Json = False) -> None:
 
 @gallery.command()
 def merge(
-    galleries: Annotated[list[Path], typer.Argument(metavar="GALLERY...", help="Galleries of one model.")],
-    into: Annotated[Path, typer.Option(help="Gallery that gets all of it; made if it is not there.")],
+    galleries: SomeGalleries,
+    into: IntoGallery,
     as_json: Json = False,
 ) -> None:
     """Put several galleries into one, no scene twice. Those that are merged stay as they are.
 
     Example: personsearch gallery merge g other --into all
     """
-    from personsearch.files import check_folder
     from personsearch.search.merging import merge as put_together
+    from personsearch.search.place import check_place
 
-    check_folder(into)
+    check_place(into)
     report = put_together(galleries, into)
     note(into, "merge", answers=report.sources)
     if as_json:
@@ -239,7 +239,7 @@ def merge(
 
 @gallery.command()
 def audit(
-    folder: Folder,
+    folder: AGallery,
     check: Annotated[bool, typer.Option("--verify", help="Say whether a line was changed or removed.")] = False,
     image: Annotated[Path | None, typer.Option(help="Only questions about this picture, or moment of a video.")] = None,
     at: Annotated[float | None, typer.Option(callback=within(0), help="Seconds into the video.")] = None,

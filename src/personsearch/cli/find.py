@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,17 +12,25 @@ import typer
 
 from personsearch.cli.asking import DEFAULT_MODEL, Reading
 from personsearch.cli.console import bar, complain, print_json, refuse_overwriting, say, told_on_stop
-from personsearch.cli.options import At, Device, Force, Json, Model, Read, Reid, Runtime, Score, within
+from personsearch.cli.options import At, Device, Force, IntoGallery, Json, Model, Read, Reid, Runtime, Score, within
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, check_picture_name, save_picture
 
 if TYPE_CHECKING:
+    from personsearch.search.about import About
     from personsearch.search.gallery import Gallery
     from personsearch.search.indexing import IndexReport
+    from personsearch.search.pieces import Workers
+    from personsearch.search.place import Place
     from personsearch.search.searchers import SceneEncoder
 
 Every = Annotated[float, typer.Option(callback=within(0, above=True), help="Seconds between frames of a video.")]
 NewScore = Annotated[float | None, typer.Option(callback=Score, help="Least confidence, for a new gallery (0.5).")]
+
+Ray = Annotated[
+    str | None,
+    typer.Option("--ray", metavar="ADDRESS", help="Share it on a Ray cluster: auto, HOST:PORT, local."),
+]
 
 
 def demo(
@@ -45,7 +56,7 @@ def demo(
 
 def index(
     sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Pictures, videos, and folders of them.")],
-    gallery: Annotated[Path, typer.Option(help="Folder of the gallery; made if it is not there.")],
+    gallery: IntoGallery,
     model: Model = None,
     every: Every = 1.0,
     min_score: NewScore = None,
@@ -55,6 +66,7 @@ def index(
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first broken file.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Make the gallery anew.")] = False,
     device: Device = None,
+    ray: Ray = None,
     as_json: Json = False,
 ) -> None:
     """Put everybody seen in pictures and videos into a gallery. What is in already is skipped.
@@ -64,18 +76,21 @@ def index(
     from personsearch.search.files import find_files
     from personsearch.search.gallery import Gallery
     from personsearch.search.indexing import index_sources
+    from personsearch.search.place import check_place
 
-    check_folder(gallery)
+    check_place(gallery)
     found = find_files(sources)
     made = force or not Gallery.exists(gallery)
     how = Reading(model, read, reid, runtime, device)
     held, searcher = open_for_index(gallery, how, min_score, force)
-    with told_on_stop(lambda: _way_on(held, force=force)), held, bar("indexing") as progress:
+    with told_on_stop(lambda: _way_on(held, force=force)), held, bar("indexing") as progress, ExitStack() as stack:
         try:
+            workers = None if ray is None else stack.enter_context(workers_of(ray, how, held.about))
             report = index_sources(
-                held, searcher, found, every=every, strict=strict, progress=progress, complain=complain
+                held, searcher, found, every=every, strict=strict, workers=workers, progress=progress, complain=complain
             )
         finally:
+            held.refresh()
             totals = {"scenes": len(held), "people": held.people}
             if made and not totals["scenes"]:
                 held.remove()
@@ -132,7 +147,7 @@ def _way_on(held: Gallery, *, force: bool) -> str:
 
 
 def _tell_what_was_indexed(
-    gallery: Path, report: IndexReport, totals: dict[str, int], *, nothing: str, as_json: bool
+    gallery: Place, report: IndexReport, totals: dict[str, int], *, nothing: str, as_json: bool
 ) -> None:
     from personsearch.search.files import describe_passed_over
 
@@ -155,7 +170,28 @@ def _tell_what_was_indexed(
         say(f"error: {len(report.failures)} of {report.files} files could not be read in full{more}", err=True)
 
 
-def open_for_index(folder: Path, how: Reading, min_score: float | None, force: bool) -> tuple[Gallery, SceneEncoder]:
+@contextmanager
+def workers_of(address: str, how: Reading, about: About) -> Iterator[Workers]:
+    """Those of a Ray cluster, which read as the gallery was read. Raises SettingError where there are none."""
+    from personsearch.search.ray_workers import RayWorkers
+
+    workers = RayWorkers(address, partial(load_worker, about, how.runtime, how.device))
+    try:
+        yield workers
+    finally:
+        workers.close()
+
+
+def load_worker(about: About, runtime: str | None, device: str | None) -> SceneEncoder:
+    """The gallery's model, on whatever machine this is called."""
+    from personsearch.search.searchers import load_searcher
+
+    return load_searcher(
+        about.model, device, about.min_score, about.read, reid=about.reid or None, runtime=runtime, complain=complain
+    )
+
+
+def open_for_index(folder: Place, how: Reading, min_score: float | None, force: bool) -> tuple[Gallery, SceneEncoder]:
     """The gallery, made if need be, and a searcher with its model. Nothing is made if the weights fail."""
     from personsearch.search.gallery import Gallery
     from personsearch.search.searchers import READINGS
@@ -173,6 +209,8 @@ def open_for_index(folder: Path, how: Reading, min_score: float | None, force: b
             raise
         return held, searcher
     searcher = how.load(None, 0.5 if min_score is None else min_score)
+    if Gallery.exists(folder) and not force:  # another program has made it meanwhile
+        return open_for_index(folder, how, min_score, force)
     if how.read is None and how.reid is None and searcher.read != READINGS:
         complain(f"{searcher.name} has no projections for readings: people are read as --read {searcher.read}")
     held = Gallery.create(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from personsearch.cli.console import complain
@@ -11,8 +10,10 @@ from personsearch.errors import GalleryError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from personsearch.search.place import Place
 
-def note(folder: Path, what: str, picture: Image | str | None = None, answers: int | None = None) -> None:
+
+def note(folder: Place, what: str, picture: Image | str | None = None, answers: int | None = None) -> None:
     """`picture` is the query's, or its hash. Complains where nothing can be written, as on a disk that is read only:
     what was asked is answered."""
     from personsearch.search.audit import picture_hash, record

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from personsearch.errors import SettingError
 from personsearch.settings import Range
+
+if TYPE_CHECKING:
+    from personsearch.search.place import Place
+else:
+    Place = str  # as typer sees it, which has no types of two kinds: `_place` makes it one
 
 
 def within(low: float, high: float = 10**9, *, above: bool = False) -> Callable[..., Any]:
@@ -38,6 +44,41 @@ def _known_runtime(value: str | None) -> str | None:
     from personsearch.models.sessions import check_runtime
 
     return check_runtime(value)
+
+
+def _place(value: str) -> Place:
+    from personsearch.search.place import as_place
+
+    return as_place(value)
+
+
+AGallery = Annotated[
+    Place, typer.Argument(metavar="GALLERY", parser=_place, help="Folder of the gallery, or s3://BUCKET/PATH.")
+]
+SomeGalleries = Annotated[
+    list[Place], typer.Argument(metavar="GALLERY...", parser=_place, help="Galleries of one model.")
+]
+Where = Annotated[
+    Place, typer.Argument(metavar="FOLDER", parser=_place, help="Where to look, with all below; or s3://BUCKET/PATH.")
+]
+IntoGallery = Annotated[
+    Place,
+    typer.Option(metavar="GALLERY", parser=_place, help="Folder of the gallery, or s3://BUCKET/PATH; made if need be."),
+]
+
+
+def _bytes(value: str | int) -> int:
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kMGT]?)B?", str(value), re.IGNORECASE)
+    size = 0 if found is None else int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " "))
+    if not size:
+        raise SettingError(f"--memory {value}: how much? give a size such as 2GB or 500MB")
+    return size
+
+
+Memory = Annotated[
+    int | None,
+    typer.Option(metavar="SIZE", parser=_bytes, help="Read the gallery in shards that fit, such as 2GB."),
+]
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]

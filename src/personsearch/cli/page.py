@@ -9,14 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from personsearch.cli.console import complain, say
-from personsearch.cli.options import Device, Runtime, within
+from personsearch.cli.options import AGallery, Device, Memory, Runtime, within
 from personsearch.errors import SettingError
 
 Port = Annotated[int, typer.Option(callback=within(1, 65535), help="Where the page is.")]
 
 
 def serve(
-    gallery: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder of the gallery.")],
+    gallery: AGallery,
     host: Annotated[str, typer.Option(help="Address; by default only this machine reaches it.")] = "127.0.0.1",
     port: Port = 8765,
     token: Annotated[str | None, typer.Option(help="Word that visitors must give; needed for another --host.")] = None,
@@ -24,6 +24,7 @@ def serve(
     key: Annotated[Path | None, typer.Option(help="File with the certificate's key.")] = None,
     proxy: Annotated[bool, typer.Option("--proxy", help="A server before it speaks TLS, and says https.")] = False,
     device: Device = None,
+    memory: Memory = None,
     runtime: Runtime = None,
 ) -> None:
     """A page to look through a gallery and ask it by a click. Ctrl-C ends it.
@@ -53,7 +54,7 @@ def serve(
         Gallery.open(gallery).require_model(encoder.fingerprint, encoder.read)
         return encoder
 
-    app = make_app(gallery, load, token=token, secure=bool(tls), proxy=proxy, complain=complain)
+    app = make_app(gallery, load, token=token, secure=bool(tls), proxy=proxy, memory=memory, complain=complain)
     where = f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
     say(f"open {where} in a browser; Ctrl-C ends it", err=True)
     uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, date_header=False, **tls)

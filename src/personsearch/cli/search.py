@@ -24,7 +24,20 @@ from personsearch.cli.appearing import (
 from personsearch.cli.asking import Guide, How, More, Query, Reading, asker_of, refuse_odd_stages
 from personsearch.cli.console import print_hits, print_json, refuse_overwriting, say
 from personsearch.cli.noting import note
-from personsearch.cli.options import At, Device, Force, Json, Model, Read, Reid, Runtime, Score, within
+from personsearch.cli.options import (
+    AGallery,
+    At,
+    Device,
+    Force,
+    Json,
+    Memory,
+    Model,
+    Read,
+    Reid,
+    Runtime,
+    Score,
+    within,
+)
 from personsearch.cli.second_look import LookAgain
 from personsearch.cli.sights import Also, Not, Shown, read_sights
 from personsearch.files import save_picture, write_whole
@@ -32,6 +45,7 @@ from personsearch.files import save_picture, write_whole
 if TYPE_CHECKING:
     from personsearch.search.hits import Answer, GalleryHit
     from personsearch.search.picking import Limits
+    from personsearch.search.place import Place
     from personsearch.search.strangers import Strangers
     from personsearch.search.sureness import Sureness
 
@@ -54,7 +68,7 @@ CodesGb = Annotated[float, typer.Option(callback=within(0, 10**6), help="Disk fo
 
 
 def search(
-    gallery: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder of the gallery.")],
+    gallery: AGallery,
     image: Annotated[Path, typer.Option(help="Picture, or video, that shows the person.")],
     box: Annotated[tuple[float, float, float, float], typer.Option(help="X1 Y1 X2 Y2 around the person, in pixels.")],
     at: At = None,
@@ -80,6 +94,7 @@ def search(
     codes_gb: CodesGb = 0.0,
     runtime: Runtime = None,
     device: Device = None,
+    memory: Memory = None,
     out: Annotated[Path | None, typer.Option(help="Folder for sheet.jpg and results.json.")] = None,
     force: Force = False,
     as_json: Json = False,
@@ -95,8 +110,7 @@ def search(
     reading, how = Reading(model, read, reid, runtime, device), How(read, once, widen, reread)
     guide = Guide(proposer, keep, candidates, look_again, codes_gb)
     refuse_odd_stages(reading, how, guide, several=bool(also or others))
-    held = Gallery.open(gallery)
-    query = Query.of(image, at, box)
+    held, query = Gallery.open(gallery, memory=memory), Query.of(image, at, box)
     more = More(read_sights(also, "--also"), read_sights(others, "--not"))
     asked, answer = asker_of(held, reading, how, more, guide)
     limits = _limits(top, min_score, min_gap, [] if include_own else [query, *more.sights])
@@ -138,7 +152,7 @@ class _Told:
         return {**asked, "absent": self.answers.absent, "added": added, "hits": ranked, **seen}
 
 
-def _tell(out: Path | None, gallery: Path, told: _Told, asked: str, *, as_json: bool) -> None:
+def _tell(out: Path | None, gallery: Place, told: _Told, asked: str, *, as_json: bool) -> None:
     """What `search` notes in the audit, prints, and writes to `out`."""
     note(gallery, "search", told.query.picture, len(told.answers.hits))
     results = {"gallery": str(gallery), **told.as_dict()}

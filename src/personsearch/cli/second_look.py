@@ -22,19 +22,26 @@ LookAgain = Annotated[
 ]
 
 
+def folder_of_codes(held: Gallery, codes_gb: float) -> Path:
+    """Where the codes of a gallery's scenes are kept, if some are. Raises SettingError for a gallery in a bucket."""
+    from personsearch.search.gallery import CODES
+    from personsearch.search.place import folder_on_disk
+
+    return folder_on_disk(held.folder / CODES, "--codes-gb") if codes_gb else Path(CODES)
+
+
 def by_second_look(
     held: Gallery, encoder: SceneEncoder, proposer: str, count: int, codes_gb: float, device: str | None
 ) -> tuple[str, Callable[[Any, Limits], Answer]]:
     """A note on what is searched, and the function that answers a query of `search`. `encoder` is the gallery's."""
     from personsearch.models.weights import load_proposer
     from personsearch.runtime import best_device
-    from personsearch.search.gallery import CODES
     from personsearch.search.looking_again import Asked, SecondLook, look_again
     from personsearch.search.ranking import camera_of
     from personsearch.search.scene_codes import codes_of
 
     loaded = load_proposer(proposer, device or best_device())
-    kept = codes_of(loaded, held.folder / CODES, int(codes_gb * 1e9), complain=complain)
+    kept = codes_of(loaded, folder_of_codes(held, codes_gb), int(codes_gb * 1e9), complain=complain)
     look = SecondLook(loaded.model, kept, count)
     indexed_by, looks = Path(held.about.model).name, Path(proposer).name
     if not look.shares(encoder):

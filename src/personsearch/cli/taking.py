@@ -10,7 +10,7 @@ import typer
 from personsearch.cli.asking import Reading
 from personsearch.cli.console import bar, complain, print_json, say
 from personsearch.cli.noting import note
-from personsearch.cli.options import At, Device, Force, Json, within
+from personsearch.cli.options import AGallery, At, Device, Force, Json, Memory, within
 
 Image = Annotated[Path, typer.Option(help="Picture, or video, that shows the person.")]
 Box = Annotated[tuple[float, float, float, float], typer.Option(help="X1 Y1 X2 Y2 around the person, in pixels.")]
@@ -21,7 +21,7 @@ Join = Annotated[float | None, typer.Option(callback=within(0), help="Longest ga
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="GALLERY", help="Folder of the gallery.")],
+    folder: AGallery,
     image: Image,
     box: Box,
     out: Out,
@@ -31,6 +31,7 @@ def export(
     join: Join = None,
     blur: Annotated[bool, typer.Option("--blur/--no-blur", help="Blur everything but the person.")] = True,
     device: Device = None,
+    memory: Memory = None,
     force: Force = False,
     as_json: Json = False,
 ) -> None:
@@ -44,7 +45,7 @@ def export(
     from personsearch.search.question import Sight, ask, pose
 
     check_may_replace(out, force)
-    held = Gallery.open(folder)
+    held = Gallery.open(folder, memory=memory)
     encoder = Reading(None, None, None, None, device).load(held, held.about.min_score)
     question = pose(encoder, [Sight(image.resolve(), at, box)])
     seen = ask(held, question, sure=sure, join=join)[:top]

@@ -20,13 +20,14 @@ from personsearch.cli.asking import Reading
 from personsearch.cli.console import complain, say
 from personsearch.cli.find import Every, NewScore, open_for_index
 from personsearch.cli.noting import note
-from personsearch.cli.options import Device, Model, Read, within
+from personsearch.cli.options import Device, IntoGallery, Model, Read, within
 from personsearch.errors import BusyError, SettingError
 from personsearch.files import check_folder
 
 if TYPE_CHECKING:
     from personsearch.search.alerts import Alert
     from personsearch.search.gallery import Gallery
+    from personsearch.search.place import Place
     from personsearch.search.searchers import SceneEncoder
 
 _KEEP_EVERY = 3600.0
@@ -46,7 +47,7 @@ ForSeconds = Annotated[float | None, typer.Option(callback=within(0, above=True)
 
 def watch(
     sources: Sources,
-    gallery: Annotated[Path, typer.Option(help="Folder of the gallery; made if it is not there.")],
+    gallery: IntoGallery,
     record: Record = None,
     length: Length = 20.0,
     settle: Settle = 3.0,
@@ -65,12 +66,13 @@ def watch(
     Example: personsearch watch photos/ --gallery g --alert answer/results.json
     """
     from personsearch.data.camera import start
+    from personsearch.search.place import check_place
     from personsearch.search.watching import arrivals
 
     folders, cameras = _sorted(sources, record, length)
     if run is not None and not (alert and shlex.split(run)):
         raise SettingError("--run is what an --alert runs: give both")
-    check_folder(gallery)
+    check_place(gallery)
     held, encoder = open_for_index(gallery, Reading(model, read, None, None, device), min_score, force=False)
     held.close()
     keeper = _Keeper(gallery, encoder, every, _load_alerts(alert or [], encoder, sure), run)
@@ -122,7 +124,7 @@ class _Keeper:
     """Takes files into the gallery, asks the alerts of them, and lets go what is too old."""
 
     def __init__(
-        self, folder: Path, encoder: SceneEncoder, every: float, alerts: Sequence[Alert], run: str | None
+        self, folder: Place, encoder: SceneEncoder, every: float, alerts: Sequence[Alert], run: str | None
     ) -> None:
         self._folder, self._encoder, self._every, self._alerts, self._run = folder, encoder, every, alerts, run
         self._kept = time.monotonic()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from personsearch.errors import GalleryError
-from personsearch.files import write_whole
+from personsearch.search.bucket import BucketPath, require_bucket
+from personsearch.search.place import Place, write
 from personsearch.search.searchers import READS, REID, SEARCH
 
 ABOUT = "gallery.json"
@@ -34,15 +34,17 @@ class About:
     """Days after which what a file gave is to be removed; None: never. See pruning.py."""
 
 
-def write_about(folder: Path, about: About) -> None:
-    write_whole(folder / ABOUT, json.dumps(asdict(about), indent=2) + "\n")
+def write_about(folder: Place, about: About) -> None:
+    write(folder / ABOUT, (json.dumps(asdict(about), indent=2) + "\n").encode())
 
 
-def read_about(folder: Path) -> About:
+def read_about(folder: Place) -> About:
     path = folder / ABOUT
-    if not path.is_file():
-        raise GalleryError(f"{folder}: no gallery there; make one: personsearch index SOURCE --gallery {folder}")
+    if isinstance(folder, BucketPath):
+        require_bucket(folder)
     try:
+        if not path.is_file():
+            raise GalleryError(f"{folder}: no gallery there; make one: personsearch index SOURCE --gallery {folder}")
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["format"] > FORMAT:
             raise GalleryError(

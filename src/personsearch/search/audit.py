@@ -14,17 +14,19 @@ import io
 import json
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, Self
 
 from PIL import Image
 
 from personsearch.errors import GalleryError
-from personsearch.files import write_whole
+from personsearch.search.bucket import BucketPath
+from personsearch.search.flags import auditor
+from personsearch.search.place import Place, write
 
 AUDIT, HEAD = "audit.jsonl", "audit.head.json"
 _FIRST = "0" * 64
@@ -53,7 +55,7 @@ def picture_hash(picture: Image.Image) -> str:
 
 
 def record(
-    folder: Path,
+    folder: Place,
     what: str,
     *,
     picture: str | None = None,
@@ -68,8 +70,8 @@ def record(
     Raises GalleryError where nothing can be written; the log is as it was then.
     """
     try:
-        with _locked(folder) as file:
-            before = _before(folder, file)
+        with _log(folder).locked() as log:
+            before = _before(folder, log)
             entry: dict[str, Any] = {
                 "n": before[0] + 1,
                 "when": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -81,18 +83,18 @@ def record(
                 "before": before[1],
             }
             entry["hash"] = _hash(entry)
-            _append(folder, file, entry)
+            log.append(json.dumps(entry).encode() + b"\n", lambda: _note(folder, entry["n"], entry["hash"]))
             return entry
     except OSError as error:
         raise GalleryError(f"{folder / AUDIT}: cannot be written ({error.strerror or error})") from error
 
 
-def read_audit(folder: Path) -> Audit:
+def read_audit(folder: Place) -> Audit:
     """The log, checked; an empty one where there is none. Raises GalleryError for one that cannot be read."""
     path = folder / AUDIT
     head = _head(folder)
     try:
-        lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+        lines = _log(folder).read().split(b"\n")
     except OSError as error:
         raise GalleryError(f"{path}: cannot be read ({error.strerror or error})") from error
     entries: list[dict[str, Any]] = []
@@ -111,7 +113,7 @@ def read_audit(folder: Path) -> Audit:
     return Audit(entries, fault or _missing_end(path, entries, head))
 
 
-def _missing_end(path: Path, entries: list[dict[str, Any]], head: Any) -> str | None:
+def _missing_end(path: Place, entries: list[dict[str, Any]], head: Any) -> str | None:
     """A line on lines that are missing at the end. The note of the last one may lag behind a kill by one line."""
     hashes = [entry.get("hash") for entry in entries]
     if head is None:
@@ -123,23 +125,112 @@ def _missing_end(path: Path, entries: list[dict[str, Any]], head: Any) -> str | 
     return None
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[io.FileIO]:
-    """The log, open for reading and adding, for one at a time."""
-    with (folder / AUDIT).open("a+b", buffering=0) as file:
+class _Log(Protocol):
+    """The lines, wherever they lie."""
+
+    def read(self) -> bytes:
+        """All lines; nothing where there is none. Raises OSError."""
+
+    def locked(self) -> AbstractContextManager[Self]:
+        """Inside, nobody else adds a line. Raises OSError, GalleryError."""
+
+    def last(self) -> tuple[int, str]:
+        """Number and hash of the last line. What a kill has left of a line is cut off."""
+
+    def append(self, line: bytes, then: Callable[[], None]) -> None:
+        """Adds a line and does that, or nothing of both. Raises OSError."""
+
+
+def _log(folder: Place) -> _Log:
+    return _BucketLog(folder) if isinstance(folder, BucketPath) else _FileLog(folder / AUDIT)
+
+
+class _BucketLog:
+    """Objects of so many lines each: an object is written anew to add to it."""
+
+    lines = 256
+
+    def __init__(self, folder: BucketPath) -> None:
+        self._place, self._folder = folder, folder / AUDIT
+
+    def read(self) -> bytes:
+        return b"".join(path.read_bytes() for path in sorted(self._folder.glob("*.jsonl")))
+
+    @contextmanager
+    def locked(self) -> Iterator[Self]:
+        with auditor(self._place):
+            yield self
+
+    def last(self) -> tuple[int, str]:
+        return _known(self._last_object()[1].rstrip(b"\n").rpartition(b"\n")[2])
+
+    def append(self, line: bytes, then: Callable[[], None]) -> None:
+        path, held = self._last_object()
+        if held.count(b"\n") >= self.lines:
+            path, held = self._object(int(path.name.partition(".")[0]) + 1), b""
+        path.write_bytes(held + line)
+        then()
+
+    def _last_object(self) -> tuple[BucketPath, bytes]:
+        found = sorted(self._folder.glob("*.jsonl"))
+        return (found[-1], found[-1].read_bytes()) if found else (self._object(0), b"")
+
+    def _object(self, number: int) -> BucketPath:
+        return self._folder / f"{number:09}.jsonl"
+
+
+class _FileLog:
+    """A file that lines are added to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: io.FileIO
+
+    def read(self) -> bytes:
+        return self._path.read_bytes() if self._path.exists() else b""
+
+    @contextmanager
+    def locked(self) -> Iterator[Self]:
+        with self._path.open("a+b", buffering=0) as self._file:
+            try:
+                import fcntl
+
+                fcntl.flock(self._file, fcntl.LOCK_EX)
+            except ImportError:  # no such lock on this system
+                pass
+            yield self
+
+    def last(self) -> tuple[int, str]:
+        file = self._file
+        size = file.seek(0, os.SEEK_END)
+        block = b""
+        for reach in (1 << 12, 1 << 20, size):
+            start = max(0, size - reach)
+            file.seek(start)
+            block = file.read(size - start)
+            if block.count(b"\n") > 1 or start == 0:
+                break
+        whole, _, rest = block.rpartition(b"\n")
+        if rest:
+            os.truncate(file.fileno(), size - len(rest))
+        return _known(whole.rpartition(b"\n")[2])
+
+    def append(self, line: bytes, then: Callable[[], None]) -> None:
+        size = self._file.seek(0, os.SEEK_END)
         try:
-            import fcntl
+            if self._file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._file.fileno())
+            then()
+        except OSError:
+            os.truncate(self._file.fileno(), size)
+            raise
 
-            fcntl.flock(file, fcntl.LOCK_EX)
-        except ImportError:  # no such lock on this system
-            pass
-        yield file
 
-
-def _before(folder: Path, file: io.FileIO) -> tuple[int, str]:
+def _before(folder: Place, log: _Log) -> tuple[int, str]:
     """Number and hash of what the next line follows: the last line, or what the note of it says where they disagree,
     so that whatever is missing or was added stays seen."""
-    number, last = _last(file)
+    number, last = log.last()
     head = _head(folder)
     if head is None or head == {"n": number, "hash": last}:
         return number, last
@@ -151,40 +242,13 @@ def _before(folder: Path, file: io.FileIO) -> tuple[int, str]:
     return head["n"], str(head.get("hash"))
 
 
-def _append(folder: Path, file: io.FileIO, entry: dict[str, Any]) -> None:
-    """Whole or not at all, and on the disk when it returns."""
-    size = file.seek(0, os.SEEK_END)
-    line = json.dumps(entry).encode() + b"\n"
-    try:
-        if file.write(line) != len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(file.fileno())
-        _note(folder, entry["n"], entry["hash"])
-    except OSError:
-        os.truncate(file.fileno(), size)
-        raise
+def _note(folder: Place, number: int, last: str) -> None:
+    write(folder / HEAD, (json.dumps({"n": number, "hash": last}) + "\n").encode())
 
 
-def _note(folder: Path, number: int, last: str) -> None:
-    write_whole(folder / HEAD, json.dumps({"n": number, "hash": last}) + "\n")
-
-
-def _last(file: io.FileIO) -> tuple[int, str]:
-    """Number and hash of the last line. What a kill has left of a line is cut off."""
-    size = file.seek(0, os.SEEK_END)
-    block = b""
-    for reach in (1 << 12, 1 << 20, size):
-        start = max(0, size - reach)
-        file.seek(start)
-        block = file.read(size - start)
-        if block.count(b"\n") > 1 or start == 0:
-            break
-    whole, _, rest = block.rpartition(b"\n")
-    if rest:
-        os.truncate(file.fileno(), size - len(rest))
-    if not whole:
-        return 0, _FIRST
-    entry = _parsed(whole.rpartition(b"\n")[2]) or {}
+def _known(line: bytes) -> tuple[int, str]:
+    """Number and hash that a line tells; those before the first line for an empty one."""
+    entry = _parsed(line) or {}
     return (entry["n"] if type(entry.get("n")) is int else 0), str(entry.get("hash", _FIRST))
 
 
@@ -202,7 +266,7 @@ def _hash(entry: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _head(folder: Path) -> Any:
+def _head(folder: Place) -> Any:
     """None where there is no note; {} for one that cannot be read."""
     try:
         return json.loads((folder / HEAD).read_text(encoding="utf-8"))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from personsearch.search.stored import InMemory, Stored, exact, products
+
 FEWEST = 50
 """People whose mean is that of their source and not their own."""
 _ROWS = 512
 """People converted to float32 at a time: they stay in the cache."""
-_EXACT = 1024
+EXACT = 1024
 """The most alike, who are all that a search shows and widens by: float16 rounds the products of the others."""
 ELSEWHERE = -1
 """The source of a query that is of none of the gallery's."""
@@ -26,19 +29,21 @@ class Centres:
     """[S + 1, D]: of S sources, and last what stands for any other"""
 
     @classmethod
-    def of(cls, readings: Tensor, source_of: Tensor, sources: int) -> Centres:
+    def of(cls, readings: Tensor | Stored, source_of: Tensor, sources: int) -> Centres:
         """Of N people with readings [N, D] in sources `source_of` [N] int64, 0 ... S - 1.
 
         A source of fewer than 50 people takes the mean of everybody, and where those are fewer than 50, too, nothing.
         """
-        sums = readings.new_zeros(sources, readings.shape[1], dtype=torch.float32)
-        for start in range(0, len(readings), _ROWS):
-            part = slice(start, start + _ROWS)
-            sums.index_add_(0, source_of[part], readings[part].float())
+        stored = InMemory(readings) if isinstance(readings, Tensor) else readings
+        # float16 are whole numbers of 2^-24, of which float64 adds up 10^8 without rounding, in whatever order
+        sums = torch.zeros(sources, stored.dim, dtype=torch.float64)
+        for people, part in stored.parts():
+            for some, theirs in _pieces(part, source_of[people]):
+                sums.index_add_(0, theirs, some.double())
         counts = source_of.bincount(minlength=sources)[:, None]
         everybody = sums.sum(dim=0) / max(len(readings), 1) * (len(readings) >= FEWEST)
         means = torch.where(counts >= FEWEST, sums / counts.clamp(min=1), everybody)
-        return cls(torch.cat([means, everybody[None]]))
+        return cls(torch.cat([means, everybody[None]]).float())
 
     def take_off(self, readings: Tensor, source_of: Tensor) -> Tensor:
         """Readings [N, D] without the mean of their sources [N], of unit length; ELSEWHERE takes that of everybody."""
@@ -52,7 +57,7 @@ class CentredPeople:
     cos(r - m, q) = (r q - m q) / |r - m|
     """
 
-    stored: Tensor
+    stored: Stored
     """r, [N, D] float16"""
     source_of: Tensor
     """[N] int64"""
@@ -61,13 +66,14 @@ class CentredPeople:
     """|r - m|, [N] float32"""
 
     @classmethod
-    def of(cls, stored: Tensor, source_of: Tensor, sources: int) -> CentredPeople:
+    def of(cls, stored: Tensor | Stored, source_of: Tensor, sources: int) -> CentredPeople:
         """Of people in sources 0 ... `sources` - 1."""
+        stored = InMemory(stored) if isinstance(stored, Tensor) else stored
         centres = Centres.of(stored, source_of, sources)
         lengths = torch.empty(len(stored))
-        for start in range(0, len(stored), _ROWS):
-            part = slice(start, start + _ROWS)
-            lengths[part] = (stored[part].float() - centres.means[source_of[part]]).norm(dim=1)
+        for people, part in stored.parts():
+            found = [(some.float() - centres.means[of]).norm(dim=1) for some, of in _pieces(part, source_of[people])]
+            lengths[people] = torch.cat([lengths[:0], *found])
         return cls(stored, source_of, centres, lengths)
 
     def cosines(self, query: Tensor) -> Tensor:
@@ -77,9 +83,9 @@ class CentredPeople:
         """
         shifts = self.centres.means @ query
         # a third of the time of float32, for the rows stay as they are
-        cosines = self._cosines(torch.mv(self.stored, query.half()).float(), shifts, slice(None))
-        best = cosines.topk(min(_EXACT, len(cosines))).indices
-        cosines[best] = self._cosines(self.stored[best].float() @ query, shifts, best)
+        cosines = self._cosines(products(self.stored, query), shifts, slice(None))
+        best = cosines.topk(min(EXACT, len(cosines))).indices
+        cosines[best] = self._cosines(exact(self.stored.take(best), query), shifts, best)
         return cosines
 
     def _cosines(self, products: Tensor, shifts: Tensor, people: Tensor | slice) -> Tensor:
@@ -92,4 +98,10 @@ class CentredPeople:
 
     def readings(self, people: Tensor) -> Tensor:
         """[K, D] float32 of the people with these numbers [K], centred."""
-        return self.centres.take_off(self.stored[people], self.source_of[people])
+        return self.centres.take_off(self.stored.take(people), self.source_of[people])
+
+
+def _pieces(readings: Tensor, source_of: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """A few readings at a time, and their sources."""
+    for start in range(0, len(readings), _ROWS):
+        yield readings[start : start + _ROWS], source_of[start : start + _ROWS]

@@ -10,7 +10,9 @@ from typing import Any
 
 from personsearch.errors import GalleryError, InputError
 from personsearch.search.about import ABOUT
+from personsearch.search.bucket import BucketPath, require_bucket
 from personsearch.search.gallery import Gallery
+from personsearch.search.place import Place
 from personsearch.search.rows import END, source_of
 from personsearch.search.sources import Source
 
@@ -74,11 +76,14 @@ def matching(gallery: Gallery, wanted: Iterable[Path]) -> list[Source]:
     return [found[path] for path in sorted(found)]
 
 
-def galleries_in(folder: Path) -> list[Path]:
-    """The galleries in a folder and below, or the folder itself; hidden folders are passed over. Raises InputError."""
+def galleries_in(folder: Place) -> list[Place]:
+    """The galleries in a folder and below, or the folder itself; hidden folders are passed over. Raises InputError, and
+    GalleryError for a bucket that is not there."""
+    if isinstance(folder, BucketPath):
+        return _galleries_in_bucket(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; name one that holds galleries")
-    found = []
+    found: list[Place] = []
     for parent, folders, files in os.walk(folder):
         if ABOUT in files:
             found.append(Path(parent))
@@ -87,7 +92,18 @@ def galleries_in(folder: Path) -> list[Path]:
     return found
 
 
-def summary(folder: Path) -> dict[str, Any]:
+def _galleries_in_bucket(folder: BucketPath) -> list[Place]:
+    require_bucket(folder)
+    found: list[BucketPath] = []
+    for about in sorted(folder.rglob(ABOUT)):
+        place = about.parent
+        hidden = any(name.startswith(".") for name in place.key.removeprefix(folder.key).split("/"))
+        if not hidden and not any(place.key.startswith(f"{other.key}/") for other in found):
+            found.append(place)
+    return [*found]
+
+
+def summary(folder: Place) -> dict[str, Any]:
     """What a list says of a gallery; of a damaged one, what is wrong with it."""
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     try:

@@ -5,14 +5,13 @@ A note says that erasing has begun. It goes when all is done, and the next write
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from personsearch.data.records import Scene
 from personsearch.search.faults import writing
 from personsearch.search.hits import file_and_frame
+from personsearch.search.place import Place, remove_all
 from personsearch.search.scene_codes import code_name, drop_codes
 from personsearch.search.table import SceneTable
 
@@ -21,12 +20,12 @@ _COUNTED = ("strangers.npz", ".strangers.npz.part")
 """Files of what was counted over all people; they are counted anew."""
 
 
-def is_erasing(folder: Path) -> bool:
+def is_erasing(folder: Place) -> bool:
     """Whether something was being erased when its program ended."""
     return (folder / ERASING).exists()
 
 
-def begin_erasing(folder: Path) -> None:
+def begin_erasing(folder: Place) -> None:
     """Raises GalleryError."""
     with writing(folder):
         (folder / ERASING).touch()
@@ -43,7 +42,7 @@ def only(batches: Iterable[Any], paths: Collection[str], *, others: bool = False
         yield batch.filter(pc.invert(found) if others else found)
 
 
-def finish_erasing(table: SceneTable, scenes: Iterable[Scene], codes: Path, unfinished: Path) -> None:
+def finish_erasing(table: SceneTable, scenes: Iterable[Scene], codes: Place, unfinished: Place) -> None:
     """Deletes older states, codes of other scenes than these, and an index never finished. Raises GalleryError.
 
     Nothing on the disk names a removed file after that: the whole table was written anew, and no commit of it holds a
@@ -51,8 +50,7 @@ def finish_erasing(table: SceneTable, scenes: Iterable[Scene], codes: Path, unfi
     """
     table.clean()
     with writing(table.folder):
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
+        remove_all(unfinished)
         drop_codes(codes, {code_name(*file_and_frame(scene.picture)) for scene in scenes})
         for name in _COUNTED:
             (table.folder / name).unlink(missing_ok=True)

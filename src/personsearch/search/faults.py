@@ -14,7 +14,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from personsearch.errors import GalleryError, PersonSearchError
+from personsearch.errors import BusyError, GalleryError, PersonSearchError
+from personsearch.search.bucket import BucketPath, fault_of_store
+from personsearch.search.place import Place
 from personsearch.search.rows import END, check_rows, check_schema
 
 _SYSTEM = frozenset(
@@ -27,7 +29,7 @@ _MOST_STATES = 4
 
 
 @contextmanager
-def reading(folder: Path, dim: int) -> Iterator[None]:
+def reading(folder: Place, dim: int) -> Iterator[None]:
     """Turns LanceDB's errors in reading a table of `dim`-d embeddings into one line, which says what can be saved."""
     try:
         with quiet_panics():
@@ -38,14 +40,34 @@ def reading(folder: Path, dim: int) -> Iterator[None]:
     except BaseException as error:
         if not is_fault(error):
             raise
-        why = _system_error(error)
+        why = _system_error(error, folder)
         if why is not None:
             raise GalleryError(f"{folder}: the gallery cannot be read ({why})") from error
         raise GalleryError(f"{folder}: the gallery's table is {_what_is_left(folder, dim)}") from error
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def reading_part(folder: Place) -> Iterator[None]:
+    """As `reading`, for a part of a table that is too large to be looked through in memory."""
+    try:
+        with quiet_panics():
+            yield
+    except PersonSearchError:
+        raise
+    except BaseException as error:
+        if not is_fault(error):
+            raise
+        why = _system_error(error, folder)
+        if why is not None:
+            raise GalleryError(f"{folder}: the gallery cannot be read ({why})") from error
+        raise GalleryError(
+            f"{folder}: a part of the gallery's table is damaged; run personsearch gallery verify {folder}, which says "
+            "what can be saved"
+        ) from error
+
+
+@contextmanager
+def writing(folder: Place) -> Iterator[None]:
     """Turns errors of the disk or LanceDB in writing into one line."""
     try:
         with quiet_panics():
@@ -56,19 +78,23 @@ def writing(folder: Path) -> Iterator[None]:
     except BaseException as error:
         if not is_fault(error):
             raise
-        why = _system_error(error) or (str(error) or type(error).__name__).splitlines()[0]
+        if is_conflict(error):
+            raise BusyError(f"{folder}: too many programs write to it; run it again, it goes on") from error
+        why = _system_error(error, folder) or (str(error) or type(error).__name__).splitlines()[0]
         if "No space left" in why:
             why = "the disk is full; free some space and run it again"
         raise GalleryError(f"{folder}: cannot be written ({why}); everything indexed before is kept") from error
 
 
-def check_deletions(folder: Path) -> None:
-    """Raises an error of Arrow's for a damaged list of dropped rows.
+def check_deletions(folder: Place) -> None:
+    """Raises an error of Arrow's for a damaged list of dropped rows. A store checks what it holds by itself.
 
     Lance takes the memory that such a list asks for; where a wrong byte makes that terabytes, it ends the process.
     """
     import pyarrow as pa
 
+    if isinstance(folder, BucketPath):
+        return
     for path in (folder / "scenes.lance" / "_deletions").glob("*.arrow"):
         with suppress(FileNotFoundError):  # another process has just tidied up
             pa.ipc.open_file(pa.BufferReader(path.read_bytes())).read_all().validate(full=True)
@@ -79,8 +105,16 @@ def is_fault(error: BaseException) -> bool:
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
-def _system_error(error: BaseException) -> str | None:
+def is_conflict(error: BaseException) -> bool:
+    """Whether a commit failed for another one that came first, so that it can be tried again."""
+    return re.search(r"incompatible transaction|commit conflict|concurrent|preempted", str(error), re.I) is not None
+
+
+def _system_error(error: BaseException, folder: Place) -> str | None:
     """The system's message if the fault is not the table's: no permission, no space, no memory; else None."""
+    if isinstance(folder, BucketPath):
+        known = fault_of_store(str(error))
+        return None if known is None else known[1]
     if isinstance(error, MemoryError):
         return "there is not enough memory"
     number = error.errno if isinstance(error, OSError) else None
@@ -90,8 +124,10 @@ def _system_error(error: BaseException) -> str | None:
     return os.strerror(number) if number in _SYSTEM else None
 
 
-def _what_is_left(folder: Path, dim: int) -> str:
+def _what_is_left(folder: Place, dim: int) -> str:
     """What a message says of a damaged table, and what to do about it."""
+    if isinstance(folder, BucketPath):
+        return "damaged; index again with --force"
     with suppress(OSError):
         whole = newest_whole(folder, dim)
         if whole is not None:

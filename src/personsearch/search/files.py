@@ -12,6 +12,7 @@ from pathlib import Path
 from personsearch.data.pictures import IMAGE_SUFFIXES
 from personsearch.data.video import VIDEO_SUFFIXES
 from personsearch.errors import InputError
+from personsearch.files import refuse_bucket
 
 _OTHER_PICTURES = frozenset(
     {
@@ -45,6 +46,7 @@ def find_files(sources: Iterable[Path], *, may_be_empty: bool = False) -> Found:
     """
     search = _Search(may_be_empty)
     for source in sources:
+        refuse_bucket(source)
         if source.is_dir():
             search.folder(source)
         else:

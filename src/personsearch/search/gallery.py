@@ -1,42 +1,43 @@
-"""The gallery: everybody found in the indexed scenes, in a folder, ready to be asked.
+"""The gallery: everybody found in the indexed scenes, in one place, ready to be asked.
 
-A gallery is a folder with a LanceDB table of one row a scene, and `gallery.json`, which says which model
-made it. One row holds all people of its scene, so an append is all or nothing: a scene is held exactly when
-its row is there, whatever killed the program that wrote it. Embeddings are stored as float16; a search
-scores every one of them, in float32, in memory.
+A gallery is a folder, or a place in a bucket, with a LanceDB table of one row a scene, and `gallery.json`, which says
+which model made it. One row holds all people of its scene, so an append is all or nothing: a scene is held exactly when
+its row is there, whatever killed the program that wrote it. Embeddings are stored as float16; a search scores every one
+of them, in float32, in memory.
 """
 
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
 from personsearch.data.records import Scene
-from personsearch.errors import GalleryError, SettingError
+from personsearch.errors import BusyError, GalleryError, SettingError
 from personsearch.geometry.detections import Detections
 from personsearch.search.about import ABOUT, FORMAT, About, read_about, write_about
 from personsearch.search.absence import is_absent
 from personsearch.search.answering import rank_people
 from personsearch.search.audit import AUDIT, HEAD
 from personsearch.search.centring import ELSEWHERE
-from personsearch.search.claiming import LOCK, check_may_create, take_lock
+from personsearch.search.claiming import LOCK, Claim, check_may_create, claim
 from personsearch.search.erasing import ERASING, begin_erasing, finish_erasing, is_erasing, only
 from personsearch.search.faults import writing
+from personsearch.search.flags import FLAGS
 from personsearch.search.hits import Answer, GalleryHit, picture_of
 from personsearch.search.limits import check_days, check_score
 from personsearch.search.picking import Limits, pick, pick_rows
+from personsearch.search.place import Place, as_place, move, remove_all
 from personsearch.search.ranking import Resident
-from personsearch.search.rows import END, Held, IndexedScene, note, row_of, scene_name
+from personsearch.search.rows import END, Held, IndexedScene, doubles, each_once, note, row_of, scene_name
 from personsearch.search.searchers import READINGS, SEARCH
 from personsearch.search.sources import Source
 from personsearch.search.stranger_file import STRANGERS, load_strangers, save_strangers
@@ -50,7 +51,7 @@ CODES = "codes"
 _NEW = "new"
 """Where a gallery is made that is to replace another one, until it is closed."""
 OURS = {f"{NAME}.lance", ABOUT, f"{ABOUT}.part", f".{ABOUT}.part", LOCK, CODES, _NEW, STRANGERS, f".{STRANGERS}.part"}
-OURS |= {AUDIT, HEAD, f".{HEAD}.part", ERASING, SUMS, f".{SUMS}.part"}
+OURS |= {AUDIT, HEAD, f".{HEAD}.part", ERASING, SUMS, f".{SUMS}.part", FLAGS}
 _SCENES_OF_STRANGERS = 1000
 """Of a larger gallery, those whose pairs are looked at."""
 _USUAL = Limits()
@@ -59,11 +60,14 @@ _USUAL = Limits()
 class Gallery:
     """Use `Gallery.create` or `Gallery.open`, and `with` it (or `close` it) when writing."""
 
-    def __init__(self, folder: Path, about: About, table: SceneTable, lock: IO[str] | None) -> None:
+    def __init__(
+        self, folder: Place, about: About, table: SceneTable, claim: Claim | None, memory: int | None = None
+    ) -> None:
         self.folder = folder
+        self._memory = memory
         self.about = about
         self._table = table
-        self._lock = lock
+        self._claim = claim
         self._held: dict[str, Held] | None = None
         self._resident: Resident | None = None
         self._strangers: Strangers | None = None
@@ -73,7 +77,7 @@ class Gallery:
     @classmethod
     def create(
         cls,
-        folder: Path | str,
+        folder: Place | str,
         *,
         model: str,
         fingerprint: str,
@@ -92,61 +96,72 @@ class Gallery:
         SettingError for a `min_score` that is not from 0 to 1.
         """
         check_score(min_score)
-        folder = Path(folder)
+        folder = as_place(folder)
         check_may_create(folder, force, OURS)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         about = About(model, fingerprint, dim, min_score, created, read=read, reid=reid, keep_days=_keeps(folder))
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        lock = take_lock(folder)
+        own = claim(folder)
         try:
-            with writing(folder):
-                shutil.rmtree(folder / _NEW, ignore_errors=True)
+            if cls.exists(folder):
+                own.stay_alone()
+            with own.alone(), writing(folder):
+                check_may_create(folder, force, OURS)
+                remove_all(folder / _NEW)
                 place = folder / _NEW if cls.exists(folder) else folder
                 _clear(place)
                 table = SceneTable.create(place, dim)
                 write_about(place, about)
         except BaseException:
-            lock.close()
+            own.close()
             raise
-        return cls(folder, about, table, lock)
+        return cls(folder, about, table, own)
 
     @classmethod
-    def open(cls, folder: Path | str, *, write: bool = False) -> Gallery:
-        """Raises GalleryError if there is no gallery, it is damaged or newer, or another process writes."""
-        folder = Path(folder)
+    def open(cls, folder: Place | str, *, write: bool = False, memory: int | None = None) -> Gallery:
+        """It is asked in memory; with a number of bytes, in shards that fit them, with the same answers.
+
+        Raises GalleryError if there is no gallery, it is damaged or newer, or another process writes."""
+        folder = as_place(folder)
         about = read_about(folder)
-        lock = take_lock(folder) if write else None
+        own = claim(folder) if write else None
         try:
-            gallery = cls(folder, about, SceneTable.open(folder, about.dim), lock)
-            if write and is_erasing(folder):  # what a killed program has begun
-                gallery._finish_erasing()
+            gallery = cls(folder, about, SceneTable.open(folder, about.dim), own, memory)
+            if own is not None and is_erasing(folder):
+                with own.alone():
+                    if is_erasing(folder):  # what a killed program has begun
+                        gallery._finish_erasing()
             return gallery
         except GalleryError:
-            if lock is not None:
-                lock.close()
+            if own is not None:
+                own.close()
             raise
 
     @staticmethod
-    def exists(folder: Path) -> bool:
-        """Whether a gallery, in whatever state, is there."""
-        return (folder / ABOUT).is_file()
+    def exists(folder: Place) -> bool:
+        """Whether a gallery, in whatever state, is there. Raises GalleryError where that cannot be seen."""
+        try:
+            return (folder / ABOUT).is_file()
+        except OSError as error:
+            raise GalleryError(f"{folder}: cannot be read ({error.strerror})") from error
 
     def close(self) -> None:
         """Merges small files if there are many, and lets other writers in. Harmless when called twice."""
-        if self._lock is None:
+        if self._claim is None:
             return
         try:
             if self.replaces and len(self):
                 self._take_place()
-            with suppress(GalleryError):  # a disk too full for merging has lost nothing
+            with suppress(GalleryError), self._claim.alone(patience=0):  # where that cannot be, nothing is lost
+                self._drop_doubles()
                 self._table.tidy()
                 note_sums(self.folder)
-            with suppress(GalleryError, OSError):  # nor has one too full for what can be counted again
-                self._keep_strangers()
+                with suppress(OSError):
+                    self._keep_strangers()
         finally:
-            self._lock.close()
-            self._lock = None
+            self._claim.close()
+            self._claim = None
 
     @property
     def replaces(self) -> bool:
@@ -156,20 +171,25 @@ class Gallery:
     def remove(self) -> None:
         """Deletes the gallery, which must be open for writing; the folder, too, if nothing else is in it.
 
-        One that was to replace another one leaves that as it is.
+        One that was to replace another one leaves that as it is. In a bucket, one that another writer has put scenes
+        into stays.
         """
-        self._check_writable()
-        with writing(self.folder):
-            shutil.rmtree(self.folder / _NEW, ignore_errors=True)
+        with self._own.alone(), writing(self.folder):
+            if self._own.shared and not self.replaces:
+                self.refresh()
+                if len(self):
+                    self.close()
+                    return
+            remove_all(self.folder / _NEW)
             if not self.replaces:
                 (self.folder / ABOUT).unlink(missing_ok=True)  # first: without it there is no gallery
                 for part in (f"{NAME}.lance", CODES):
-                    shutil.rmtree(self.folder / part, ignore_errors=True)
+                    remove_all(self.folder / part)
                 for name in (STRANGERS, SUMS, ERASING, LOCK):
                     (self.folder / name).unlink(missing_ok=True)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        if self._claim is not None:
+            self._claim.close()
+            self._claim = None
         with suppress(OSError):
             self.folder.rmdir()
 
@@ -179,7 +199,7 @@ class Gallery:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None and self.replaces and self._lock is not None:
+        if kind is not None and self.replaces and self._claim is not None:
             self.remove()
         self.close()
 
@@ -260,8 +280,8 @@ class Gallery:
 
     def forget(self, path: str) -> None:
         """Drops everything of one file; harmless if nothing is held of it."""
-        self._check_writable()
-        self._table.delete(path)
+        with self._own.writing():
+            self._table.delete(path)
         self._changed()
 
     def erase(self, paths: Collection[str]) -> None:
@@ -269,11 +289,11 @@ class Gallery:
 
         A kill leaves all of it or nothing; what is left of it on the disk then, the next writer deletes.
         """
-        self._check_writable()
-        self._upgrade()
-        begin_erasing(self.folder)
-        self._table.overwrite(only(self._table.stream(), paths, others=True))
-        self._finish_erasing()
+        with self._own.alone():
+            self._upgrade()
+            begin_erasing(self.folder)
+            self._table.overwrite(only(self._table.stream(), paths, others=True))
+            self._finish_erasing()
 
     def _finish_erasing(self) -> None:
         self._changed()
@@ -281,35 +301,38 @@ class Gallery:
 
     def fill(self, batches: Iterable[Any]) -> None:
         """Takes these rows (record batches) instead of all that it holds, in one step."""
-        self._check_writable()
-        self._upgrade()
-        self._table.overwrite(batches)
+        with self._own.alone():
+            self._upgrade()
+            self._table.overwrite(batches)
         self._changed()
 
     def keep_for(self, days: float | None) -> None:
         """After how many days what a file gave is to be removed (pruning.py); None: never. Raises SettingError."""
-        self._check_writable()
         check_days(days)
-        about = replace(self.about, keep_days=days)
-        with writing(self.folder):
+        with self._own.alone(), writing(self.folder):
+            about = replace(self.about, keep_days=days)
             write_about(self.folder, about)
         self.about = about
 
     def relink(self, pairs: Sequence[tuple[Source, Source]]) -> None:
         """Gives the scenes of each first file to the second one: the same content, moved, renamed or only touched."""
-        self._check_writable()
+        own = self._own
         if pairs:
-            self._upgrade()
-            self._table.relink(pairs)
+            with own.alone():
+                self._upgrade()
+                self._table.relink(pairs)
             self._changed()
 
     def _append(self, rows: list[dict[str, Any]]) -> None:
-        self._check_writable()
         if not rows:
             return
-        self._upgrade()
-        self._table.append(rows)
+        with self._own.writing():
+            self._upgrade()
+            self._table.append(rows)
         self._changed(rows)
+        if self._table.untidy:
+            with suppress(BusyError), self._own.alone(patience=0):
+                self._table.tidy()
 
     def _take_place(self) -> None:
         """What it replaces goes; `gallery.json` comes last."""
@@ -317,13 +340,25 @@ class Gallery:
             (self.folder / ABOUT).unlink()
             _clear(self.folder)
             for part in (f"{NAME}.lance", ABOUT):
-                (self._table.folder / part).rename(self.folder / part)
+                move(self._table.folder / part, self.folder / part)
             self._table.folder.rmdir()
         self._table = SceneTable.open(self.folder, self.about.dim)
 
-    def _check_writable(self) -> None:
-        if self._lock is None:
+    @property
+    def _own(self) -> Claim:
+        if self._claim is None:
             raise GalleryError(f"{self.folder}: opened for reading; open it with write=True to change it")
+        return self._claim
+
+    def _drop_doubles(self) -> None:
+        """Of a scene that two writers have added at once, one stays."""
+        if self._own.shared and self._table.others_wrote and doubles(self._table.rows(["source", "frame"])):
+            self._table.overwrite(each_once(self._table.stream()))
+            self._changed()
+
+    def refresh(self) -> None:
+        """Forgets what is in memory: what others have written meanwhile counts from here on."""
+        self._changed()
 
     def _upgrade(self) -> None:
         """Makes one of an older format a current one; the number first, so that an older program says what it lacks."""
@@ -448,7 +483,11 @@ class Gallery:
 
     def _load(self) -> Resident:
         if self._resident is None:
-            self._resident = Resident.of(self._table.read(), self.about.dim, centred=self.about.read == READINGS)
+            centred = self.about.read == READINGS
+            if self._memory is None:
+                self._resident = Resident.of(self._table.read(), self.about.dim, centred=centred)
+            else:
+                self._resident = Resident.in_shards(self._table.snapshot(), self._memory, centred=centred)
         return self._resident
 
     def _holdings(self) -> dict[str, Held]:
@@ -460,15 +499,15 @@ class Gallery:
         return self._held
 
 
-def _clear(folder: Path) -> None:
+def _clear(folder: Place) -> None:
     """Deletes a table and what was counted of it: the versions of the next one, and some of its files, have the same
     names. Raises OSError."""
     for name in (STRANGERS, SUMS):
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / f"{NAME}.lance", ignore_errors=True)
+    remove_all(folder / f"{NAME}.lance")
 
 
-def _keeps(folder: Path) -> float | None:
+def _keeps(folder: Place) -> float | None:
     """The days for which the gallery that is replaced keeps its people."""
     with suppress(GalleryError):
         return read_about(folder).keep_days

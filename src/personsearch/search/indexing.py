@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
 from personsearch.data.pictures import ImageFile
 from personsearch.data.video import read_header, sample_video
-from personsearch.errors import InputError, PersonSearchError
+from personsearch.errors import GalleryError, InputError
 from personsearch.progress import Progress, quiet
 from personsearch.search.files import Found, find_files, is_video, one_line
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import clock
 from personsearch.search.limits import check_every
+from personsearch.search.pieces import Assembly, Piece, Workers, pieces_of
 from personsearch.search.pruning import retain, too_old
+from personsearch.search.reading_scenes import in_one_line, scene_of
 from personsearch.search.rows import IndexedScene
 from personsearch.search.searchers import SceneEncoder
 from personsearch.search.sources import Source, State, recognise
@@ -57,6 +57,7 @@ def index_sources(
     *,
     every: float = 1.0,
     strict: bool = False,
+    workers: Workers | None = None,
     progress: Progress = quiet,
     complain: Callable[[str], None] = lambda line: None,
 ) -> IndexReport:
@@ -66,7 +67,8 @@ def index_sources(
     touched is known by its content and gets its new path. What is older than the gallery keeps goes. A video is
     sampled once in `every` seconds; one that was stopped goes on where it was. For a file that cannot be read
     `complain` is called with one line, and the file is passed over (`strict`: the error is raised). Whatever ends
-    this, what was encoded before is written; a kill loses at most `BATCH` scenes.
+    this, what was encoded before is written; a kill loses at most `BATCH` scenes. Where there are `workers`, they read
+    the files instead of `searcher`, several at a time and in any order.
 
     Raises GalleryError for a gallery of another model or a full disk, SettingError, and what `find_files` raises.
     """
@@ -86,16 +88,10 @@ def index_sources(
     report.expired = [source.path for source in retain(gallery)]
     _relink(gallery, found.files, every, report)
     with _Batches(gallery, report) as batches:
-        for number, path in enumerate(found.files):
-            try:
-                source = _describe(path, every)
-                if _passes(gallery, source, report):
-                    continue
-                for scene, share in _in_one_line(path, _encode(gallery, searcher, source, batches)):
-                    progress.tell(number + share, len(found.files), scene)
-            except InputError as error:
-                fail(error)
-            progress.tell(number + 1, len(found.files), path.name)
+        if workers is None:
+            _read_here(searcher, gallery, found.files, every, batches, fail, progress)
+        else:
+            _share_out(workers, gallery, found.files, every, batches, fail, progress)
     return report
 
 
@@ -125,20 +121,6 @@ def _relink(gallery: Gallery, files: Sequence[Path], every: float, report: Index
     report.gone = [source.path for source in gone if source.path not in found_again]
 
 
-def _in_one_line(path: Path, steps: Iterator[tuple[str, float]]) -> Iterator[tuple[str, float]]:
-    """The same steps; whatever a library or the model raises becomes an InputError, so that only this file is lost."""
-    try:
-        yield from steps
-    except PersonSearchError:
-        raise
-    except Exception as error:
-        raise InputError(f"{path}: cannot be indexed ({_short(error)}); copy it again or leave it out") from error
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0].strip(" :")[:200]
-
-
 def _describe(path: Path, every: float) -> Source:
     try:
         str(path).encode()
@@ -159,7 +141,7 @@ def _encode(gallery: Gallery, searcher: SceneEncoder, source: Source, batches: _
         gallery.forget(source.path)
     source = source.with_digest()  # before its pixels: of a file that changes meanwhile, the time tells
     if source.every is None:
-        batches.add(_scene(searcher, source, ImageFile(path).read()))
+        batches.add(scene_of(searcher, source, ImageFile(path).read()))
         return
     held = gallery.frames(source)
     header = read_header(path)
@@ -168,7 +150,7 @@ def _encode(gallery: Gallery, searcher: SceneEncoder, source: Source, batches: _
     for sample in sample_video(path, source.every):
         if sample.index not in held:
             try:
-                batches.add(_scene(searcher, source, sample.image, sample.index, sample.time))
+                batches.add(scene_of(searcher, source, sample.image, sample.index, sample.time))
             except InputError as error:
                 left_out.append(str(error))
         yield f"{path.name} {clock(sample.time)}", min(1.0, sample.time / seconds) if seconds else 0.0
@@ -178,21 +160,77 @@ def _encode(gallery: Gallery, searcher: SceneEncoder, source: Source, batches: _
     gallery.finish(source)
 
 
-def _scene(
+def _read_here(
     searcher: SceneEncoder,
-    source: Source,
-    image: Image.Image,
-    frame: int | None = None,
-    time: float | None = None,
-) -> IndexedScene:
-    """Raises InputError when the model fails on this scene, as where memory is too small for its many people."""
-    try:
-        return IndexedScene(source, image.width, image.height, searcher.encode_scene(image), frame, time)
-    except PersonSearchError:
-        raise
-    except Exception as error:
-        when = "" if time is None else f" at {clock(time)}"
-        raise InputError(f"{source.path}{when}: the model fails on it ({_short(error)}), it is left out") from error
+    gallery: Gallery,
+    files: Sequence[Path],
+    every: float,
+    batches: _Batches,
+    fail: Callable[[InputError], None],
+    progress: Progress,
+) -> None:
+    """Reads files one after the other."""
+    for number, path in enumerate(files):
+        try:
+            source = _describe(path, every)
+            if _passes(gallery, source, batches.report):
+                continue
+            for scene, share in in_one_line(path, _encode(gallery, searcher, source, batches)):
+                progress.tell(number + share, len(files), scene)
+        except InputError as error:
+            fail(error)
+        progress.tell(number + 1, len(files), path.name)
+
+
+def _share_out(
+    workers: Workers,
+    gallery: Gallery,
+    files: Sequence[Path],
+    every: float,
+    batches: _Batches,
+    fail: Callable[[InputError], None],
+    progress: Progress,
+) -> None:
+    """Has files read by workers, and writes what comes back."""
+    assembly = Assembly()
+    passed = 0
+
+    def pieces() -> Iterator[Piece]:
+        nonlocal passed
+        for path in files:
+            try:
+                source = _describe(path, every)
+                if not _passes(gallery, source, batches.report):
+                    if gallery.outdated(source):
+                        gallery.forget(source.path)
+                    (cut,) = in_one_line(path, _cut(source, gallery.frames(source)))
+                    assembly.expect(cut)
+                    yield from cut
+            except InputError as error:
+                fail(error)
+            passed += 1
+
+    def finish(source: Source) -> None:
+        batches.flush()
+        gallery.finish(source)
+
+    for done in workers.encode(pieces()):
+        if done.scenes and done.fingerprint != gallery.about.fingerprint:
+            raise GalleryError(
+                f"{gallery.folder}: a worker has other weights ({done.fingerprint}); bring those of the gallery "
+                f"({gallery.about.fingerprint}) to each machine"
+            )
+        for scene in done.scenes:
+            batches.add(scene)
+        try:
+            assembly.add(done, finish)
+        except InputError as error:
+            fail(error)
+        progress.tell(passed, len(files), done.piece.name)
+
+
+def _cut(source: Source, held: Iterable[int | None]) -> Iterator[list[Piece]]:
+    yield pieces_of(source.with_digest(), held)  # the digest before the pixels, as in `_encode`
 
 
 class _Batches:

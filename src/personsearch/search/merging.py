@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from personsearch.errors import GalleryError, SettingError
@@ -16,6 +14,7 @@ from personsearch.search.contents import Content, contents_of
 from personsearch.search.erasing import only
 from personsearch.search.faults import writing
 from personsearch.search.gallery import OURS, Gallery
+from personsearch.search.place import Place, move, remove_all
 from personsearch.search.sources import State
 
 
@@ -30,7 +29,7 @@ class MergeReport:
     """Files of which another gallery's scenes, or those of the same content, were taken."""
 
 
-def merge(folders: Sequence[Path], into: Path) -> MergeReport:
+def merge(folders: Sequence[Place], into: Place) -> MergeReport:
     """Puts the scenes of all galleries into one, which is made if it is not there; the others stay as they are.
 
     Of a file in several galleries, the one counts that has it as it is on the disk, then one that has all of it, then
@@ -40,7 +39,7 @@ def merge(folders: Sequence[Path], into: Path) -> MergeReport:
     """
     if not folders:
         raise SettingError("nothing to merge: name the galleries")
-    places = [folder.resolve() for folder in folders]
+    places: list[Place] = [folder.resolve() for folder in folders]
     if len({*places, into.resolve()}) <= len(places):
         raise SettingError(f"{into}: a gallery is named twice; name each once, and another one to merge into")
     there = Gallery.exists(into)
@@ -104,12 +103,12 @@ def _rows(galleries: Sequence[Gallery], kept: Sequence[set[str]]) -> Iterator[An
     return chain.from_iterable(only(stream, paths) for stream, paths in zip(streams, kept, strict=True))
 
 
-def _make(into: Path, galleries: Sequence[Gallery], kept: Sequence[set[str]], days: float | None) -> None:
+def _make(into: Place, galleries: Sequence[Gallery], kept: Sequence[set[str]], days: float | None) -> None:
     """A new gallery, made under a hidden name beside its place."""
     part = into.resolve().with_name(f".{into.resolve().name}.part")
     about = galleries[0].about
     with writing(part):
-        shutil.rmtree(part, ignore_errors=True)  # of a merge that was killed
+        remove_all(part)  # of a merge that was killed
     try:
         with Gallery.create(
             part, model=about.model, fingerprint=about.fingerprint, dim=about.dim, min_score=about.min_score,
@@ -118,6 +117,7 @@ def _make(into: Path, galleries: Sequence[Gallery], kept: Sequence[set[str]], da
             made.fill(_rows(galleries, kept))
             made.keep_for(days)
         with writing(into):
-            part.rename(into.resolve())
+            move(part, into.resolve())
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        with suppress(OSError):
+            remove_all(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,30 @@ def note(held: dict[str, Held], row: dict[str, Any]) -> None:
         entry.complete = entry.complete or row["frame"] is None
 
 
+def doubles(rows: Iterable[dict[str, Any]]) -> bool:
+    """Whether a scene is in twice; rows of `source` and `frame`."""
+    seen = set()
+    for row in rows:
+        key = row["source"], row["frame"]
+        if key in seen:
+            return True
+        seen.add(key)
+    return False
+
+
+def each_once(batches: Iterable[Any]) -> Iterator[Any]:
+    """Record batches with the first row of each scene alone."""
+    import pyarrow as pa
+
+    seen = set()
+    for batch in batches:
+        new = []
+        for key in zip(batch["source"].to_pylist(), batch["frame"].to_pylist(), strict=True):
+            new.append(key not in seen)
+            seen.add(key)
+        yield batch.filter(pa.array(new, pa.bool_()))
+
+
 def schema(dim: int, *, digest: bool = True) -> Any:
     """Of the table; galleries of format 1 are without the digests of contents."""
     import pyarrow as pa
@@ -104,10 +129,10 @@ def check_rows(table: Any) -> None:
     for name in table.column_names:
         if name not in _OPTIONAL and table[name].null_count:
             raise ValueError(f"a row without its {name}")
-    if "embeddings" not in table.column_names:
+    if "boxes" not in table.column_names:
         return
     counts = pc.list_value_length(table["scores"])
-    for name in ("boxes", "embeddings"):
+    for name in {"boxes", "embeddings"}.intersection(table.column_names):
         if not pc.all(pc.equal(pc.list_value_length(table[name]), counts)).as_py() and len(table):
             raise ValueError(f"{name} and scores of a scene do not agree in number")
     scene = np.repeat(np.arange(len(table)), counts.to_numpy())

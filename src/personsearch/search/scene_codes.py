@@ -24,6 +24,7 @@ from personsearch.models.igpn_trunk import TrunkCode, TrunkIGPN
 from personsearch.models.weights import LoadedModel
 from personsearch.search.faults import is_fault
 from personsearch.search.hits import file_and_frame
+from personsearch.search.place import Place
 
 _ABOUT = "codes.json"
 
@@ -218,16 +219,17 @@ def code_name(path: Path, frame: int | None) -> str:
     return f"{name}.safetensors"
 
 
-def drop_codes(folder: Path, kept: set[str]) -> None:
+def drop_codes(folder: Place, kept: set[str]) -> None:
     """Deletes all codes but those with these names, and what killed writers left. Raises OSError."""
     for path in folder.glob("*"):
         if path.name not in kept and (path.suffix in (".part", ".safetensors")):
             path.unlink(missing_ok=True)
 
 
-def damaged_codes(folder: Path) -> list[Path]:
+def damaged_codes(folder: Place) -> list[Place]:
     """Codes that cannot be read, or whose checksum is wrong. They are computed anew when they are needed."""
-    return [path for path in sorted(folder.glob("*.safetensors")) if _read(path, None) is None]
+    codes: list[Place] = [*folder.glob("*.safetensors")]
+    return [path for path in sorted(codes, key=str) if _read(path, None) is None]
 
 
 def _state(scene: Scene) -> str:
@@ -259,11 +261,11 @@ def _checksum(tensors: dict[str, torch.Tensor], size: str) -> str:
     return str(total)
 
 
-def _read(path: Path, state: str | None) -> tuple[dict[str, torch.Tensor], tuple[int, int]] | None:
+def _read(path: Place, state: str | None) -> tuple[dict[str, torch.Tensor], tuple[int, int]] | None:
     """The tensors of a code and its scene's size; None for a damaged file, and for one of another state of the picture,
     where one is given."""
     try:
-        with safe_open(path, "pt") as file:
+        with safe_open(str(path), "pt") as file:
             about = file.metadata()
             if state is not None and about["state"] != state:
                 return None

@@ -5,27 +5,28 @@ They are of one version of the gallery's table. A file of another version, or a 
 
 from __future__ import annotations
 
+import io
 import zipfile
-from pathlib import Path
 
 import numpy as np
 
-from personsearch.files import written_whole
+from personsearch.search.place import Place, write
 from personsearch.search.strangers import Strangers
 
 STRANGERS = "strangers.npz"
 
 
-def save_strangers(folder: Path, version: int, strangers: Strangers) -> None:
+def save_strangers(folder: Place, version: int, strangers: Strangers) -> None:
     """Raises OSError, and leaves an older file then."""
-    with written_whole(folder / STRANGERS) as part, part.open("wb") as file:
-        np.savez_compressed(file, version=np.int64(version), likenesses=strangers.likenesses.astype(np.float16))
+    file = io.BytesIO()
+    np.savez_compressed(file, version=np.int64(version), likenesses=strangers.likenesses.astype(np.float16))
+    write(folder / STRANGERS, file.getvalue())
 
 
-def load_strangers(folder: Path, version: int) -> Strangers | None:
+def load_strangers(folder: Place, version: int) -> Strangers | None:
     """None where there are none of this version."""
     try:
-        with (folder / STRANGERS).open("rb") as file, np.load(file, allow_pickle=False) as stored:
+        with np.load(io.BytesIO((folder / STRANGERS).read_bytes()), allow_pickle=False) as stored:
             likenesses = stored["likenesses"].astype(np.float32)
             same = int(stored["version"]) == version
     except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile):

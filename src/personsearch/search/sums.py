@@ -1,29 +1,31 @@
-"""Sums of the table's files. LanceDB writes each file once, so one that differs later was damaged."""
+"""Sums of the table's files. LanceDB writes each file once, so one that differs later was damaged. A store checks what
+it holds by itself, so there an object's size and time stand for its sum."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 from contextlib import suppress
-from pathlib import Path
 
-from personsearch.files import write_whole
+from personsearch.search.bucket import BucketPath
 from personsearch.search.faults import writing
+from personsearch.search.place import Place, write
 from personsearch.search.table import NAME
 
 SUMS = "sums.json"
 
 
-def note_sums(folder: Path) -> None:
+def note_sums(folder: Place) -> None:
     """Notes the sums of the files that are new, and forgets those that are gone. Raises GalleryError."""
     known = read_sums(folder) or {}
     with writing(folder):
         files = {name: known.get(name) or _sum(path) for name, path in _files(folder).items()}
         if files != known:
-            write_whole(folder / SUMS, json.dumps(files, indent=1) + "\n")
+            write(folder / SUMS, (json.dumps(files, indent=1) + "\n").encode())
 
 
-def read_sums(folder: Path) -> dict[str, str] | None:
+def read_sums(folder: Place) -> dict[str, str] | None:
     """Sums by name; None where there are none that can be read."""
     try:
         values = json.loads((folder / SUMS).read_text(encoding="utf-8"))
@@ -32,7 +34,7 @@ def read_sums(folder: Path) -> dict[str, str] | None:
         return None
 
 
-def damaged_files(folder: Path) -> list[Path]:
+def damaged_files(folder: Place) -> list[Place]:
     """Files that are not as they were written. Those whose sums were never noted are not among them. Raises OSError."""
     known = read_sums(folder) or {}
     damaged = []
@@ -43,14 +45,18 @@ def damaged_files(folder: Path) -> list[Path]:
     return damaged
 
 
-def _files(folder: Path) -> dict[str, Path]:
+def _files(folder: Place) -> dict[str, Place]:
     """The files of the table that never change, by name."""
     table = folder / f"{NAME}.lance"
+    start = len(str(table)) + 1
     files = [path for path in table.rglob("*") if path.is_file() and path.suffix != ".json"]
-    return {path.relative_to(table).as_posix(): path for path in files}
+    return {str(path)[start:].replace(os.sep, "/"): path for path in files}
 
 
-def _sum(path: Path) -> str:
+def _sum(path: Place) -> str:
+    if isinstance(path, BucketPath):
+        known = path.stat()
+        return f"{known.st_size} bytes of {known.st_mtime_ns}"
     hashed = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
         while block := file.read(1 << 20):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import random
+import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from personsearch.errors import GalleryError
-from personsearch.search.faults import is_fault, reading, writing
-from personsearch.search.rows import check_rows, check_schema, schema, source_of
+from personsearch.search.bucket import BucketPath, storage_options
+from personsearch.search.faults import is_conflict, is_fault, reading, reading_part, writing
+from personsearch.search.place import Place
+from personsearch.search.rows import check_rows, check_schema, flat, schema, source_of
 from personsearch.search.sources import Source
 
 NAME = "scenes"
@@ -22,24 +28,27 @@ _KEPT = timedelta(minutes=1)
 _MOVED_AT_ONCE = 256
 _TRIES = 5
 """Of reading a table whose old files another process deletes meanwhile."""
+_COMMIT_TRIES = 20
+"""Of a change to a table that other programs change meanwhile."""
 
 
 class SceneTable:
     """One row a scene. Every method that reads or writes raises GalleryError, in one line."""
 
-    def __init__(self, folder: Path, table: Any, dim: int) -> None:
+    def __init__(self, folder: Place, table: Any, dim: int) -> None:
         self.folder = folder
         self._table = table
         self._dim = dim
         self._commits = 0
+        self._expected = int(table.version)
 
     @classmethod
-    def create(cls, folder: Path, dim: int) -> SceneTable:
+    def create(cls, folder: Place, dim: int) -> SceneTable:
         with writing(folder):
             return cls(folder, _connect(folder).create_table(NAME, schema=schema(dim)), dim)
 
     @classmethod
-    def open(cls, folder: Path, dim: int) -> SceneTable:
+    def open(cls, folder: Place, dim: int) -> SceneTable:
         """Does not write, whatever the table's format is."""
         with reading(folder, dim):
             table = _connect(folder).open_table(NAME)
@@ -97,6 +106,13 @@ class SceneTable:
         with reading(self.folder, self._dim):
             return list(self.read(columns).to_pylist())
 
+    def snapshot(self) -> Snapshot:
+        """It as it is now. Raises GalleryError."""
+        with reading_part(self.folder):
+            table = _connect(self.folder).open_table(NAME)
+            table.checkout(table.version)
+            return Snapshot(self.folder, table, self._dim)
+
     @property
     def version(self) -> int:
         """Another one after every change."""
@@ -122,14 +138,34 @@ class SceneTable:
         """All rows, or none."""
         import pyarrow as pa
 
-        with writing(self.folder):
-            self._table.add(pa.Table.from_pylist(rows, schema=schema(self._dim)))
-            self._committed()
+        self.extend(pa.Table.from_pylist(rows, schema=schema(self._dim)))
+
+    def extend(self, rows: Any) -> None:
+        """As `append`, for rows in an Arrow table of the `schema`."""
+        self._commit(lambda: self._table.add(rows))
 
     def delete(self, path: str) -> None:
+        self._commit(lambda: self._table.delete(f"source = {_quoted(path)}"))
+
+    def _commit(self, change: Callable[[], Any]) -> None:
+        """Makes a change, again where another program's came first."""
         with writing(self.folder):
-            self._table.delete(f"source = {_quoted(path)}")
-            self._committed()
+            for left in reversed(range(_COMMIT_TRIES)):
+                try:
+                    change()
+                    break
+                except BaseException as error:
+                    if not is_conflict(error) or not left:
+                        raise
+                time.sleep(random.uniform(0.01, 0.2))
+                self._table.checkout_latest()
+        self._commits += 1
+        self._expected += 1
+
+    @property
+    def others_wrote(self) -> bool:
+        """Whether other programs may have changed it since it was opened."""
+        return self.version != self._expected
 
     def overwrite(self, batches: Iterable[Any]) -> None:
         """These rows instead of all that are there, in one commit: a kill leaves the old ones or the new ones."""
@@ -166,46 +202,83 @@ class SceneTable:
         known = dict(pairs)
         paths = {source.path for pair in pairs for source in pair}
         where = f"source IN ({', '.join(_quoted(path) for path in sorted(paths))})"
+        moved = []
         with writing(self.folder):
-            moved = []
             for row in self.read(where=where).to_pylist():
                 now = known.get(source_of(row))
                 if now is not None:
                     facts = {"source": now.path, "size": now.size, "mtime_ns": now.mtime_ns, "digest": now.digest}
                     moved.append({**row, **facts})
-            if not moved:
-                return
-            merge = self._table.merge_insert(["source", "size", "mtime_ns"]).when_not_matched_insert_all()
-            merge = merge.when_not_matched_by_source_delete(where)
-            merge.execute(pa.Table.from_pylist(moved, schema=schema(self._dim)))
-            self._committed()
+        if not moved:
+            return
+        merge = self._table.merge_insert(["source", "size", "mtime_ns"]).when_not_matched_insert_all()
+        merge = merge.when_not_matched_by_source_delete(where)
+        rows = pa.Table.from_pylist(moved, schema=schema(self._dim))
+        self._commit(lambda: merge.execute(rows))
 
-    def _committed(self) -> None:
-        self._commits += 1
-        if self._commits % _COMMITS_BEFORE_MERGE == 0:
-            self._merge()
+    @property
+    def untidy(self) -> bool:
+        """Whether so many commits were made that it is time to `tidy`."""
+        return self._commits >= _COMMITS_BEFORE_MERGE
 
     def tidy(self) -> None:
         """Merges small files where there are many, whichever process wrote them."""
+        self._commits = 0
         with writing(self.folder):
             if self.fragments() > MOST_FRAGMENTS:
-                self._merge()
+                self._table.optimize(cleanup_older_than=_KEPT)
 
     def fragments(self) -> int:
         with reading(self.folder, self._dim):
             return int(self._table.stats()["fragment_stats"]["num_fragments"])
 
-    def _merge(self) -> None:
-        self._table.optimize(cleanup_older_than=_KEPT)
+
+class Snapshot:
+    """One version of a table, of which a part is read at a time."""
+
+    def __init__(self, folder: Place, table: Any, dim: int) -> None:
+        self.folder, self.dim = folder, dim
+        self._table = table
+
+    def scenes(self) -> Any:
+        """An Arrow table of everything but the embeddings, in no order, with the number `_rowid` of each row.
+
+        Raises GalleryError.
+        """
+        with reading_part(self.folder):
+            names = [name for name in self._table.schema.names if name != "embeddings"]
+            rows = self._table.search().select(names).with_row_id(True).limit(None).to_arrow()
+            check_rows(rows)
+            return rows
+
+    def readings(self, rows: list[int], people: int) -> Tensor:
+        """[n, D] float16 of all `people` in the rows with these rising numbers, row by row. Raises GalleryError."""
+        with reading_part(self.folder):
+            try:
+                found = self._table.take_row_ids(rows).select(["embeddings"]).with_row_id().to_arrow()
+            except BaseException as error:
+                if is_fault(error) and self._outdated():
+                    raise GalleryError(f"{self.folder}: was changed while it was asked; ask again") from error
+                raise
+            found = found.sort_by("_rowid")
+            values = flat(found, "embeddings").reshape(-1, self.dim)
+            if found["_rowid"].to_pylist() != rows or len(values) != people:
+                raise ValueError("rows are missing, or people of rows")
+            return torch.from_numpy(values.copy())
+
+    def _outdated(self) -> bool:
+        """Whether the table has another version by now."""
+        latest = _connect(self.folder).open_table(NAME)
+        return int(latest.version) != int(self._table.version)
 
 
 def _quoted(path: str) -> str:
     return "'" + path.replace("'", "''") + "'"
 
 
-def _connect(folder: Path) -> Any:
+def _connect(folder: Place) -> Any:
     try:
         import lancedb
     except ImportError as error:
         raise GalleryError("galleries need LanceDB; install it: pip install 'personsearch[gallery]'") from error
-    return lancedb.connect(str(folder))
+    return lancedb.connect(str(folder), storage_options=storage_options() if isinstance(folder, BucketPath) else None)

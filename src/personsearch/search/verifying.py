@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from personsearch.search.audit import read_audit
 from personsearch.search.contents import contents_of
 from personsearch.search.erasing import is_erasing
 from personsearch.search.gallery import CODES, Gallery
+from personsearch.search.place import Place
 from personsearch.search.rows import flat, scene_name
 from personsearch.search.scene_codes import damaged_codes
 from personsearch.search.sources import State
@@ -30,7 +30,7 @@ class Finding:
     """Whether something was lost or changed; otherwise it is only to be known."""
 
 
-def verify(folder: Path) -> list[Finding]:
+def verify(folder: Place) -> list[Finding]:
     """Everything that is found, what is damaged first. Raises GalleryError where there is no gallery at all."""
     if not Gallery.exists(folder):
         Gallery.open(folder)  # raises, and says what to do
@@ -38,7 +38,7 @@ def verify(folder: Path) -> list[Finding]:
     return sorted(found, key=lambda finding: not finding.damage)
 
 
-def _table(folder: Path) -> Iterator[Finding]:
+def _table(folder: Place) -> Iterator[Finding]:
     try:
         damaged = damaged_files(folder)
         gallery = Gallery.open(folder)
@@ -85,7 +85,7 @@ def _faults_of_rows(gallery: Gallery) -> Iterator[str]:
             yield f"{name}: is in {count} times; run gallery remove {gallery.folder} {source}, and index it again"
 
 
-def _beside(folder: Path) -> Iterator[Finding]:
+def _beside(folder: Place) -> Iterator[Finding]:
     for path in damaged_codes(folder / CODES):
         yield Finding(f"{path}: a damaged code; it is computed anew when it is needed", False)
     if is_erasing(folder):

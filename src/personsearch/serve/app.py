@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from personsearch.errors import GalleryError, PersonSearchError
 from personsearch.search.drawing import place_of
+from personsearch.search.place import Place
 from personsearch.search.searchers import SceneEncoder
 from personsearch.serve import guard
 from personsearch.serve.door import COOKIE, Door
@@ -77,7 +78,7 @@ class Drawing(BaseModel):
 
 
 def make_app(
-    folder: Path,
+    folder: Place,
     load: Callable[[], SceneEncoder],
     *,
     token: str | None = None,
@@ -85,14 +86,16 @@ def make_app(
     proxy: bool = False,
     pace: Pace | None = None,
     fresh_for: float = 2.0,
+    memory: int | None = None,
     complain: Callable[[str], None] = lambda _line: None,
 ) -> FastAPI:
     """The server of a gallery; `load` gives the model that reads pictures of one's own. Raises GalleryError.
 
     `secure` where visitors come by TLS, `proxy` where another server brings them, `pace` of an address's questions.
-    `complain` hears once that questions cannot be noted in the gallery's audit.
+    The gallery is asked in `memory` as `Gallery.open` takes it. `complain` hears once that questions cannot be noted in
+    the gallery's audit.
     """
-    library, uploads, images = Library(folder, fresh_for), Uploads(load), Images()
+    library, uploads, images = Library(folder, fresh_for, memory), Uploads(load), Images()
     door = Door(token, secure=secure or proxy)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, responses={"default": _REFUSED})
     app.add_middleware(guard.Guard, door=door, limits={"/api/pictures": MOST_BYTES}, proxy=proxy, pace=pace)

@@ -18,6 +18,7 @@ from personsearch.errors import GalleryError, SettingError
 from personsearch.search.about import ABOUT
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
+from personsearch.search.place import Place
 from personsearch.search.ranking import Resident, camera_of
 from personsearch.search.rows import END, scene_name, source_of
 from personsearch.search.strangers import Strangers
@@ -117,8 +118,12 @@ class Shelf:
 class Library:
     """Gives the gallery of a folder as it is at this moment. For any number of threads."""
 
-    def __init__(self, folder: Path, fresh_for: float = 2.0) -> None:
-        """`fresh_for` seconds nobody looks whether the gallery has changed. Raises GalleryError."""
+    def __init__(self, folder: Place, fresh_for: float = 2.0, memory: int | None = None) -> None:
+        """`fresh_for` seconds nobody looks whether the gallery has changed; `memory` as `Gallery.open` takes it.
+
+        Raises GalleryError.
+        """
+        self._memory = memory
         self.folder = folder
         self._fresh_for = fresh_for
         self._secret = secrets.token_bytes(32)
@@ -154,7 +159,7 @@ class Library:
     def _open(self) -> Shelf:
         for attempt in range(_TRIES):
             try:
-                gallery = Gallery.open(self.folder)
+                gallery = Gallery.open(self.folder, memory=self._memory)
                 if (gallery.about.fingerprint, gallery.about.read) != self._read_by:
                     raise GalleryError("the gallery was made anew by another model: start the page again")
                 return self._shelve(gallery)

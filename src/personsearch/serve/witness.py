@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 
 from personsearch.errors import PersonSearchError
 from personsearch.search.audit import picture_hash, record
+from personsearch.search.place import Place
 from personsearch.serve.images import read_scene
 from personsearch.serve.library import Shelf, UnknownError
 from personsearch.serve.uploads import Uploads
@@ -20,7 +20,7 @@ _KEPT = 1000
 class Witness:
     """Notes questions. Where nothing can be written, it complains once, and the question is answered."""
 
-    def __init__(self, folder: Path, complain: Callable[[str], None]) -> None:
+    def __init__(self, folder: Place, complain: Callable[[str], None]) -> None:
         self._folder, self._complain = folder, complain
         self._complained = False
         self._hashes: OrderedDict[str, str] = OrderedDict()
