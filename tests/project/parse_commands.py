@@ -57,7 +57,7 @@ def parse_personsearch(words: Sequence[str]) -> None:
         change_settings(get_recipe(context.params["recipe"]), context.params["settings"] or [])
     if "table" in context.params:
         parse_reproduce(context.params)
-    elif "data" in context.params:
+    elif context.params.get("data") is not None:  # export has the sample where none is given
         split_spec(context.params["data"])
 
 
