@@ -1,13 +1,15 @@
-"""RoIAlign as two matrix products.
+"""RoIAlign as a weighted sum of cells.
 
-Bilinear sampling is separable, so pooling a region is one product along x and one along y. On a CPU this is much
-faster than torchvision's kernel, whose backward pass runs on one thread; torchvision is the test's oracle.
+A bin's value is a sum of sixteen cells of the map: two by two samples, each between four cells. Summing rows of a
+table by index and weight is what `embedding_bag` does, on all cores, forwards and backwards; torchvision's kernel,
+the test's oracle, takes twenty times as long on a CPU.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 _SAMPLES = 2  # points per bin and axis
 
@@ -26,18 +28,27 @@ def roi_align(maps: Tensor, boxes: list[Tensor], size: tuple[int, int], stride: 
 def _pool(feature_map: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     channels, height, width = feature_map.shape
     x1, y1, x2, y2 = boxes.unbind(1)
-    along_y = _weights(y1, y2, size[0], height)  # [R, h, H]
-    along_x = _weights(x1, x2, size[1], width)  # [R, w, W]
-    columns = feature_map.permute(2, 1, 0).reshape(width, height * channels)
-    rows = (along_x.flatten(0, 1) @ columns).view(len(boxes), size[1], height, channels)  # [R, w, H, C]
-    return (along_y[:, None] @ rows).permute(0, 3, 2, 1)  # [R, w, h, C] to [R, C, h, w]
+    rows, along_y = _taps(y1, y2, size[0], height)  # [R, h, 4]
+    columns, along_x = _taps(x1, x2, size[1], width)  # [R, w, 4]
+    cells = rows[:, :, None, :, None] * width + columns[:, None, :, None, :]  # [R, h, w, 4, 4]
+    weights = along_y[:, :, None, :, None] * along_x[:, None, :, None, :]
+    cells, weights = (of.flatten(3).flatten(0, 2) for of in (cells, weights))  # [R h w, 16]
+    table = feature_map.permute(1, 2, 0).reshape(height * width, channels)
+    bins = F.embedding_bag(cells, table, mode="sum", per_sample_weights=weights)
+    return bins.view(len(boxes), *size, channels).permute(0, 3, 1, 2)
 
 
-def _weights(low: Tensor, high: Tensor, bins: int, length: int) -> Tensor:
-    """How much each of `length` cells counts in each bin of the intervals [low, high]: [R, bins, length]."""
+def _taps(low: Tensor, high: Tensor, bins: int, length: int) -> tuple[Tensor, Tensor]:
+    """The cells along one axis that the samples of each bin of [low, high] lie between, and how much each counts.
+
+    Both [R, bins, 4]; there are `length` cells.
+    """
     steps = (torch.arange(bins * _SAMPLES, device=low.device) + 0.5) / (bins * _SAMPLES)
     points = low[:, None] + (high - low)[:, None] * steps - 0.5  # [R, bins * samples], in cells
-    inside = ((points >= -1) & (points <= length)).float()
-    cells = torch.arange(length, device=low.device)
-    hats = (1 - (points.clamp(0, length - 1)[..., None] - cells).abs()).clamp(min=0) * inside[..., None]
-    return hats.view(len(low), bins, _SAMPLES, length).mean(dim=2)
+    inside = ((points >= -1) & (points <= length)).float()[..., None]
+    points = points.clamp(0, length - 1)
+    first = points.floor()
+    share = points - first
+    cells = torch.stack([first, (first + 1).clamp(max=length - 1)], dim=2).long()
+    weights = torch.stack([1 - share, share], dim=2) * inside / _SAMPLES
+    return cells.view(len(low), bins, 2 * _SAMPLES), weights.view(len(low), bins, 2 * _SAMPLES)
