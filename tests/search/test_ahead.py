@@ -33,8 +33,7 @@ def test_an_error_comes_in_its_place() -> None:
 
     seen: list[int] = []
     with pytest.raises(ValueError, match="no 2"):
-        for step in ahead(steps()):
-            seen.append(step)
+        seen.extend(ahead(steps()))
     assert seen == [1]
 
 
