@@ -39,6 +39,8 @@ class SceneCode:
     """Height and width of the network's input"""
     scale: Tensor
     """[4] that takes boxes of the original picture to it; ones in training"""
+    places: Tensor | None = None
+    """[K, 4] where people may be whoever is asked for, in pixels of the network's input, if the network says so"""
 
     def repeated(self, times: int) -> SceneCode:
         """Each scene so many times, one after the other."""
@@ -238,7 +240,11 @@ class GuidedNetwork(PacedModule):
         with mixed_precision(scene.maps.device):
             rpn = self.propose(scene, query)
         found = [rpn.scored_proposals(i, scene.size, self.settings.proposals) for i in range(len(query.features))]
-        return [Candidates(self.reading.settled(boxes), logits.sigmoid()) for boxes, logits in found]
+        return [self.settled(scene, Candidates(boxes, logits.sigmoid())) for boxes, logits in found]
+
+    def settled(self, _scene: SceneCode, found: Candidates) -> Candidates:
+        """What the first stage finds as it is proposed."""
+        return found
 
     def precedence(self, similarities: Tensor, _features: Tensor) -> Tensor:
         """Which of several overlapping proposals stays: that with the largest number, [N]."""

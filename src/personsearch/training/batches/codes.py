@@ -58,7 +58,7 @@ class TrainingCode:
     hidden: Tensor
     """[1, 512, H, W] of the trunk"""
     regions: Tensor
-    """[N, 4]: the annotated people, then what the trunk proposes, all settled"""
+    """[N, 4]: the annotated people, then what the trunk proposes, all on the grid of `on_grid`"""
     readings: Tensor
     """[N, D] of the regions"""
     people: Tensor
