@@ -257,16 +257,27 @@ class GuidedNetwork(PacedModule):
         """The second stage alone: candidates [N_i, 4] of one scene for each of P queries, looked at again."""
         with mixed_precision(scene.maps.device):
             features = self.read_regions(scene, torch.cat(list(lists)), regions)
+        stay = self.judge(query, lists, features, scene.size)
+        return [Proposals((boxes / scene.scale).cpu(), alike.cpu()) for boxes, alike, _ in stay]
+
+    @torch.inference_mode()
+    def judge(
+        self, query: QueryCode, lists: Sequence[Tensor], features: Tensor, size: tuple[int, int]
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """The second stage on candidates that were read: lists and features as `relate` takes them, of one scene whose
+        input had this size. For each query what stays, most alike first: boxes [n, 4] in pixels of the input,
+        similarities [n], and which candidates [n] they were."""
+        with mixed_precision(features.device):
             related = self.relate(query, lists, features)
         answers = []
         by_list = torch.split(features, [len(proposals) for proposals in lists])
         for index, (proposals, seen) in enumerate(zip(lists, by_list, strict=True)):
             count = len(proposals)
-            boxes = clip_boxes_to_image(decode_boxes(related.deltas[index, :count], proposals, ROI_STD), scene.size)
+            boxes = clip_boxes_to_image(decode_boxes(related.deltas[index, :count], proposals, ROI_STD), size)
             similarities = related.logits[index, :count].softmax(dim=1)[:, 1]
             sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
             large = torch.nonzero(sides > 1).flatten()
             kept = large[nms(boxes[large], self.precedence(similarities, seen)[large], self.settings.nms_iou)]
             kept = kept[similarities[kept].argsort(descending=True, stable=True)]
-            answers.append(Proposals((boxes[kept] / scene.scale).cpu(), similarities[kept].cpu()))
+            answers.append((boxes[kept], similarities[kept], kept))
         return answers

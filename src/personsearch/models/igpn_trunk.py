@@ -205,7 +205,11 @@ class TrunkIGPN(GuidedNetwork):
     @torch.inference_mode()
     def encode_query(self, image: Image.Image, boxes: Sequence[Box]) -> QueryCode:
         """The people in `boxes` of an RGB picture, as the trunk reads them in it."""
-        code = self.read_scene(image)
+        return self.query_in(self.read_scene(image), boxes)
+
+    @torch.inference_mode()
+    def query_in(self, code: TrunkCode, boxes: Sequence[Box]) -> QueryCode:
+        """The same in a picture that was read before; boxes are in pixels of the picture."""
         kernels, readings = self.read_people(code, torch.tensor(boxes, device=code.scale.device) * code.scale)
         with mixed_precision(code.maps.device):
             return self._query(kernels, readings)

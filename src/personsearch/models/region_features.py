@@ -52,6 +52,8 @@ class RoIAligning:
         return boxes
 
     def pool(self, maps: Tensor, regions: list[Tensor]) -> Tensor:
+        if not any(len(some) for some in regions):  # all are known, and need no copy of the map to be read from
+            return maps.new_zeros(0, maps.shape[1], *self.size)
         return roi_align(maps, regions, self.size, STRIDE)
 
 
@@ -67,7 +69,7 @@ def at_places(boxes: Tensor, places: Tensor) -> Tensor:
     return torch.where((overlaps >= NEAR)[:, None], places[nearest], on_grid(boxes))
 
 
-NEAR = 0.6
+NEAR = 0.5
 """Overlap (IoU) of a box with a place that is near."""
 SIZES, PARTS = 8, 16
 """Of the grid: sides are 2 ** (k / SIZES) pixels, centres lie at multiples of a side / PARTS."""
