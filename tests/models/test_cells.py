@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou, roi_pool
 
-from personsearch.models.region_features import RegionFeatures, RoIPooling, on_grid, whole_cells
+from personsearch.models.region_features import (
+    NEAR,
+    RegionFeatures,
+    RoIPooling,
+    at_places,
+    first_of_each,
+    on_grid,
+    whole_cells,
+)
 
 
 def some_boxes(count: int, seed: int) -> Tensor:
@@ -72,3 +80,29 @@ def test_the_grid_is_near_and_settled() -> None:
     nearly = boxes + 0.01
     assert (on_grid(nearly) == settled).all(dim=1).float().mean() > 0.95, "boxes that are nearly the same are one"
     assert len(on_grid(boxes[:0])) == 0
+
+
+def test_boxes_move_to_the_nearest_place_or_to_the_grid() -> None:
+    boxes, places = some_boxes(300, 6), some_boxes(200, 7)
+    moved = at_places(boxes, places)
+    for box, own, where in zip(boxes, on_grid(boxes), moved, strict=True):
+        overlaps = [float(box_iou(box[None], place[None])) for place in places]
+        best = max(range(len(places)), key=lambda k: overlaps[k])
+        assert torch.equal(where, places[best] if overlaps[best] >= NEAR else own)
+    near = (box_iou(boxes, places).max(dim=1).values >= NEAR).float().mean()
+    assert 0.05 < near < 0.95, "both happen"
+    assert torch.equal(at_places(places, places), places)
+    assert torch.equal(at_places(boxes, places[:0]), on_grid(boxes))
+    assert at_places(boxes[:0], places).shape == (0, 4)
+
+
+def test_the_first_of_equal_regions_stays() -> None:
+    regions = whole_cells(some_boxes(300, 8) / 8)
+    seen, expected = set(), []
+    for index, region in enumerate(map(tuple, regions.tolist())):
+        if region not in seen:
+            expected.append(index)
+        seen.add(region)
+    assert 10 < len(expected) < 290
+    assert first_of_each(regions).tolist() == expected
+    assert first_of_each(regions[:0]).tolist() == []

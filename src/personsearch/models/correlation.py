@@ -150,7 +150,7 @@ class ImprovedCrossCorrelation(CrossCorrelation[CorrelationKernel]):
         """
         cells = kernel.first.flatten(2).transpose(1, 2)  # [P, h w, c']
         height, width = scene.adjusted.shape[2:]
-        products = cells @ scene.adjusted.flatten(2)  # [P, h w, H W]
+        products = _inner_products(cells, scene.adjusted.flatten(2))  # [P, h w, H W]
         h, w = kernel.first.shape[2:]
         padded = pad_same(products.view(len(products), h * w, height, width), (h, w))
         shifted = [
@@ -168,6 +168,14 @@ class ImprovedCrossCorrelation(CrossCorrelation[CorrelationKernel]):
         return sum(part.numel() for part in parts) + sum(
             p.numel() for n, p in self.shared.named_parameters() if "bias" not in n
         )
+
+
+def _inner_products(cells: Tensor, maps: Tensor) -> Tensor:
+    """Cells [P, n, c'] with maps [B, c', m], B = P or 1, to [P, n, m]."""
+    if len(maps) > 1:
+        return cells @ maps
+    # one product of two matrices: a batched one would copy the scene for each query
+    return (cells.flatten(0, 1) @ maps[0]).view(*cells.shape[:2], -1)
 
 
 class _SharedKernel(nn.Module):

@@ -39,6 +39,8 @@ class SceneCode:
     """Height and width of the network's input"""
     scale: Tensor
     """[4] that takes boxes of the original picture to it; ones in training"""
+    places: Tensor | None = None
+    """[K, 4] where people may be whoever is asked for, in pixels of the network's input, if the network says so"""
 
     def repeated(self, times: int) -> SceneCode:
         """Each scene so many times, one after the other."""
@@ -238,7 +240,11 @@ class GuidedNetwork(PacedModule):
         with mixed_precision(scene.maps.device):
             rpn = self.propose(scene, query)
         found = [rpn.scored_proposals(i, scene.size, self.settings.proposals) for i in range(len(query.features))]
-        return [Candidates(self.reading.settled(boxes), logits.sigmoid()) for boxes, logits in found]
+        return [self.settled(scene, Candidates(boxes, logits.sigmoid())) for boxes, logits in found]
+
+    def settled(self, _scene: SceneCode, found: Candidates) -> Candidates:
+        """What the first stage finds as it is proposed."""
+        return found
 
     def precedence(self, similarities: Tensor, _features: Tensor) -> Tensor:
         """Which of several overlapping proposals stays: that with the largest number, [N]."""
@@ -251,16 +257,27 @@ class GuidedNetwork(PacedModule):
         """The second stage alone: candidates [N_i, 4] of one scene for each of P queries, looked at again."""
         with mixed_precision(scene.maps.device):
             features = self.read_regions(scene, torch.cat(list(lists)), regions)
+        stay = self.judge(query, lists, features, scene.size)
+        return [Proposals((boxes / scene.scale).cpu(), alike.cpu()) for boxes, alike, _ in stay]
+
+    @torch.inference_mode()
+    def judge(
+        self, query: QueryCode, lists: Sequence[Tensor], features: Tensor, size: tuple[int, int]
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """The second stage on candidates that were read: lists and features as `relate` takes them, of one scene whose
+        input had this size. For each query what stays, most alike first: boxes [n, 4] in pixels of the input,
+        similarities [n], and which candidates [n] they were."""
+        with mixed_precision(features.device):
             related = self.relate(query, lists, features)
         answers = []
         by_list = torch.split(features, [len(proposals) for proposals in lists])
         for index, (proposals, seen) in enumerate(zip(lists, by_list, strict=True)):
             count = len(proposals)
-            boxes = clip_boxes_to_image(decode_boxes(related.deltas[index, :count], proposals, ROI_STD), scene.size)
+            boxes = clip_boxes_to_image(decode_boxes(related.deltas[index, :count], proposals, ROI_STD), size)
             similarities = related.logits[index, :count].softmax(dim=1)[:, 1]
             sides = (boxes[:, 2:] - boxes[:, :2]).min(dim=1).values
             large = torch.nonzero(sides > 1).flatten()
             kept = large[nms(boxes[large], self.precedence(similarities, seen)[large], self.settings.nms_iou)]
             kept = kept[similarities[kept].argsort(descending=True, stable=True)]
-            answers.append(Proposals((boxes[kept] / scene.scale).cpu(), similarities[kept].cpu()))
+            answers.append((boxes[kept], similarities[kept], kept))
         return answers

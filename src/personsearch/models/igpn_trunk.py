@@ -7,7 +7,7 @@ is IGPN's own starts so that it proposes what the trunk proposes and ranks as th
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image
@@ -19,10 +19,10 @@ from personsearch.data.transforms import SizeSettings, resize
 from personsearch.errors import SettingError
 from personsearch.geometry.assignment import Matcher
 from personsearch.models.correlation import ImprovedCrossCorrelation
-from personsearch.models.guided import GuidedNetwork, IGPNOutput, QueryCode, SceneCode
+from personsearch.models.guided import Candidates, GuidedNetwork, IGPNOutput, QueryCode, SceneCode
 from personsearch.models.igpn import KERNEL
 from personsearch.models.likeness import DELTAS, LIKENESS, SCORE, CalmCompetition, LikenessRelation, TrunkHead
-from personsearch.models.region_features import RoIAligning
+from personsearch.models.region_features import RoIAligning, at_places, first_of_each, on_grid
 from personsearch.models.relation import LocalRelation, NoLocalRelation
 from personsearch.models.resnet import STEM_CHANNELS
 from personsearch.models.rpn import RPN, AnchorSettings, ProposalSettings, RPNOutput
@@ -30,6 +30,8 @@ from personsearch.models.search_network import NetworkSettings, SearchNetwork, T
 from personsearch.runtime import mixed_precision
 from personsearch.settings import Count, Part
 
+PLACES = ProposalSettings(2000, 1000, nms_iou=0.5)
+"""Of the trunk's proposals, at which people are read whoever is asked for: all, but one of many at a place."""
 _SLOPE, _MIDDLE = 12.0, 0.55
 """At the start the logit of a proposal is _SLOPE * (cosine - _MIDDLE)."""
 
@@ -164,10 +166,11 @@ class TrunkIGPN(GuidedNetwork):
 
     @torch.inference_mode()
     def ready(self, kept: TrunkCode) -> SceneCode:
-        """With the responses to what all queries share, which training changes."""
+        """With the responses to what all queries share, which training changes, and the trunk's proposals as places."""
         with mixed_precision(kept.maps.device):
             code = self._code(kept.maps, kept.hidden, kept.size)
-        return SceneCode(kept.maps, code.similarity, code.regression, kept.size, kept.scale)
+            places = on_grid(self.rpn.answer(kept.hidden).proposals(0, kept.size, PLACES))
+        return replace(code, scale=kept.scale, places=places)
 
     @torch.inference_mode()
     def read_people(self, code: TrunkCode, boxes: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,12 +192,24 @@ class TrunkIGPN(GuidedNetwork):
         """The boxes [N, 4] that the trunk proposes in a scene, whoever is asked for; in pixels of the input."""
         with mixed_precision(code.maps.device):
             found = self.rpn.answer(code.hidden).proposals(0, code.size, self.settings.proposals)
-        return self.reading.settled(found)
+        return on_grid(found)
+
+    def settled(self, scene: SceneCode, found: Candidates) -> Candidates:
+        """Boxes near one of the scene's places are proposed there, so that queries share what is read of people; of
+        several at one place the most alike stays."""
+        assert scene.places is not None
+        boxes = at_places(found.boxes, scene.places)
+        first = first_of_each(boxes)
+        return Candidates(boxes[first], found.similarities[first])
 
     @torch.inference_mode()
     def encode_query(self, image: Image.Image, boxes: Sequence[Box]) -> QueryCode:
         """The people in `boxes` of an RGB picture, as the trunk reads them in it."""
-        code = self.read_scene(image)
+        return self.query_in(self.read_scene(image), boxes)
+
+    @torch.inference_mode()
+    def query_in(self, code: TrunkCode, boxes: Sequence[Box]) -> QueryCode:
+        """The same in a picture that was read before; boxes are in pixels of the picture."""
         kernels, readings = self.read_people(code, torch.tensor(boxes, device=code.scale.device) * code.scale)
         with mixed_precision(code.maps.device):
             return self._query(kernels, readings)

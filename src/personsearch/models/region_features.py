@@ -10,7 +10,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from torchvision.ops import roi_pool
+from torchvision.ops import box_iou, roi_pool
 
 from personsearch.models.roi_align import roi_align
 from personsearch.models.rpn import STRIDE
@@ -18,10 +18,6 @@ from personsearch.models.rpn import STRIDE
 
 class RegionReading(Protocol):
     """Reads regions of the pictures that maps were made of."""
-
-    def settled(self, boxes: Tensor) -> Tensor:
-        """Boxes [N, 4] as this reading proposes them."""
-        ...
 
     def regions(self, boxes: Tensor) -> Tensor:
         """The regions [N, 4] that are read for proposals [N, 4]; equal ones have equal features."""
@@ -37,9 +33,6 @@ class RoIPooling:
 
     SIZE = (7, 7)
 
-    def settled(self, boxes: Tensor) -> Tensor:
-        return boxes
-
     def regions(self, boxes: Tensor) -> Tensor:
         return whole_cells(boxes).to(boxes.dtype) * STRIDE
 
@@ -49,34 +42,44 @@ class RoIPooling:
 
 
 class RoIAligning:
-    """RoIAlign, as the search network has it, at boxes that are settled on a grid of their own size.
-
-    RoIAlign tells any two boxes apart, so without the grid no two queries would share what is read of a person. Where
-    the person really ends is then said by the box that the region's features predict.
-    """
+    """RoIAlign, as the search network has it. It tells any two boxes apart, so queries share a region only where they
+    propose the same box: see `at_places`."""
 
     def __init__(self, size: tuple[int, int]) -> None:
         self.size = size
-
-    def settled(self, boxes: Tensor) -> Tensor:
-        return on_grid(boxes)
 
     def regions(self, boxes: Tensor) -> Tensor:
         return boxes
 
     def pool(self, maps: Tensor, regions: list[Tensor]) -> Tensor:
+        if not any(len(some) for some in regions):  # all are known, and need no copy of the map to be read from
+            return maps.new_zeros(0, maps.shape[1], *self.size)
         return roi_align(maps, regions, self.size, STRIDE)
 
 
-SIZES, PLACES = 8, 16
-"""Of the grid: sides are 2 ** (k / SIZES) pixels, centres lie at multiples of a side / PLACES."""
+def at_places(boxes: Tensor, places: Tensor) -> Tensor:
+    """Boxes [N, 4] moved to the nearest of places [K, 4], or to a grid of their own size where no place is near.
+
+    Queries that propose nearly the same then read the same region. Where the person really ends is said by the box
+    that the region's features predict.
+    """
+    if not len(places):
+        return on_grid(boxes)
+    overlaps, nearest = box_iou(boxes, places).max(dim=1)
+    return torch.where((overlaps >= NEAR)[:, None], places[nearest], on_grid(boxes))
+
+
+NEAR = 0.5
+"""Overlap (IoU) of a box with a place that is near."""
+SIZES, PARTS = 8, 16
+"""Of the grid: sides are 2 ** (k / SIZES) pixels, centres lie at multiples of a side / PARTS."""
 
 
 def on_grid(boxes: Tensor) -> Tensor:
     """The nearest boxes [N, 4] of a grid that is coarse for large boxes, fine for small ones."""
     sides = boxes[:, 2:] - boxes[:, :2]
     settled = torch.exp2(torch.round(sides.clamp(min=1).log2() * SIZES) / SIZES)
-    step = settled / PLACES
+    step = settled / PARTS
     centres = torch.round((boxes[:, :2] + boxes[:, 2:]) / 2 / step) * step
     return torch.cat([centres - settled / 2, centres + settled / 2], dim=1)
 
@@ -84,6 +87,14 @@ def on_grid(boxes: Tensor) -> Tensor:
 def whole_cells(boxes: Tensor) -> Tensor:
     """First and last cells [N, 4] int64 that RoIPool reads for boxes [N, 4]: it rounds halves up."""
     return torch.floor(boxes / STRIDE + 0.5).long()
+
+
+def first_of_each(regions: Tensor) -> Tensor:
+    """Where in [N, 4] each distinct region stands first, in their order."""
+    found, indices = distinct(regions)
+    places = torch.arange(len(regions), device=regions.device)
+    first = torch.full((len(found),), len(regions), device=regions.device)
+    return first.scatter_reduce(0, indices, places, "amin").sort().values
 
 
 def distinct(regions: Tensor) -> tuple[Tensor, Tensor]:

@@ -58,7 +58,7 @@ class TrainingCode:
     hidden: Tensor
     """[1, 512, H, W] of the trunk"""
     regions: Tensor
-    """[N, 4]: the annotated people, then what the trunk proposes, all settled"""
+    """[N, 4]: the annotated people, then what the trunk proposes, all on the grid of `on_grid`"""
     readings: Tensor
     """[N, D] of the regions"""
     people: Tensor
@@ -148,16 +148,17 @@ class CodedPairs(Dataset[Batch]):
         if self._keeping.limit:
             scenes = self._drawn.scenes
             for scene in self._keeping.progress(scenes, "reading scenes", len(scenes)):
-                self._code(scene)
+                self.code(scene)
 
-    def _code(self, scene: Scene) -> TrainingCode:
+    def code(self, scene: Scene) -> TrainingCode:
+        """What the trunk says of a training scene, kept or read."""
         return self._codes.get(scene, lambda missing: read_for_training(self._network, missing))
 
     def __getitem__(self, step: int) -> CodeBatch:
         random = np.random.default_rng((self._seed, Stream.PAIR_VIEWS, step))
         pairs = self._drawn.pairs(step)
         each = self._drawn.settings.per_scene
-        codes = [self._code(pair.scene) for pair in pairs[::each]]
+        codes = [self.code(pair.scene) for pair in pairs[::each]]
         asked = [self._query(pair) for pair in pairs]
         boxes = [
             torch.tensor(sought(pair), dtype=torch.float32).reshape(-1, 4) * _scale(pair.scene, codes[index // each])
@@ -171,7 +172,7 @@ class CodedPairs(Dataset[Batch]):
         return CodeBatch(_padded(codes), boxes, identities, seeds, kernels, queries, regions, readings)
 
     def _query(self, pair: Pair) -> tuple[Tensor, Tensor]:
-        code, place = self._code(pair.query), pair.query.persons.index(pair.person)
+        code, place = self.code(pair.query), pair.query.persons.index(pair.person)
         return code.kernels[place], code.queries[place]
 
 
