@@ -91,9 +91,8 @@ def test_second_stages_learn_and_what_is_finished_stays(
     out = tmp_path / "out"
     words = ["x", str(out), "coco:x", "coco:x", str(igpn), "--codes", str(igpn / "codes"), "--read", "4"]
     words += ["--pairs", "8", "--seeds", "1", "--rate", "0.005"]
-    monkeypatch.setattr(
-        sys, "argv", [*words, "--steps", "60", "--recipes", "igpn_rendered", "igpn_no_relation_rendered"]
-    )
+    recipes = ["igpn_rendered", "igpn_no_relation_rendered"]
+    monkeypatch.setattr(sys, "argv", [*words, "--steps", "60", "--recipes", *recipes])
     script.main()
     made = {file.stem: json.loads(file.read_text()) for file in out.glob("*.json")}
     trained = {f"{recipe}-1" for recipe in recipes}
