@@ -25,10 +25,10 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from personsearch.cli.options import _bytes as size_of
+from personsearch.cli.options import bytes_of
 from personsearch.search.gallery import Gallery
 from personsearch.search.picking import Limits
-from personsearch.search.ranking import _BYTES_OF_A_PERSON
+from personsearch.search.ranking import BYTES_OF_A_PERSON
 from personsearch.search.rows import schema
 from personsearch.search.table import NAME
 
@@ -183,7 +183,7 @@ def plan(people: int, gigabytes: float, read_mb: float) -> None:
     """What so many people take, in memory and in shards, on machines of so many gigabytes that read so fast."""
     room = SHARE * gigabytes * 1e9
     of_scenes = SCENE_BYTES / CROWD
-    ways = {"whole": 2 * READING + _BYTES_OF_A_PERSON + of_scenes, "shards": _BYTES_OF_A_PERSON + of_scenes}
+    ways = {"whole": 2 * READING + BYTES_OF_A_PERSON + of_scenes, "shards": BYTES_OF_A_PERSON + of_scenes}
     print(f"{people:,} people of {READING} numbers: {people * 2 * READING / 1e9:,.0f} GB of readings")
     print(f"machines of {gigabytes:g} GB, {SHARE:.0%} of it for the gallery, {read_mb:g} MB/s from the disk")
     for way, each in ways.items():
@@ -213,7 +213,7 @@ def plot(found: dict[int, dict[str, Any]], file: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("people", type=int, nargs="*", default=[100_000])
-    parser.add_argument("--memory", type=size_of, default=500 * 10**6, help="for the shards, such as 2GB")
+    parser.add_argument("--memory", type=bytes_of, default=500 * 10**6, help="for the shards, such as 2GB")
     parser.add_argument("--place", type=Path, help="folder for the galleries; a temporary one by default")
     parser.add_argument("--plot", type=Path, help="file for a picture of the growth")
     parser.add_argument("--plan", type=int, metavar="PEOPLE")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,6 @@ from personsearch.evaluation.protocols import Searched, evaluate_search
 from personsearch.search.absence import is_absent
 from personsearch.search.answering import PeopleInMemory, Ranked, rank_people
 from personsearch.search.strangers import Strangers, find_strangers
-from personsearch.search.widening import first_answers
 
 _RATES = (0.1, 0.01, 0.001, 0.0001)
 _PROMISES = (0.5, 0.3, 0.2, 0.1, 0.05)
@@ -86,15 +84,16 @@ def different(benchmark: Benchmark, tracks: bool) -> Tensor:
 
 
 def rank(query: Tensor, people: PeopleInMemory, strangers: Strangers | None) -> Ranked:
-    choose = partial(first_answers, scene_of=people.scene_of)
-    return rank_people(query, people, strangers=strangers, choose=choose)
+    return rank_people(query, people, strangers=strangers)
 
 
 def mean_ap(benchmark: Benchmark, kept: Kept, found: Tensor, asked: Tensor, strangers: Strangers | None) -> float:
     """Of all queries, widened where they are clear of strangers; None: never."""
 
     def likenesses(query: Tensor, people: Searched) -> Tensor:
-        return rank(query, PeopleInMemory(people.embeddings, people.scene_of, people.scores), strangers).likenesses
+        return rank(
+            query, PeopleInMemory(people.embeddings, people.scene_of, people.scores), strangers
+        ).likenesses.everybody
 
     return evaluate_search(benchmark, in_scenes(benchmark, kept.found, found), asked, rank=likenesses).mAP
 
@@ -107,7 +106,7 @@ def firsts(
     for reading, inside in searched(benchmark, kept, asked, apart):
         people = PeopleInMemory(found[inside], kept.found.scene_of[inside], kept.found.scores[inside])
         ranked = rank(reading, people, None)
-        told.append((float(ranked.cosines[int(ranked.likenesses.argmax())]), len(people.vectors)))
+        told.append((float(ranked.cosines[int(ranked.likenesses.everybody.argmax())]), len(people.vectors)))
     return told
 
 
@@ -140,8 +139,8 @@ def ask(
     for reading, inside in searched(benchmark, kept, asked, apart):
         people = PeopleInMemory(found[inside], kept.found.scene_of[inside], kept.found.scores[inside])
         first, again = rank(reading, people, None), rank(reading, people, strangers)
-        second = int(again.likenesses.argmax()) if len(again.added) else None
-        told.append((int(first.likenesses.argmax()), second))
+        second = int(again.likenesses.everybody.argmax()) if len(again.added) else None
+        told.append((int(first.likenesses.everybody.argmax()), second))
     return told
 
 

@@ -13,7 +13,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ from personsearch.search.answering import PeopleInMemory, rank_people
 from personsearch.search.centring import Centres
 from personsearch.search.once_a_scene import LEAD, SURENESS
 from personsearch.search.strangers import Strangers, find_strangers
-from personsearch.search.widening import WIDEN, first_answers
+from personsearch.search.widening import WIDEN
 
 Read = Callable[[People], Tensor]
 
@@ -191,9 +190,8 @@ def ranking(levers: Levers, strangers: Strangers | None) -> Rank | None:
             lead=levers.lead,
             sureness=levers.sureness,
             strangers=strangers,
-            choose=partial(first_answers, scene_of=people.scene_of),
             widen=levers.widen,
-        ).likenesses
+        ).likenesses.everybody
 
     return rank
 

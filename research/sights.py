@@ -29,7 +29,6 @@ from personsearch.evaluation.protocols import Searched, evaluate_search
 from personsearch.search.answering import PeopleInMemory, rank_people
 from personsearch.search.refining import OTHERS, refined
 from personsearch.search.strangers import Strangers, find_strangers
-from personsearch.search.widening import first_answers
 
 _MORE = 2
 _WEIGHTS = (0.0, 0.1, OTHERS, 0.5, 1.0)
@@ -146,8 +145,7 @@ def marked(found: Tensor, wrong: Tensor, query: Tensor) -> Tensor:
 def likenesses(query: Tensor, people: Searched, *, strangers: Strangers, others: dict[bytes, Tensor]) -> Tensor:
     """As the page ranks; who was marked as somebody else comes last."""
     crowd = PeopleInMemory(people.embeddings, people.scene_of, people.scores)
-    choose = partial(first_answers, scene_of=people.scene_of)
-    ranked = rank_people(query, crowd, strangers=strangers, choose=choose).likenesses
+    ranked = rank_people(query, crowd, strangers=strangers).likenesses.everybody
     taken = others.get(query.numpy().tobytes())
     if taken is None or not len(taken):
         return ranked

@@ -37,6 +37,8 @@ class Range:
 MayBeEmpty = object()
 """Marks a list that may have no entries."""
 Count = Annotated[int, Range(1, 10**9)]
+LARGEST_SEED = 2**31
+Seed = Annotated[int, Range(0, LARGEST_SEED)]
 Side = Annotated[int, Range(1, 20_000)]
 """Pixels of a picture that a network sees."""
 Part = Annotated[float, Range(0, 1)]
@@ -65,6 +67,18 @@ def settings_from_dict(kind: type[S], values: Mapping[str, Any]) -> S:
     hints = get_type_hints(kind, include_extras=True)
     known = {key: _converted(key, value, _hint(key, hints)) for key, value in values.items()}
     return kind(**known)
+
+
+def has_setting(settings: Any, name: str) -> bool:
+    """
+    >>> from personsearch.losses.criteria import LossSettings
+    >>> has_setting(LossSettings(), "oim.scalar"), has_setting(LossSettings(), "oim.speed")
+    (True, False)
+    """
+    first, _, rest = name.strip().partition(".")
+    if not is_dataclass(settings) or first not in {field.name for field in fields(settings)}:
+        return False
+    return not rest or has_setting(getattr(settings, first), rest)
 
 
 def change_settings(settings: S, changes: Iterable[str]) -> S:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,6 @@ from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import MODEL_FILE, fingerprint, save_weights
 from personsearch.search.answering import PeopleInMemory, rank_people
 from personsearch.search.strangers import find_strangers
-from personsearch.search.widening import first_answers
 
 
 def unit(count: int, dim: int, seed: int) -> Tensor:
@@ -72,11 +70,10 @@ def test_people_are_ranked_as_by_a_gallery() -> None:
     strangers = find_strangers(people, scene_of, scores)
     ranked = rank_by(strangers)(query, Searched(people @ query, people, scores, scene_of))
     crowd = PeopleInMemory(people, scene_of, scores)
-    choose = partial(first_answers, scene_of=scene_of)
-    assert torch.equal(ranked, rank_people(query, crowd, strangers=strangers, choose=choose).likenesses)
+    assert torch.equal(ranked, rank_people(query, crowd, strangers=strangers).likenesses.everybody)
     there = people[5]  # her answers are clear of strangers: everybody is ranked again
     widened = rank_by(strangers)(there, Searched(people @ there, people, scores, scene_of))
-    assert not torch.allclose(widened, rank_people(there, crowd).likenesses)
+    assert not torch.allclose(widened, rank_people(there, crowd).likenesses.everybody)
 
 
 def test_crops_fill_their_pictures(benchmark: Benchmark) -> None:

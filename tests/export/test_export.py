@@ -74,7 +74,7 @@ def test_ranges_are_learnt_from_people(benchmark: Benchmark, small_network: Sear
     scenes = calibration_scenes(benchmark, "coco:x", 2)
     samples = sample_inputs(small_network.eval(), scenes, quiet)
     assert [len(samples[part]) for part in ("stem", "rpn", "head")] == [4, 2, 4]
-    assert {tuple(x.shape[1:]) for x in samples["head"]} == {(1024, 14, 6)}
+    assert {tuple(x.shape[1:]) for x in samples["head"]} == {(14, 6, 1024)}
     nobody = dataclasses.replace(
         benchmark, train=(), test=tuple(dataclasses.replace(scene, persons=()) for scene in benchmark.test)
     )

@@ -113,7 +113,7 @@ def test_a_runtime_that_has_no_graphs_is_refused(place: Path, name: str, runtime
         load_weights(place / name, runtime=runtime)
 
 
-@pytest.mark.parametrize("harm", ["changed", "missing", "about"])
+@pytest.mark.parametrize("harm", ["changed", "missing", "about", "older"])
 def test_damaged_exports_are_one_line(place: Path, tmp_path: Path, harm: str) -> None:
     shutil.copytree(place / "onnx", tmp_path / "x")
     graph = tmp_path / "x" / "head.onnx"
@@ -121,6 +121,9 @@ def test_damaged_exports_are_one_line(place: Path, tmp_path: Path, harm: str) ->
         graph.write_bytes(graph.read_bytes()[:-9])
     elif harm == "missing":
         graph.unlink()
+    elif harm == "older":
+        about = json.loads((tmp_path / "x" / GRAPHS_FILE).read_text())
+        (tmp_path / "x" / GRAPHS_FILE).write_text(json.dumps(about | {"format": 1}))
     else:
         (tmp_path / "x" / GRAPHS_FILE).write_text('{"runtime": "onnx"}')
     with pytest.raises(WeightsError, match="export again") as caught:

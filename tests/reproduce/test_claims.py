@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from personsearch.reproduce import claims
 from personsearch.reproduce.claims import claimed, do_all
 
 HOLDER = """
@@ -69,3 +71,12 @@ def test_a_piece_that_fails_is_left_for_the_next(tmp_path: Path) -> None:
     done: list[str] = []
     do_all(["a"], tmp_path, done.__contains__, done.append)
     assert done == ["a"]
+
+
+def test_a_disk_that_cannot_lock_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(_file: object) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(claims, "_lock", no_locks)
+    with pytest.raises(OSError, match=r"No locks available: .*a\.claim"), claimed(tmp_path / "a.claim"):
+        pass

@@ -13,9 +13,10 @@ from personsearch.reproduce.catalogue import TABLES, get_table
 from personsearch.reproduce.plan import Planner, Run, estimate, read_seeds, readings_of, runs_of, steps_of
 from personsearch.reproduce.report import _parameters
 from personsearch.reproduce.scales import SCALES, get_scale
-from personsearch.reproduce.tables import Table
+from personsearch.reproduce.speed import timed_runs
+from personsearch.reproduce.tables import SpeedTable, Table
 from personsearch.training.describe import describe_recipe
-from personsearch.training.recipes import Recipe, get_recipe
+from personsearch.training.recipes import IGPNRecipe, Recipe, get_recipe
 
 SYSU = Ground("cuhk-sysu:S", "cuhk-sysu", 11_206, 15_080, 6978)
 PRW = Ground("prw:P", "prw", 5704, 14_907, 6112)
@@ -131,7 +132,51 @@ def test_changes_reach_every_run_and_unknown_ones_are_refused() -> None:
         names("binet-table-1", planner(SYSU, "paper", "optimizer.speed=2"))
 
 
-@pytest.mark.parametrize("text", ["", "a", "1,,2", "-1", "0;1"])
+def test_changes_reach_the_recipes_that_have_them() -> None:
+    table = get_table("igpn-table-3")
+    assert isinstance(table, Table)
+    runs = runs_of(table, planner(SYSU, "paper", "network.channels=64"), [0])
+    guided = [run.made for run in runs if isinstance(run.made, IGPNRecipe)]
+    assert {made.network.channels for made in guided} == {64}
+    assert len(guided) < len(runs)
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [
+        ("binet-table-3", "loss.temperature=1"),
+        ("binet-table-2", "loss.direction=search"),
+        ("binet-open-points", "loss.softening=probabilities"),
+        ("igpn-table-1", "network.correlation=vanilla"),
+    ],
+)
+def test_changes_that_take_away_what_a_table_compares_are_refused(table: str, change: str) -> None:
+    with pytest.raises(SettingError, match=rf"{change} makes \S+-seed0 and \S+-seed0 the same: leave it out"):
+        names(table, planner(SYSU, "paper", change), 0, 1)
+
+
+def test_all_runs_of_a_table_differ() -> None:
+    for table in SEARCH:
+        for ground, scale in ((SYSU, "paper"), (PRW, "paper"), (SMALL, "paper"), (SMALL, "small"), (SMALL, "tiny")):
+            if ground.columns(table):
+                runs_of(table, planner(ground, scale, "optimizer.accumulate=2"), (0, 1))
+
+
+@pytest.mark.parametrize("change", ["seed=3", " seed =3", "name=mine", "method=oim"])
+def test_what_rows_and_seeds_say_is_no_change(change: str) -> None:
+    with pytest.raises(SettingError, match="rows and --seeds say this; leave it out"):
+        names("binet-table-1", planner(SYSU, "paper", change))
+
+
+def test_changes_of_a_table_of_seconds_are_checked() -> None:
+    table = get_table("igpn-table-5")
+    assert isinstance(table, SpeedTable)
+    assert [run.name for run in timed_runs(table, planner(SYSU))] == ["igpn-seed0", "oim-seed0"]
+    with pytest.raises(SettingError, match=r"unknown setting network\.speed"):
+        timed_runs(table, planner(SYSU, "paper", "network.speed=2"))
+
+
+@pytest.mark.parametrize("text", ["", "a", "1,,2", "-1", "0;1", "4294967296"])
 def test_seeds_that_are_none(text: str) -> None:
     with pytest.raises(SettingError, match="such as 0,1,2"):
         read_seeds(text)

@@ -17,7 +17,8 @@ from personsearch.data.layouts.coco import save_coco
 from personsearch.data.layouts.cuhk_sysu import protocol_file
 from personsearch.data.layouts.cuhk_sysu_writer import save_cuhk_sysu
 from personsearch.data.layouts.prw_writer import save_prw
-from personsearch.reproduce import work
+from personsearch.errors import WeightsError
+from personsearch.reproduce import folder, work
 from personsearch.reproduce.plan import Reading
 
 
@@ -38,6 +39,7 @@ class Fakes:
         self.trained: list[str] = []
         self.read: list[str] = []
         self.fail_at: str | None = None
+        self.damaged: str | None = None
 
     def train(self, recipe: str, _data: str, out: Path, **options: Any) -> Path:
         if out.name == self.fail_at:
@@ -45,15 +47,21 @@ class Fakes:
         assert (options["resume"], options["fit"]) == (True, False)
         self.trained.append(out.name)
         out.mkdir(parents=True)
-        (out / work.CHECKPOINT).write_text("large")
+        (out / folder.CHECKPOINT).write_text("large")
         lines = [{"step": step, "seconds": 20.0} for step in (10, 20)]
-        (out / work.LOG).write_text("".join(json.dumps(line) + "\n" for line in lines))
+        (out / folder.LOG).write_text("".join(json.dumps(line) + "\n" for line in lines))
         return out
 
-    def measure(self, readings: Sequence[Reading], *_: Any) -> Iterator[tuple[Reading, dict[str, float]]]:
+    def build_network(self, _recipe: object, backbone: object) -> None:
+        if backbone == "damaged.pth":
+            raise WeightsError("damaged.pth: cannot be read")
+
+    def measure(self, readings: Sequence[Reading], runs: Path, *_: Any) -> Iterator[tuple[Reading, dict[str, float]]]:
         for reading in readings:
             if reading.name == self.fail_at:
                 raise KeyboardInterrupt
+            if reading.run == self.damaged:
+                raise WeightsError(f"{runs / reading.run}: damaged")
             self.read.append(reading.name)
             good = ["oim", "binet2", "binet0", "binet4", "binet3", "binet1", "binet"].index(reading.run.split("-")[0])
             seed = int(reading.run[-1])
@@ -65,6 +73,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> Fakes:
     made = Fakes()
     monkeypatch.setattr(work, "train", made.train)
     monkeypatch.setattr(work, "measure", made.measure)
+    monkeypatch.setattr(work, "build_network", made.build_network)
     return made
 
 
@@ -97,7 +106,7 @@ def test_a_table_has_both_figures_their_spread_and_the_sign_of_each_claim(
     assert {claim["sign"] for claim in made["claims"]["mAP"]} == {"as in the paper, in each of 2 seeds"}
     page = (tmp_path / "R" / "binet-table-2.md").read_text()
     assert "| BINet | 45.3 / 81.7 | 60.5 ± 0.7 / 50.0 ± 0.0 |" in page
-    assert not list((tmp_path / "R").rglob(work.CHECKPOINT))
+    assert not list((tmp_path / "R").rglob(folder.CHECKPOINT))
 
 
 def test_runs_are_shared_and_never_trained_again(data: Path, fakes: Fakes, tmp_path: Path) -> None:
@@ -182,7 +191,7 @@ def test_what_cannot_be_is_refused_before_any_work(data: Path, fakes: Fakes, tmp
         shutil.rmtree(tmp_path / "R", ignore_errors=True)
         assert says in refused(*arguments, *out), arguments
         assert not list(tmp_path.glob("R/runs")), arguments
-        assert not (tmp_path / "R" / work.MARK).exists(), arguments  # so the same folder may be begun rightly
+        assert not (tmp_path / "R" / folder.MARK).exists(), arguments  # so the same folder may be begun rightly
     assert run("binet-table-1", "--data", coco, "--out", tmp_path / "good", "--scale", "tiny").exit_code == 0
     assert not fakes.trained[3:]
 
@@ -205,7 +214,7 @@ def test_a_finished_run_of_other_settings_is_refused(data: Path, fakes: Fakes, t
     """As after an update that changed a recipe."""
     command = ("binet-table-1", "--data", f"prw:{data / 'prw'}", "--out", tmp_path / "R")
     assert run(*command).exit_code == 0
-    file = tmp_path / "R" / "runs" / "oim-seed0" / work.FINISHED
+    file = tmp_path / "R" / "runs" / "oim-seed0" / folder.FINISHED
     ended = json.loads(file.read_text())
     ended["recipe"]["optimizer"]["rate"] = 5.0
     file.write_text(json.dumps(ended))
@@ -217,7 +226,100 @@ def test_a_finished_run_of_other_settings_is_refused(data: Path, fakes: Fakes, t
     file.write_text(json.dumps({"recipe": 3}))
     assert "damaged, or of another version" in refused(*command)
     file.write_text("{")
-    assert "damaged; delete it" in refused(*command)
+    said = refused(*command)
+    assert f"damaged; delete the folder {file.parent}, and the same command trains it again" in said
+
+
+DAMAGED = (
+    "",
+    "{",
+    "[]",
+    "null",
+    "{}",
+    '{"mAP": "high", "top1": 0.5}',
+    '{"mAP": NaN, "top1": true}',
+    "\x00",
+    "[" * 9999,
+)
+
+
+@pytest.mark.parametrize("file", ["readings/binet-seed0.labeled.search.all.json", "runs/binet-seed0/finished.json"])
+def test_what_is_damaged_is_made_again_as_the_line_says(file: str, data: Path, fakes: Fakes, tmp_path: Path) -> None:
+    command = ("binet-table-1", "--data", f"prw:{data / 'prw'}", "--out", tmp_path / "R")
+    assert run(*command).exit_code == 0
+    whole = table(tmp_path / "R", "binet-table-1")
+    for text in DAMAGED:
+        path = tmp_path / "R" / file
+        path.write_text(text)
+        said = refused(*command)
+        assert said.startswith(f"error: {path}: damaged")
+        shutil.rmtree(path.parent) if f"delete the folder {path.parent}" in said else path.unlink()
+        assert run(*command).exit_code == 0
+        assert table(tmp_path / "R", "binet-table-1") == whole
+    assert fakes.trained.count("oim-seed0") == 1
+    (tmp_path / "R" / "runs" / "oim-seed0" / folder.FINISHED).write_text("{}")  # of a run that the table does not need
+    assert run("binet-table-2", *command[1:], "--only-plan").exit_code == 0
+
+
+def test_a_damaged_mark_is_one_line(data: Path, fakes: Fakes, tmp_path: Path) -> None:
+    command = ("binet-table-1", "--data", f"prw:{data / 'prw'}", "--out", tmp_path / "R")
+    assert run(*command).exit_code == 0
+    for text in DAMAGED:
+        (tmp_path / "R" / folder.MARK).write_text(text)
+        said = refused(*command)
+        assert "damaged; delete it" in said or "was begun with --data left out" in said
+    (tmp_path / "R" / folder.MARK).unlink()
+    assert run(*command).exit_code == 0
+    assert len(fakes.trained) == 3
+
+
+def test_damaged_weights_are_trained_again(data: Path, fakes: Fakes, tmp_path: Path) -> None:
+    command = ("binet-table-1", "--data", f"prw:{data / 'prw'}", "--out", tmp_path / "R")
+    fakes.damaged = "binet0-seed0"
+    assert "binet0-seed0: damaged; a run whose folder is deleted is trained again" in refused(*command)
+    shutil.rmtree(tmp_path / "R" / "runs" / "binet0-seed0")
+    fakes.damaged = None
+    assert run(*command).exit_code == 0
+    assert sorted(fakes.trained) == ["binet-seed0", "binet0-seed0", "binet0-seed0", "oim-seed0"]
+
+
+def test_plans_and_reports_write_nothing_else(data: Path, fakes: Fakes, tmp_path: Path) -> None:
+    for given in (("--data", f"prw:{data / 'prw'}"), ("--data", "rendered", "--scale", "small")):
+        for name in ("binet-table-2", "binet-table-8"):
+            command = (name, *given, "--out", tmp_path / "R")
+            assert run(*command, "--only-plan").exit_code == 0
+            assert "R has no runs yet: leave --only-report out" in refused(*command, "--only-report")
+            assert not (tmp_path / "R").exists()
+    told = run("binet-table-2", "--data", "rendered", "--scale", "small", "--out", tmp_path, "--only-plan").stderr
+    assert "21 of 21 runs to train (23,940 steps, about 7.3 hours on two CPU cores)" in told
+
+
+def test_a_table_of_seconds_is_not_reported_before_it_is_timed(data: Path, fakes: Fakes, tmp_path: Path) -> None:
+    command = ("--data", f"coco:{data / 'coco'}", "--scale", "tiny", "--out", tmp_path / "R")
+    assert run("binet-table-1", *command).exit_code == 0
+    timed = ("binet-table-8", *command, "--only-report")
+    assert "lacks the evaluation binet-table-8: leave --only-report out" in refused(*timed)
+    file = tmp_path / "R" / "readings" / "binet-table-8.json"
+    for text in DAMAGED:
+        file.write_text(text)
+        assert f"{file}: damaged; delete it" in refused(*timed)
+    file.write_text(json.dumps({"OIM": [0.2], "OIM*": [0.1], "BINet": [0.1, 0.1]}))
+    assert run(*timed).exit_code == 0
+
+
+def test_a_folder_is_not_begun_with_a_backbone_that_cannot_be_used(data: Path, fakes: Fakes, tmp_path: Path) -> None:
+    command = ("binet-table-1", "--data", f"prw:{data / 'prw'}", "--out", tmp_path / "R")
+    assert "damaged.pth: cannot be read" in refused(*command, "--backbone", "damaged.pth")
+    assert "no CUDA" in refused(*command, "--device", "cuda") or not fakes.trained
+    assert run(*command).exit_code == 0
+
+
+def test_seeds_may_be_given_twice(data: Path, fakes: Fakes, tmp_path: Path) -> None:
+    command = ("binet-table-1", "--data", f"prw:{data / 'prw'}", "--out", tmp_path / "R")
+    assert run(*command, "--seeds", "1,0", "--seeds", "0").exit_code == 0
+    assert table(tmp_path / "R", "binet-table-1")["seeds"] == [1, 0]
+    for seeds in ("-1", "0,-1", "", "0,,1", "0;1", "4294967296"):
+        assert "such as 0,1,2" in refused(*command, "--seeds", seeds)
 
 
 def test_a_missing_seed_is_named(data: Path, fakes: Fakes, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """A query's whole way: rule, widening, and what is shown."""
 
-from functools import partial
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -25,15 +23,14 @@ def _crowd(people: int = 30) -> tuple[Tensor, PeopleInMemory]:
 def test_without_levers_it_is_the_cosine() -> None:
     query, crowd = _crowd()
     plain = rank_people(query, crowd, once=False)
-    assert torch.equal(plain.likenesses, crowd.vectors @ query)
-    assert torch.equal(plain.cosines, plain.likenesses)
+    assert torch.equal(plain.likenesses.everybody, crowd.vectors @ query)
+    assert torch.equal(plain.cosines, plain.likenesses.everybody)
     assert not len(plain.added)
 
 
 def test_widened_queries_rank_and_plain_ones_are_shown() -> None:
     query, crowd = _crowd()
-    choose = partial(first_answers, scene_of=crowd.scene_of)
-    ranked = rank_people(query, crowd, strangers=UNLIKE, choose=choose, widen=3)
+    ranked = rank_people(query, crowd, strangers=UNLIKE, widen=3)
     cosines = crowd.vectors @ query
     assert torch.equal(ranked.cosines, cosines)
     best = first_answers(once_a_scene(cosines, crowd.scene_of, crowd.scores), 3 * LOOKED_AT, crowd.scene_of)
@@ -41,25 +38,21 @@ def test_widened_queries_rank_and_plain_ones_are_shown() -> None:
     assert len(best) > 1
     assert torch.equal(ranked.added, best)
     again = crowd.vectors @ widened(query, crowd.vectors[best], cosines[best])
-    torch.testing.assert_close(ranked.likenesses, once_a_scene(again, crowd.scene_of, crowd.scores))
+    torch.testing.assert_close(ranked.likenesses.everybody, once_a_scene(again, crowd.scene_of, crowd.scores))
 
 
 def test_who_is_no_more_alike_than_strangers_widens_nothing() -> None:
     query, crowd = _crowd()
-    choose = partial(first_answers, scene_of=crowd.scene_of)
     plain = rank_people(query, crowd)
     for strangers in (ALIKE, Strangers(np.zeros(0, dtype=np.float32)), None):
-        ranked = rank_people(query, crowd, strangers=strangers, choose=choose)
+        ranked = rank_people(query, crowd, strangers=strangers)
         assert not len(ranked.added)
-        assert torch.equal(ranked.likenesses, plain.likenesses)
+        assert torch.equal(ranked.likenesses.everybody, plain.likenesses.everybody)
 
 
 def test_more_answers_are_asked_for_than_there_are() -> None:
     query, crowd = _crowd(people=4)  # in two scenes
-    ranked = rank_people(
-        query, crowd, strangers=UNLIKE, choose=partial(first_answers, scene_of=crowd.scene_of), widen=9
-    )
+    ranked = rank_people(query, crowd, strangers=UNLIKE, widen=9)
     assert len(ranked.added) in (0, 2)
     query, nobody = _crowd(people=0)
-    choose = partial(first_answers, scene_of=nobody.scene_of)
-    assert rank_people(query, nobody, strangers=UNLIKE, choose=choose, widen=9).likenesses.shape == (0,)
+    assert rank_people(query, nobody, strangers=UNLIKE, widen=9).likenesses.everybody.shape == (0,)

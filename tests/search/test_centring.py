@@ -51,7 +51,7 @@ def test_stored_halves_are_summed_in_full() -> None:
 def test_stored_people_answer_as_if_they_were_centred_one_by_one() -> None:
     readings, source_of = _people(1300, 7, 900)
     stored = readings.half()
-    people = CentredPeople.of(stored, source_of, 3)
+    people = CentredPeople.of(stored, source_of, Centres.of(stored, source_of, 3))
     centred = people.centres.take_off(stored, source_of)
     query = people.centres.take_off(readings[5:6], torch.tensor([ELSEWHERE]))[0]
     told, expected = people.cosines(query), centred @ query
@@ -61,14 +61,15 @@ def test_stored_people_answer_as_if_they_were_centred_one_by_one() -> None:
     assert told.argsort(descending=True)[:1000].equal(expected.argsort(descending=True)[:1000])
     chosen = torch.tensor([1305, 2, 2000])
     torch.testing.assert_close(people.readings(chosen), centred[chosen])
-    nobody = CentredPeople.of(stored[:0], source_of[:0], 0)
+    nobody = CentredPeople.of(stored[:0], source_of[:0], Centres.none(0, 6))
     assert nobody.cosines(query).shape == (0,)
 
 
 def test_additions_and_removals_are_as_if_the_gallery_had_been_so_from_the_start() -> None:
     readings, source_of = _people(60, 70)
     kept = torch.arange(130) % 3 > 0
-    part = CentredPeople.of(readings[kept].half(), source_of[kept], 2)
-    own = readings[kept].half().float()
+    stored = readings[kept].half()
+    part = CentredPeople.of(stored, source_of[kept], Centres.of(stored, source_of[kept], 2))
+    own = stored.float()
     expected = F.normalize(own - own.mean(dim=0))  # each source has fewer than 50 people left
     torch.testing.assert_close(part.readings(torch.arange(int(kept.sum()))), expected, atol=1e-5, rtol=1e-5)

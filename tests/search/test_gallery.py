@@ -16,7 +16,7 @@ from personsearch.geometry.detections import Detections
 from personsearch.search import table
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
-from personsearch.search.ranking import descending
+from personsearch.search.likenesses import descending
 from personsearch.search.rows import IndexedScene
 from personsearch.search.sources import Source
 

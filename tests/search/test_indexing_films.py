@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from search_fakes import DIM, save_video, searcher
+from PIL import Image
+from search_fakes import DIM, picture, save_video, searcher
 
 from personsearch.data.video import VideoFrame
 from personsearch.errors import SettingError, VideoError
 from personsearch.search.gallery import Gallery
 from personsearch.search.indexing import IndexReport, index_sources
+from personsearch.search.reading_scenes import SceneReader
 from personsearch.search.searchers import read_scene
+from personsearch.search.sources import Source
 
 av = pytest.importorskip("av")
 
@@ -67,3 +70,16 @@ def test_moments_and_steps_of_any_size(tmp_path: Path) -> None:
     for moment in (-1e-300, float("inf"), float("nan")):
         with pytest.raises(SettingError):
             read_scene(path, moment)
+
+
+def test_frames_that_equal_the_last_are_read_once(tmp_path: Path) -> None:
+    reader, source = SceneReader(encoder := searcher()), Source.of(save_video(tmp_path / "a.avi", seconds=1), 1.0)
+    still, other = picture([(1, 10), (2, 60)]), picture([(3, 10)])
+    scenes = [reader.read(source, image, number) for number, image in enumerate([still, still.copy(), other, still])]
+    assert encoder.model.seen == 3  # type: ignore[attr-defined]
+    assert [scene.frame for scene in scenes] == [0, 1, 2, 3]
+    assert [len(scene.people) for scene in scenes] == [2, 2, 1, 2]
+    # the same bytes as a picture of another shape
+    lying, standing = Image.new("RGB", (40, 20)), Image.new("RGB", (20, 40))
+    assert [reader.read(source, image).width for image in (lying, standing)] == [40, 20]
+    assert encoder.model.seen == 5  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from personsearch.cli.options import _bytes
+from personsearch.cli.options import bytes_of
 from personsearch.errors import GalleryError, SettingError
 from personsearch.geometry.detections import Detections
 from personsearch.search import ranking
@@ -172,7 +172,7 @@ def test_too_little_memory_says_how_much_is_needed(tmp_path: Path, monkeypatch: 
     folder = fill(tmp_path / "g", "readings", scenes=100)
     with pytest.raises(GalleryError, match=r"more memory than that: give --memory \dMB or more") as error:
         Gallery.open(folder, memory=1000).crowd()
-    named = _bytes(str(error.value).partition("--memory ")[2].split()[0])
+    named = bytes_of(str(error.value).partition("--memory ")[2].split()[0])
     assert Gallery.open(folder, memory=named).ask(queries()[0]).hits
 
 
@@ -195,10 +195,10 @@ def test_a_shard_is_no_larger_than_the_memory_left(tmp_path: Path, monkeypatch: 
 
 @pytest.mark.parametrize(("text", "size"), [("2GB", 2 * 10**9), ("500MB", 5 * 10**8), ("1.5 g", 15 * 10**8), ("7", 7)])
 def test_sizes(text: str, size: int) -> None:
-    assert _bytes(text) == size
+    assert bytes_of(text) == size
 
 
 @pytest.mark.parametrize("text", ["much", "-2GB", "0MB", "2PB", ""])
 def test_sizes_that_are_none(text: str) -> None:
     with pytest.raises(SettingError, match="such as 2GB"):
-        _bytes(text)
+        bytes_of(text)

@@ -67,7 +67,8 @@ IntoGallery = Annotated[
 ]
 
 
-def _bytes(value: str | int) -> int:
+def bytes_of(value: str | int) -> int:
+    """Of a size such as 2GB. Raises SettingError for what is none."""
     found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kMGT]?)B?", str(value), re.IGNORECASE)
     size = 0 if found is None else int(float(found[1]) * 1000 ** " kmgt".index(found[2].lower() or " "))
     if not size:
@@ -77,7 +78,7 @@ def _bytes(value: str | int) -> int:
 
 Memory = Annotated[
     int | None,
-    typer.Option(metavar="SIZE", parser=_bytes, help="Read the gallery in shards that fit, such as 2GB."),
+    typer.Option(metavar="SIZE", parser=bytes_of, help="Read the gallery in shards that fit, such as 2GB."),
 ]
 
 

@@ -22,7 +22,7 @@ def reproduce(
     data: Annotated[str | None, typer.Option(help="cuhk-sysu:DIR, prw:DIR, coco:DIR, or rendered.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of runs and tables; many tables share one.")] = Path("reproduced"),
     scale: Annotated[str, typer.Option(help="paper, small (two CPU cores), identity (minutes) or tiny.")] = "paper",
-    seeds: Annotated[str | None, typer.Option(help="Such as 0,1,2; by default those of the scale.")] = None,
+    seeds: Annotated[list[str] | None, typer.Option(help="Such as 0,1,2; by default those of the scale.")] = None,
     home: AtHome = None,
     settings: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, for every run.")] = None,
     backbone: Annotated[str | None, typer.Option(help="ImageNet weights; torchvision's by default.")] = None,
@@ -49,7 +49,7 @@ def reproduce(
     wanted_table, wanted_scale = get_table(table), get_scale(scale)
     if data is None:
         raise SettingError("give --data: cuhk-sysu:DIR, prw:DIR, coco:DIR, or rendered")
-    chosen = wanted_scale.seeds if seeds is None else read_seeds(seeds)
+    chosen = read_seeds(",".join(seeds)) if seeds else wanted_scale.seeds
     wanted = Wanted(wanted_table, data, out, wanted_scale, chosen, home, tuple(settings or ()), backbone, device)
     with (
         told_on_stop(lambda: "what was done is kept, and the same command goes on from there"),

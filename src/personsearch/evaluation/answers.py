@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -19,7 +18,6 @@ from personsearch.progress import Progress, quiet
 from personsearch.search.answering import PeopleInMemory, rank_people
 from personsearch.search.centring import Centres
 from personsearch.search.strangers import Strangers, find_strangers
-from personsearch.search.widening import first_answers
 
 
 def evaluate_answers(
@@ -91,7 +89,6 @@ def rank_by(strangers: Strangers) -> Rank:
 
     def rank(query: Tensor, people: Searched) -> Tensor:
         crowd = PeopleInMemory(people.embeddings, people.scene_of, people.scores)
-        choose = partial(first_answers, scene_of=people.scene_of)
-        return rank_people(query, crowd, strangers=strangers, choose=choose).likenesses
+        return rank_people(query, crowd, strangers=strangers).likenesses.everybody
 
     return rank

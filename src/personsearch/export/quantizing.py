@@ -18,6 +18,7 @@ from personsearch.data.records import Benchmark, Scene
 from personsearch.data.transforms import to_tensor
 from personsearch.errors import DataError
 from personsearch.export.tracing import INPUT
+from personsearch.models.graphs import channels_last
 from personsearch.models.reid import ReidNet
 from personsearch.models.search_network import SearchNetwork
 from personsearch.progress import Progress
@@ -62,8 +63,9 @@ def sample_inputs(network: SearchNetwork | ReidNet, scenes: Sequence[Scene], pro
         maps = network.stem(pixels)
         proposals = network.rpn(maps).proposals(0, (pixels.shape[2], pixels.shape[3]), network.settings.test_proposals)
         patches = crop_patches(to_tensor(image), boxes[:_REGIONS])
-        keep(stem=pixels, rpn=maps, head=network.pool(maps, [proposals[:_REGIONS]]))
-        keep(stem=patches, head=network.stem(patches))
+        regions = network.pool(maps, [proposals[:_REGIONS]])
+        keep(stem=pixels, rpn=channels_last(maps), head=channels_last(regions))
+        keep(stem=patches, head=channels_last(network.stem(patches)))
     return samples
 
 

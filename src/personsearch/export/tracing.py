@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from personsearch.errors import PersonSearchError
-from personsearch.models.graphs import graph_path
+from personsearch.models.graphs import channels_first, channels_last, graph_path
 from personsearch.models.reid import ReidNet
-from personsearch.models.resnet import STEM_CHANNELS
+from personsearch.models.resnet import STEM_CHANNELS, Head, Stem
 from personsearch.models.rpn import RPN
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.sessions import ONNX, OPENVINO, lacking
@@ -35,16 +35,39 @@ class Part:
     outputs: tuple[str, ...]
 
 
+class _Stem(nn.Module):
+    """Pictures [B, 3, H, W] to maps [B, h, w, 1024]."""
+
+    def __init__(self, stem: Stem) -> None:
+        super().__init__()
+        self._stem = stem
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        return channels_last(self._stem(pictures))
+
+
 class _PlainRPN(nn.Module):
-    """An RPN without its anchors, which depend on the size of the map alone."""
+    """An RPN without its anchors, which depend on the size of the map [B, h, w, 1024] alone."""
 
     def __init__(self, rpn: RPN) -> None:
         super().__init__()
         self._rpn = rpn
 
     def forward(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        found = self._rpn(maps)
+        found = self._rpn(channels_first(maps))
         return found.logits, found.deltas
+
+
+class _Head(nn.Module):
+    """Pooled regions [R, h, w, 1024] to features [R, 2048]."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__()
+        self._head = head
+
+    def forward(self, regions: Tensor) -> Tensor:
+        features: Tensor = self._head(channels_first(regions))
+        return features
 
 
 class _Embedding(nn.Module):
@@ -66,12 +89,12 @@ def parts_of(network: SearchNetwork | ReidNet) -> dict[str, Part]:
         patches = torch.rand(2, 3, *network.settings.size) * 255
         return {"embed": Part(_Embedding(network), patches, count, ("embedding",))}
     sides = {2: lengths("h", min=32, max=8192), 3: lengths("w", min=64, max=8192)}
-    cells = {2: lengths("h"), 3: lengths("w")}
-    regions = torch.rand(3, STEM_CHANNELS, *network.settings.roi_size)
+    cells = {1: lengths("h"), 2: lengths("w")}
+    maps, regions = torch.rand(2, 6, 10, STEM_CHANNELS), torch.rand(3, *network.settings.roi_size, STEM_CHANNELS)
     return {
-        "stem": Part(network.stem, torch.rand(2, 3, 96, 160) * 255, count | sides, ("maps",)),
-        "rpn": Part(_PlainRPN(network.rpn), torch.rand(2, STEM_CHANNELS, 6, 10), count | cells, ("logits", "deltas")),
-        "head": Part(network.head.backbone, regions, count, ("features",)),
+        "stem": Part(_Stem(network.stem), torch.rand(2, 3, 96, 160) * 255, count | sides, ("maps",)),
+        "rpn": Part(_PlainRPN(network.rpn), maps, count | cells, ("logits", "deltas")),
+        "head": Part(_Head(network.head.backbone), regions, count, ("features",)),
     }
 
 

@@ -2,6 +2,7 @@
 
 The parts are cut where arrays are plain: the stem, the RPN's convolutions, and conv5 on pooled regions. What lies
 between them (anchors, suppression, RoIAlign) and the small layers behind stay in torch, and work as they always do.
+Between the parts maps are [B, h, w, C], as convolutions and RoIAlign keep them in memory: nobody turns them around.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ SCENE_PARTS = ("stem", "rpn", "head")
 """Of a search network."""
 PATCH_PARTS = ("embed",)
 """Of a re-id network: all of it, from patches to embeddings."""
+_FORMAT = 2
+"""Of what is written; in the first one maps were [B, C, h, w]."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,8 @@ def digest_of(folder: Path, parts: tuple[str, ...], runtime: str) -> str:
 
 
 def write_graphs_about(folder: Path, about: GraphsAbout) -> None:
-    (folder / GRAPHS_FILE).write_text(json.dumps(asdict(about), indent=2) + "\n", encoding="utf-8")
+    text = json.dumps({"format": _FORMAT, **asdict(about)}, indent=2)
+    (folder / GRAPHS_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def read_graphs_about(folder: Path) -> GraphsAbout | None:
@@ -76,6 +80,8 @@ def read_graphs_about(folder: Path) -> GraphsAbout | None:
         )
         if about.runtime not in RUNTIMES or about.parts not in (SCENE_PARTS, PATCH_PARTS):
             raise ValueError("unknown runtime or parts")
+        if values["format"] != _FORMAT:
+            raise ValueError("of another version")
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise WeightsError(f"{path}: damaged ({reason(error)}); export again, or delete it to run by torch") from None
     return about
@@ -111,6 +117,16 @@ def fingerprint_with(fingerprint: str, about: GraphsAbout | None) -> str:
     return fingerprint if about is None or about.agrees else f"{fingerprint}-{about.runtime}-{about.digest[:8]}"
 
 
+def channels_last(maps: Tensor) -> Tensor:
+    """Maps [B, C, h, w] as [B, h, w, C], without a copy."""
+    return maps.permute(0, 2, 3, 1)
+
+
+def channels_first(maps: Tensor) -> Tensor:
+    """Maps [B, h, w, C] as [B, C, h, w], without a copy."""
+    return maps.permute(0, 3, 1, 2)
+
+
 class GraphModule(nn.Module):
     """A part of a network, run by its graph. Takes and gives float32 tensors on the CPU."""
 
@@ -123,9 +139,6 @@ class GraphModule(nn.Module):
         array = np.ascontiguousarray(x.detach().cpu().float().numpy())
         return [torch.from_numpy(found) for found in self._graph.run([array])]
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.run(x)[0]
-
 
 class GraphStem(GraphModule):
     """Pictures [B, 3, H, W], RGB in [0, 255], to maps [B, 1024, h, w]."""
@@ -136,6 +149,9 @@ class GraphStem(GraphModule):
         super().__init__(graph)
         self.register_buffer("mean", torch.zeros(1))  # whoever asks where a network is looks at this
 
+    def forward(self, x: Tensor) -> Tensor:
+        return channels_first(self.run(x)[0])
+
 
 class GraphRPN(GraphModule):
     """Stem maps to predictions for all anchors."""
@@ -144,8 +160,8 @@ class GraphRPN(GraphModule):
         super().__init__(graph)
         self.anchors = like.anchors
 
-    def forward(self, maps: Tensor) -> RPNOutput:  # type: ignore[override]
-        logits, deltas = self.run(maps)
+    def forward(self, maps: Tensor) -> RPNOutput:
+        logits, deltas = self.run(channels_last(maps))
         return RPNOutput(make_anchors(maps.shape[2], maps.shape[3], self.anchors), logits, deltas)  # type: ignore[arg-type]
 
 
@@ -155,7 +171,7 @@ class GraphHead(GraphModule):
     def forward(self, regions: Tensor) -> Tensor:
         if not len(regions):  # runtimes refuse empty arrays
             return torch.zeros(0, _width(self._graph))
-        return self.run(regions)[0]
+        return self.run(channels_last(regions))[0]
 
 
 def _width(graph: Graph) -> int:

@@ -21,6 +21,8 @@ _SUFFIXES = {CUHK_SYSU: "cuhk_sysu", PRW: "prw", "coco": "rendered"}
 _PARTS = {50: 1 / 12, 100: 1 / 6, 500: 1 / 3, 1000: 1 / 2, 2000: 3 / 4, 4000: 1.0}
 """The papers' sizes of galleries as parts of the test scenes, where there are no 4,000."""
 _PRW_SCENES = 6112
+_SIGHTS_OF_A_SCENE = 4
+"""Of people with an identity, in rendered scenes, roughly."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +95,14 @@ def check_data(table: AnyTable, spec: str, scale: Scale) -> str:
     )
 
 
-def find_ground(spec: str, scale: Scale, out: Path, home: float | None = None) -> Ground:
-    """The data, rendered into `out` where it is not yet. Raises DataError, SettingError, PersonSearchError, OSError."""
+def check_home(home: float | None, spec: str) -> None:
+    """Raises SettingError for a setting of rendered people where they are not rendered here."""
     if home is not None and spec != RENDERED:
         raise SettingError(f"--home is for people who are rendered here: give --data {RENDERED}, or leave it out")
-    if spec == RENDERED:
-        folder = out / "data"
-        if not (folder / ANNOTATIONS).exists():
-            _render(folder, scale, home)
-        spec = f"coco:{folder}"
+
+
+def find_ground(spec: str) -> Ground:
+    """The data and how much there is of it. Raises DataError, SettingError."""
     ground = Ground(spec, split_spec(spec)[0], 0, 0, 0)
     benchmark = ground.load()
     if not benchmark.train or not benchmark.identities:
@@ -113,7 +114,20 @@ def find_ground(spec: str, scale: Scale, out: Path, home: float | None = None) -
     return replace(ground, train_scenes=len(people), train_sights=sights, test_scenes=len(benchmark.test))
 
 
-def _render(folder: Path, scale: Scale, home: float | None) -> None:
+def is_rendered(folder: Path) -> bool:
+    """Whether all people of an experiment are there."""
+    return (folder / ANNOTATIONS).exists()
+
+
+def ground_to_render(folder: Path, scale: Scale) -> Ground:
+    """What `render` makes: its scenes are known before, its people roughly."""
+    scenes = scale.rendered["scenes"]
+    test = scale.rendered.get("test_scenes", scenes // 5)
+    return Ground(f"coco:{folder}", "coco", scenes - test, _SIGHTS_OF_A_SCENE * (scenes - test), test)
+
+
+def render(folder: Path, scale: Scale, home: float | None) -> None:
+    """Renders people, and goes on where a stopped process was. Raises PersonSearchError, OSError."""
     from personsearch.synthesis import synthesize  # needs the extra
 
     synthesize(folder, **{**scale.rendered, **({} if home is None else {"home": home})})

@@ -37,14 +37,15 @@ def reproduce(
 ) -> list[Path]:
     """Makes a table in a folder, and goes on there after any stop. Returns the files of the table.
 
-    Says beforehand what there is to do; with `only_plan` that is all, and nothing is returned. With `only_report`
-    the table is made of finished runs, and SettingError is raised where one is missing. Raises SettingError and
-    DataError before any work for what is impossible, and whatever training raises.
+    Says beforehand what there is to do; with `only_plan` that is all, and nothing is written or returned. With
+    `only_report` the table is made of finished runs, and SettingError is raised where one is missing. Raises
+    SettingError and DataError before any work for what is impossible, and whatever training raises.
     """
     if not wanted.scale.detects:
         wanted = replace(wanted, table=told_without_detection(wanted.table))
     shop = Workshop(wanted, progress=progress, say=say)
-    say(shop.plan())
+    if only_plan or not only_report:
+        say(shop.plan())
     if only_plan:
         return []
     if only_report:

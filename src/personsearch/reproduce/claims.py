@@ -18,19 +18,22 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 def claimed(path: Path) -> Iterator[bool]:
     """Claims a file and says whether it is ours; False while another process holds it. Freed at the end of the block.
 
-    The file names who holds it, for people to read. It stays behind, and means nothing then. Raises OSError.
+    The file names who holds it, for people to read. It stays behind, and means nothing then. Raises OSError, which
+    names the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        ours = _lock(file)
-        if ours:
-            file.truncate(0)
-            file.write(json.dumps({"process": os.getpid(), "machine": platform.node()}) + "\n")
-            file.flush()
+    with path.open("ab", buffering=0) as file:
+        try:
+            ours = _lock(file)
+            if ours:
+                file.truncate(0)
+                file.write(json.dumps({"process": os.getpid(), "machine": platform.node()}).encode() + b"\n")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from None
         yield ours
 
 
-def _lock(file: IO[str]) -> bool:
+def _lock(file: IO[bytes]) -> bool:
     try:
         import fcntl
     except ImportError:  # no such lock on this system: two processes at once are the user's affair

@@ -42,7 +42,7 @@ def _losses(wanted: Wanted, shop: Workshop, row: Row, step: int) -> list[float]:
     """By seed."""
     column = shop.ground.columns(wanted.table)[0]  # type: ignore[arg-type]
     readings = [shop.planner.reading(row, column, seed) for seed in wanted.seeds]
-    return [loss for reading in readings if (loss := shop.memory_loss(reading, step)) is not None]
+    return [loss for reading in readings if (loss := shop.folder.memory_loss(shop.run_of(reading), step)) is not None]
 
 
 def _entry(name: str, losses: Sequence[float], columns: Sequence[str], ours: Value) -> dict[str, Any]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from personsearch.errors import SettingError
 from personsearch.reproduce.benchmarks import Ground
 from personsearch.reproduce.scales import REID, Scale, Start
 from personsearch.reproduce.tables import Column, Row, Table, Weights
-from personsearch.settings import change_settings
+from personsearch.settings import LARGEST_SEED, change_settings, has_setting
 from personsearch.training.recipes import AnyRecipe, IdentityRecipe, IGPNRecipe, Recipe, ReidRecipe, get_recipe
 
 _DETECTOR = Weights("detector")
@@ -70,7 +70,7 @@ class Planner:
     scale: Scale
     ground: Ground
     changes: tuple[str, ...] = ()
-    """Further changes of every recipe"""
+    """Further changes of every recipe that has such a setting"""
 
     def run_name(self, weights: Weights, seed: int) -> str:
         """Of the weights of one seed."""
@@ -127,7 +127,8 @@ class Planner:
         if epochs is not None:
             changed = change_settings(recipe, changes)
             changes.append(f"optimizer.steps={steps_of(changed, self.ground, epochs)}")
-        settings = (*changes, *self.changes, f"seed={seed}")
+        own = [change for change in self.changes if has_setting(recipe, change.partition("=")[0])]
+        settings = (*changes, *own, f"seed={seed}")
         change_settings(recipe, settings)
         return settings
 
@@ -159,14 +160,35 @@ def steps_of(recipe: AnyRecipe, ground: Ground, epochs: float) -> int:
 
 
 def runs_of(table: Table, planner: Planner, seeds: Iterable[int]) -> list[Run]:
-    """All runs of a table, each once: those of the first seed first, and what a run starts from before it."""
+    """All runs of a table, each once: those of the first seed first, and what a run starts from before it.
+
+    Raises SettingError for changes of the planner that make no sense for them.
+    """
     runs: dict[str, Run] = {}
     for seed in seeds:
         for row in table.rows:
             for weights in (row.weights, row.reid):
                 if weights is not None:
                     runs |= {run.name: run for run in planner.runs(weights, seed)}
+    check_changes(planner.changes, list(runs.values()))
     return list(runs.values())
+
+
+def check_changes(changes: Sequence[str], runs: Sequence[Run]) -> None:
+    """Raises SettingError for changes that no run knows, that others make, or that leave no difference between two."""
+    for change in changes:
+        name = change.partition("=")[0].strip()
+        if name in ("seed", "name", "method"):
+            raise SettingError(f"--set {change}: rows and --seeds say this; leave it out")
+        if not any(has_setting(run.made, name) for run in runs):
+            change_settings(runs[0].made, [change])  # raises
+    told: dict[str, Run] = {}
+    for run in runs if changes else ():
+        other = told.setdefault(repr((replace(run.made, name=""), run.start, run.detector)), run)
+        if other is not run:
+            raise SettingError(
+                f"--set {' --set '.join(changes)} makes {other.name} and {run.name} the same: leave it out"
+            )
 
 
 def readings_of(table: Table, planner: Planner, seeds: Iterable[int]) -> list[Reading]:
@@ -196,6 +218,8 @@ def read_seeds(text: str) -> tuple[int, ...]:
         seeds = tuple(dict.fromkeys(int(part) for part in text.split(",")))
     except ValueError:
         seeds = ()
-    if not seeds or min(seeds) < 0:
-        raise SettingError(f"--seeds {text or 'without a number'}: give whole numbers from 0 on, such as 0,1,2")
+    if not seeds or not all(0 <= seed <= LARGEST_SEED for seed in seeds):
+        raise SettingError(
+            f"--seeds {text or 'without a number'}: give whole numbers from 0 to {LARGEST_SEED}, such as 0,1,2"
+        )
     return seeds

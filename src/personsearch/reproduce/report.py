@@ -24,11 +24,11 @@ def write_table(wanted: Wanted, shop: Workshop) -> list[Path]:
     """Writes a table that is all measured; the files. Raises OSError."""
     make = _speed_document if isinstance(wanted.table, SpeedTable) else _document
     document, page = make(wanted, shop)
-    files = [shop.out / f"{wanted.table.name}{suffix}" for suffix in (".json", ".md")]
+    files = [wanted.out / f"{wanted.table.name}{suffix}" for suffix in (".json", ".md")]
     write_whole(files[0], json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     write_whole(files[1], page)
     if isinstance(wanted.table, Table) and wanted.table.figure:
-        files.append(shop.out / f"{wanted.table.name}.svg")
+        files.append(wanted.out / f"{wanted.table.name}.svg")
         draw(wanted.table, shop.ground.columns(wanted.table), *values_of(wanted, shop, 0), files[-1])
     return files
 
@@ -131,7 +131,7 @@ def _claims(verdicts: Sequence[Verdict], unit: str = "mAP") -> list[str]:
 def _speed_document(wanted: Wanted, shop: Workshop) -> tuple[dict[str, Any], str]:
     table = wanted.table
     assert isinstance(table, SpeedTable)
-    taken = shop.seconds()
+    taken = shop.folder.seconds(table)
     middles = {name: median(seconds) for name, seconds in taken.items()}
     paper_base = next(row.paper for row in table.rows if row.name == table.base)
     paper = {(row.name, _TIME): [100 * math.log(row.paper)] for row in table.rows}

@@ -21,7 +21,7 @@ from personsearch.data.transforms import SizeSettings
 from personsearch.models.networks import build_network
 from personsearch.models.resnet import prepare_for_inference
 from personsearch.progress import Progress
-from personsearch.reproduce.plan import Planner
+from personsearch.reproduce.plan import Planner, Run, check_changes
 from personsearch.reproduce.tables import SpeedTable, Weights
 from personsearch.runtime import checked_device
 from personsearch.search.proposals import ProposalSearch
@@ -47,6 +47,19 @@ def seconds_of(table: SpeedTable, planner: Planner, device: str | None, progress
             if number:  # the first round warms up
                 taken[name].append(seconds)
     return taken
+
+
+def timed_runs(table: SpeedTable, planner: Planner) -> list[Run]:
+    """Of the networks that are timed: nothing trains them, but their recipes say what they are. Raises SettingError."""
+    variants = dict.fromkeys(_variant(row.task) for row in table.rows if row.task is not None)
+    runs = [planner.runs(Weights(variant), 0)[-1] for variant in variants]
+    check_changes(planner.changes, runs)
+    return runs
+
+
+def _variant(task: str) -> str:
+    """Of the recipe of what is timed."""
+    return {"igpn_gallery": "igpn", "oim_gallery": "oim", "query_with_each_scene": "oim"}.get(task, task)
 
 
 def middle(taken: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -75,11 +88,10 @@ class _Makers:
 
     def task(self, name: str) -> Task:
         """What is done and timed, by the name that a row gives it."""
-        if name in ("oim_original", "oim", "binet"):
-            network = self._network(name, test_size=self._size)
-            return lambda: network.detect(self._picture, 0.5)
-        network = self._network("igpn" if name == "igpn_gallery" else "oim")
-        return partial(_GALLERIES[name], self, network)
+        if name in _GALLERIES:
+            return partial(_GALLERIES[name], self, self._network(_variant(name)))
+        network = self._network(_variant(name), test_size=self._size)
+        return lambda: network.detect(self._picture, 0.5)
 
     def _network(self, variant: str, **changed: Any) -> Any:
         made = self._planner.runs(Weights(variant), 0)[-1].made

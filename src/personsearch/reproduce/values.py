@@ -9,7 +9,7 @@ from personsearch.reproduce.work import Wanted, Workshop
 
 def values_of(wanted: Wanted, shop: Workshop, metric: int, step: int | None = None) -> tuple[Value, Value]:
     """The paper's figures and ours, in percent, by row and column. With `step` ours are those of that step."""
-    table = wanted.table
+    table, folder = wanted.table, shop.folder
     assert isinstance(table, Table)
     paper: dict[tuple[str, str], list[float]] = {}
     ours: dict[tuple[str, str], list[float]] = {}
@@ -21,7 +21,7 @@ def values_of(wanted: Wanted, shop: Workshop, metric: int, step: int | None = No
                 paper[cell] = [printed]
             if row.weights is not None:
                 readings = [shop.planner.reading(row, column, seed) for seed in wanted.seeds]
-                found = [shop.figures(one) if step is None else shop.figures_at(one, step) for one in readings]
+                found = [folder.figures(one) if step is None else folder.figures_at(one, step) for one in readings]
                 measured = [figures[METRICS[metric]] for figures in found]
                 ours[cell] = [100 * value for value in measured if value is not None]
             elif printed is not None and shop.ground.published:

@@ -1,52 +1,46 @@
-"""Does what a table needs in one folder: trains what is missing, reads it, and goes on after any stop.
-
-FOLDER/reproduce.json      what the folder is of; another run must agree
-FOLDER/data/               rendered people, where the data is these
-FOLDER/runs/NAME/          weights of a run; finished.json once it has ended
-FOLDER/readings/NAME.json  one evaluation's figures
-FOLDER/maps/               conv4 maps of boxes, where nobody is detected
-FOLDER/claims/             who works on what; several processes share a folder
-FOLDER/TABLE.json, .md     and .svg of a figure
-"""
+"""Does what a table needs in one folder: trains what is missing, reads it, and goes on after any stop."""
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
-from personsearch.errors import DataError, SettingError
+from personsearch.errors import DataError, SettingError, WeightsError
 from personsearch.experiment import CODES_GB, train
-from personsearch.files import check_folder, write_whole
+from personsearch.files import check_folder
 from personsearch.models.networks import Network
 from personsearch.models.search_network import SearchNetwork
 from personsearch.progress import Progress, quiet
-from personsearch.reproduce.annotated import AnnotatedJudge, figure_name, judged_at
-from personsearch.reproduce.benchmarks import RENDERED, Ground, check_data, check_protocols, find_ground
+from personsearch.reproduce.annotated import AnnotatedJudge
+from personsearch.reproduce.benchmarks import (
+    RENDERED,
+    check_data,
+    check_home,
+    check_protocols,
+    find_ground,
+    ground_to_render,
+    is_rendered,
+    render,
+)
 from personsearch.reproduce.claims import do_all
+from personsearch.reproduce.folder import Figures, Folder
 from personsearch.reproduce.measure import measure
 from personsearch.reproduce.plan import Planner, Reading, Run, estimate, readings_of, runs_of
 from personsearch.reproduce.scales import Scale
-from personsearch.reproduce.speed import seconds_of
-from personsearch.reproduce.tables import AnyTable, SpeedTable, Table
+from personsearch.reproduce.speed import seconds_of, timed_runs
+from personsearch.reproduce.tables import AnyTable, SpeedTable
 from personsearch.runtime import checked_device
-from personsearch.settings import flat, settings_from_dict, settings_to_dict
 from personsearch.training.batches.codes import Keeping
 from personsearch.training.batches.maps import MapBatches
-from personsearch.training.logs import lines_up_to
-from personsearch.training.loop import CHECKPOINT, LOG
 from personsearch.training.methods import MAPS_OF, Whole, build_network
 from personsearch.training.recipes import IdentityRecipe
 
 Say = Callable[[str], None]
-FINISHED = "finished.json"
-MARK = "reproduce.json"
-MAPS = "maps"
 CHECKPOINT_EVERY = 200
 
 
@@ -68,35 +62,23 @@ class Wanted:
 
 
 class Workshop:
-    """The folder of an experiment, and what is done in it."""
+    """What a table needs of a folder, and the work there."""
 
     def __init__(self, wanted: Wanted, *, progress: Progress = quiet, say: Say = lambda _line: None) -> None:
-        """Opens the folder, or begins it once all is well, and renders its people.
-
-        Raises SettingError and DataError before anything is written.
-        """
+        """Finds out what there is to do; writes and renders nothing. Raises SettingError and DataError."""
         self._wanted, self._progress, self._say = wanted, progress, say
-        self.out = wanted.out
-        check_folder(self.out)
+        self.folder = Folder(wanted.out)
+        self._judge: AnnotatedJudge | None = None
+        check_folder(wanted.out)
         check_data(wanted.table, wanted.data, wanted.scale)
+        check_home(wanted.home, wanted.data)
+        checked_device(wanted.device)
         if not wanted.scale.detects and wanted.backbone == "random":
             raise SettingError(
                 f"--scale {wanted.scale.name} keeps what one backbone says: give ImageNet weights or a run, not random"
             )
-        self._refuse_other()
-        self.ground = self._ground()
-        self.planner = Planner(wanted.scale, self.ground, wanted.changes)
-        self._judge: AnnotatedJudge | None = None
-        self.runs: list[Run] = []
-        self.readings: list[Reading] = []
-        if isinstance(wanted.table, Table):
-            self.runs = runs_of(wanted.table, self.planner, wanted.seeds)
-            self.readings = readings_of(wanted.table, self.planner, wanted.seeds)
-            check_protocols(self.ground, {reading.gallery for reading in self.readings})
-        self.missing_runs()
-        self._begin()
-
-    # ------------------------------------------------------------------------------------------- the folder
+        self.folder.refuse_other(self._mark())
+        self._lay_out()
 
     def _mark(self) -> dict[str, Any]:
         """What a folder is of: all that its runs have in common."""
@@ -109,43 +91,41 @@ class Workshop:
             "backbone": wanted.backbone,
         }
 
-    def _begin(self) -> None:
-        mark = self.out / MARK
-        self._once("begin", lambda: write_whole(mark, json.dumps(self._mark(), indent=1) + "\n"), mark.exists)
-        self._refuse_other()  # another process may have begun it meanwhile
-
-    def _refuse_other(self) -> None:
-        """Raises SettingError for a folder of something else."""
-        begun = _read_object(self.out / MARK) if (self.out / MARK).exists() else self._mark()
-        for key, value in self._mark().items():
-            if begun.get(key) != value:
-                raise SettingError(
-                    f"{self.out} was begun with --{key} {_told(begun.get(key))}, not {_told(value)}: give the same, or "
-                    "another --out"
-                )
-
-    def _ground(self) -> Ground:
-        wanted = self._wanted
-        found: list[Ground] = []
-
-        def find() -> None:
-            found.append(find_ground(wanted.data, wanted.scale, self.out, wanted.home))
-
-        if wanted.data == RENDERED:
-            self._say(f"{self.out / 'data'}: rendering people, as far as they are not there")
-            self._once("data", find, lambda: bool(found))
+    def _lay_out(self) -> None:
+        """Names all runs and readings. People who are not rendered yet are counted as they are going to be."""
+        wanted, table = self._wanted, self._wanted.table
+        if self._lacks_people:
+            self.ground = ground_to_render(self.folder.data, wanted.scale)
         else:
-            find()
-        return found[0]
+            self.ground = find_ground(f"coco:{self.folder.data}" if wanted.data == RENDERED else wanted.data)
+        self.planner = Planner(wanted.scale, self.ground, wanted.changes)
+        self.runs: list[Run] = []
+        self.readings: list[Reading] = []
+        if isinstance(table, SpeedTable):
+            timed_runs(table, self.planner)  # raises
+            return
+        self.runs = runs_of(table, self.planner, wanted.seeds)
+        self.readings = readings_of(table, self.planner, wanted.seeds)
+        check_protocols(self.ground, {reading.gallery for reading in self.readings})
+        self.missing_runs()
+
+    @property
+    def _lacks_people(self) -> bool:
+        """Whether they are still to be rendered."""
+        return self._wanted.data == RENDERED and not is_rendered(self.folder.data)
 
     def _once(self, name: str, work: Callable[[], None], is_done: Callable[[], bool]) -> None:
-        do_all([name], self.out / "claims", lambda _name: is_done(), lambda _name: work())
+        do_all([name], self.folder.claims, lambda _name: is_done(), lambda _name: work())
 
     # ------------------------------------------------------------------------------------------- what is left
 
     def missing_runs(self) -> list[Run]:
-        """The runs that have not ended. Raises SettingError where one has, with other settings."""
-        return [run for run in self.runs if not self._is_trained(run)]
+        """The runs that have not ended. Raises SettingError where one has, with other settings; DataError."""
+        return [run for run in self.runs if not self.folder.has_ended(run)]
+
+    def run_of(self, reading: Reading) -> Run:
+        """The run whose weights are read."""
+        return next(run for run in self.runs if run.name == reading.run)
 
     def plan(self) -> str:
         """One line: how many runs are to be trained, and roughly how long that takes."""
@@ -153,18 +133,14 @@ class Workshop:
             return f"{self._wanted.table.name}: nothing to train, a few rounds to time"
         missing = self.missing_runs()
         steps = sum(run.made.optimizer.steps for run in missing)
-        readings = sum(not self._reading_file(reading).exists() for reading in self.readings)
+        readings = sum(not self.folder.is_read(reading) for reading in self.readings)
         line = f"{self._wanted.table.name}: {len(missing)} of {len(self.runs)} runs to train"
         line += f" ({steps:,} steps, {self._how_long(missing)})" if missing else ""
         return f"{line}, {readings} of {len(self.readings)} evaluations to make"
 
     def _how_long(self, missing: Sequence[Run]) -> str:
         """By the steps of runs that ended here, or else by the scale's guess."""
-        known: dict[str, float] = {}
-        for file in sorted((self.out / "runs").glob(f"*/{FINISHED}")):
-            ended = _read_object(file)
-            if ended["seconds_a_step"] is not None:
-                known[ended["recipe"]["method"]] = ended["seconds_a_step"]
+        known = self.folder.seconds_a_step()
         if known:
             usual = median(known.values())
             seconds = sum(known.get(run.made.method, usual) * run.made.optimizer.steps for run in missing)
@@ -175,42 +151,68 @@ class Workshop:
         return f"about {_span(guess)} on two CPU cores"
 
     def check_finished(self) -> None:
-        """Raises SettingError where a run or an evaluation of the table is missing, and says of which seed."""
+        """Raises SettingError where something of the table is missing, and says of which seed; DataError."""
+        out, table = self._wanted.out, self._wanted.table
+        if not self.folder.is_begun():
+            raise SettingError(f"{out} has no runs yet: leave --only-report out to make them, or give their folder")
+        if self._lacks_people:
+            raise DataError(f"{self.folder.data}: people are missing: leave --only-report out to render them again")
         for run in self.missing_runs():
             seed = run.made.seed
             others = ",".join(str(other) for other in self._wanted.seeds if other != seed) or "those that are there"
             raise SettingError(
-                f"{self.out} has no finished run of seed {seed} of {run.recipe}: leave --only-report out to train it, "
+                f"{out} has no finished run of seed {seed} of {run.recipe}: leave --only-report out to train it, "
                 f"or give --seeds {others}"
             )
-        for reading in self.readings:
-            if not self._reading_file(reading).exists():
-                raise SettingError(
-                    f"{self.out} lacks the evaluation {reading.name}: leave --only-report out to make it"
-                )
+        unread = [reading.name for reading in self.readings if not self.folder.is_read(reading)]
+        if isinstance(table, SpeedTable) and not self.folder.is_timed(table):
+            unread.append(table.name)
+        if unread:
+            raise SettingError(f"{out} lacks the evaluation {unread[0]}: leave --only-report out to make it")
 
     # ------------------------------------------------------------------------------------------- the work
 
     def work(self) -> None:
         """Trains and reads what is missing, as far as no other process does it. Raises whatever goes wrong."""
-        claims = self.out / "claims"
+        self._begin()
         runs = {run.name: run for run in self.runs}
         if not self._wanted.scale.detects and self.missing_runs():
             self._judge = self._annotated_judge()
-        do_all(list(runs), claims, lambda name: self._is_trained(runs[name]), lambda name: self._train(runs[name]))
+        do_all(
+            list(runs),
+            self.folder.claims,
+            lambda name: self.folder.has_ended(runs[name]),
+            lambda name: self._train(runs[name]),
+        )
         groups: dict[str, list[Reading]] = {}
         for reading in self.readings:
             parts = (reading.run, reading.boxes, reading.branch, reading.reid or "alone")
             groups.setdefault(f"read.{'.'.join(parts)}", []).append(reading)
         do_all(
             list(groups),
-            claims,
-            lambda name: all(self._reading_file(reading).exists() for reading in groups[name]),
+            self.folder.claims,
+            lambda name: all(self.folder.is_read(reading) for reading in groups[name]),
             lambda name: self._read(groups[name]),
         )
         if isinstance(table := self._wanted.table, SpeedTable):
-            file = self.out / "readings" / f"{table.name}.json"
-            self._once(f"time.{table.name}", lambda: self._time(table, file), file.exists)
+            self._once(f"time.{table.name}", lambda: self._time(table), lambda: self.folder.is_timed(table))
+
+    def _begin(self) -> None:
+        """Renders people, and binds the folder to what is asked, once it is known that runs can start."""
+        wanted = self._wanted
+        first = next((run for run in self.missing_runs() if run.start is None), None)
+        if first is not None:
+            build_network(first.made, wanted.backbone)  # raises where the backbone cannot be used
+        if self._lacks_people:
+            self._say(f"{self.folder.data}: rendering people, as far as they are not there")
+            self._once(
+                "data",
+                lambda: render(self.folder.data, wanted.scale, wanted.home),
+                lambda: not self._lacks_people,
+            )
+            self._lay_out()
+        self._once("begin", lambda: self.folder.begin(self._mark()), self.folder.is_begun)
+        self.folder.refuse_other(self._mark())  # another process may have begun it meanwhile
 
     def write(self, write: Callable[[], None]) -> None:
         """Calls what writes the table, while no other process does."""
@@ -222,75 +224,37 @@ class Workshop:
 
         self._once(f"write.{self._wanted.table.name}", work, lambda: bool(done))
 
-    def figures(self, reading: Reading) -> dict[str, float | None]:
-        """What was measured. Raises DataError for a damaged file."""
-        return _read_object(self._reading_file(reading))
-
-    def steps_of(self, reading: Reading) -> int:
-        """How many steps its run has."""
-        return next(run for run in self.runs if run.name == reading.run).made.optimizer.steps
-
-    def figures_at(self, reading: Reading, step: int) -> dict[str, float | None]:
-        """What a reading was after a step at which its run was judged. Raises DataError."""
-        folder = self.out / "runs" / reading.run
-        try:
-            return judged_at(folder, step)[figure_name(reading.branch, reading.gallery)]
-        except KeyError:
-            raise DataError(f"{folder}: of another version; delete it, and it is trained again") from None
-
-    def memory_loss(self, reading: Reading, step: int) -> float | None:
-        """The OIM loss of the search branch in the fifty steps before one, without its weight; None for no log."""
-        made = next(run for run in self.runs if run.name == reading.run).made
-        assert isinstance(made, IdentityRecipe)
-        weight = 1.0 if made.method == "oim_on_maps" else made.loss.oim_weight
-        lines = lines_up_to(self.out / "runs" / reading.run / LOG, step)
-        told = [line["oim_search"] for line in lines if line["step"] > step - 50]
-        return mean(told) / weight if told and weight else None
-
-    def seconds(self) -> dict[str, list[float]]:
-        """Of a table of seconds, by row."""
-        return _read_object(self.out / "readings" / f"{self._wanted.table.name}.json")
-
-    def _reading_file(self, reading: Reading) -> Path:
-        return self.out / "readings" / f"{reading.name}.json"
-
-    def _is_trained(self, run: Run) -> bool:
-        """Raises SettingError where the run has ended with other settings."""
-        file = self.out / "runs" / run.name / FINISHED
-        if not file.exists():
-            return False
-        ended, asked = _ended(file, run), _asked(run)
-        changed = next((key for key in asked if asked[key] != ended.get(key)), None)
-        if changed is not None:
-            raise SettingError(
-                f"{file.parent} was trained with other settings "
-                f"({_first_difference(ended.get(changed), asked[changed])}): give another --out"
-            )
-        return True
-
     def _train(self, run: Run) -> None:
-        wanted, runs = self._wanted, self.out / "runs"
-        folder = runs / run.name
+        wanted, runs = self._wanted, self.folder.runs
         self._say(f"{run.name}: training {run.recipe}, {run.made.optimizer.steps:,} steps")
-        train(
-            run.recipe,
-            self.ground.spec,
-            folder,
-            settings=run.settings,
-            backbone=self._start(run),
-            resume=True,
-            device=wanted.device,
-            checkpoint_every=wanted.scale.marks or CHECKPOINT_EVERY,
-            fit=False,  # the papers' protocol reads embeddings
-            codes=self.out / MAPS,
-            judge=self._judging(folder),
-            detector=None if run.detector is None else str(runs / run.detector),
-            progress=self._progress,
-            on_step=lambda step, total: self._progress.tell(step, total, f"{run.name}, step {step}"),
-        )
-        ended = {**_asked(run), "seconds_a_step": _seconds_a_step(folder / LOG), "ended": round(time.time())}
-        write_whole(folder / FINISHED, json.dumps(ended, indent=1) + "\n")
-        (folder / CHECKPOINT).unlink(missing_ok=True)  # three times as large as the weights
+        with self._advised():
+            train(
+                run.recipe,
+                self.ground.spec,
+                runs / run.name,
+                settings=run.settings,
+                backbone=self._start(run),
+                resume=True,
+                device=wanted.device,
+                checkpoint_every=wanted.scale.marks or CHECKPOINT_EVERY,
+                fit=False,  # the papers' protocol reads embeddings
+                codes=self.folder.maps,
+                judge=self._judging(runs / run.name),
+                detector=None if run.detector is None else str(runs / run.detector),
+                progress=self._progress,
+                on_step=lambda step, total: self._progress.tell(step, total, f"{run.name}, step {step}"),
+            )
+        self.folder.note_end(run)
+
+    @contextmanager
+    def _advised(self) -> Iterator[None]:
+        """Says of damaged weights of a run how they are made again."""
+        try:
+            yield
+        except WeightsError as error:
+            if str(self.folder.runs) not in str(error):
+                raise
+            raise WeightsError(f"{error}; a run whose folder is deleted is trained again") from None
 
     def _judging(self, run: Path) -> Callable[[int, Network], None]:
         """What a run is shown to at each mark."""
@@ -299,18 +263,18 @@ class Workshop:
 
     def _annotated_judge(self) -> AnnotatedJudge:
         """Makes the maps of all boxes, once, while no other process does it, and what judges by them."""
-        wanted, benchmark = self._wanted, self.ground.load()
+        wanted, benchmark, maps = self._wanted, self.ground.load(), self.folder.maps
         first = self.runs[0].made
         assert isinstance(first, IdentityRecipe)
         network = build_network(first, wanted.backbone).to(checked_device(wanted.device))
         assert isinstance(network, SearchNetwork)
-        judge = AnnotatedJudge(self.out / MAPS, self.ground, network, self._progress)
+        judge = AnnotatedJudge(maps, self.ground, network, self._progress)
         kinds = list(dict.fromkeys(kind for run in self.runs for kind in MAPS_OF[run.made.method]))
-        keeping = Keeping(self.out / MAPS, int(CODES_GB * 1e9), progress=self._progress)
+        keeping = Keeping(maps, int(CODES_GB * 1e9), progress=self._progress)
         people = MapBatches(benchmark.train, first.views, first.seed, network, kinds, keeping)
 
         def keep() -> None:
-            self._say(f"{self.out / MAPS}: reading people, as far as they are not there")
+            self._say(f"{maps}: reading people, as far as they are not there")
             judge.keep_all()
             people.keep_all()
 
@@ -320,79 +284,31 @@ class Workshop:
     def _start(self, run: Run) -> str | Whole | None:
         if run.start is None:
             return self._wanted.backbone
-        folder = self.out / "runs" / run.start
+        folder = self.folder.runs / run.start
         start = str(folder) if folder.is_dir() else run.start
         return Whole(start) if run.whole else start
 
     def _read(self, readings: list[Reading]) -> None:
         self._say(f"{readings[0].run}: evaluating")
-        left = [reading for reading in readings if not self._reading_file(reading).exists()]
-        (self.out / "readings").mkdir(exist_ok=True)
-        for reading, figures in self._measured(left):
-            write_whole(self._reading_file(reading), json.dumps(figures) + "\n")
+        left = [reading for reading in readings if not self.folder.is_read(reading)]
+        with self._advised():
+            for reading, figures in self._measured(left):
+                self.folder.keep_figures(reading, figures)
 
-    def _measured(self, readings: list[Reading]) -> Iterable[tuple[Reading, dict[str, float | None]]]:
+    def _measured(self, readings: list[Reading]) -> Iterable[tuple[Reading, Figures]]:
         if not self._wanted.scale.detects:  # each run was judged after its last step
-            return [(reading, self.figures_at(reading, self.steps_of(reading))) for reading in readings]
-        return measure(readings, self.out / "runs", self.ground.load, self._wanted.device, self._progress)
+            last = {reading: self.run_of(reading).made.optimizer.steps for reading in readings}
+            return [(reading, self.folder.figures_at(reading, step)) for reading, step in last.items()]
+        return measure(readings, self.folder.runs, self.ground.load, self._wanted.device, self._progress)
 
-    def _time(self, table: SpeedTable, file: Path) -> None:
-        seconds = seconds_of(table, self.planner, self._wanted.device, self._progress)
-        file.parent.mkdir(exist_ok=True)
-        write_whole(file, json.dumps(seconds) + "\n")
-
-
-def _asked(run: Run) -> dict[str, Any]:
-    return {
-        "recipe": settings_to_dict(run.made),
-        "start": run.start,
-        "whole": run.whole,
-        "detector": run.detector,
-    }
-
-
-def _ended(file: Path, run: Run) -> dict[str, Any]:
-    """What a run ended with; a setting that it does not know yet counts as its default."""
-    ended = _read_object(file)
-    try:
-        return {**ended, "recipe": settings_to_dict(settings_from_dict(type(run.made), ended["recipe"]))}
-    except (SettingError, KeyError, TypeError, AttributeError):
-        raise DataError(f"{file}: damaged, or of another version; give another --out") from None
-
-
-def _first_difference(old: Any, new: Any) -> str:
-    """Of two nested settings, in words."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        one, other = flat(old), flat(new)
-        name = next(key for key in sorted(one.keys() | other.keys()) if one.get(key) != other.get(key))
-        return f"{name}={one.get(name)}, not {other.get(name)}"
-    return f"{old}, not {new}"
-
-
-def _seconds_a_step(log: Path) -> float | None:
-    """The median of a run's logged tens of steps; None for a shorter run."""
-    tens = [line["seconds"] for line in lines_up_to(log) if isinstance(line.get("seconds"), int | float)]
-    return median(tens) / 10 if tens else None
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: damaged; delete it, and the same command makes it again")
-    return value
+    def _time(self, table: SpeedTable) -> None:
+        self.folder.keep_seconds(table, seconds_of(table, self.planner, self._wanted.device, self._progress))
 
 
 def _short(spec: str) -> str:
     """The data without where it lies, which may differ between machines that share a folder."""
     layout, colon, folder = spec.partition(":")
     return f"{layout}:{Path(folder).resolve().name}" if colon else spec
-
-
-def _told(value: Any) -> str:
-    return "left out" if value in (None, []) else str(value)
 
 
 def _span(seconds: float) -> str:

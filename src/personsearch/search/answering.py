@@ -9,9 +9,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from personsearch.search.once_a_scene import LEAD, SURENESS, once_a_scene
+from personsearch.search.likenesses import Likenesses
+from personsearch.search.once_a_scene import LEAD, SURENESS
 from personsearch.search.strangers import Strangers
-from personsearch.search.widening import LOOKED_AT, WIDEN, agreeing, widened
+from personsearch.search.widening import LOOKED_AT, WIDEN, agreeing, first_answers, widened
 
 
 class Crowd(Protocol):
@@ -58,8 +59,8 @@ class Ranked:
 
     cosines: Tensor
     """[N] to the query itself: what is shown"""
-    likenesses: Tensor
-    """[N]: what they are ranked by"""
+    likenesses: Likenesses
+    """What they are ranked by"""
     added: Tensor
     """[K] the people whom the query was widened by, as they joined; none where it was not"""
 
@@ -72,28 +73,27 @@ def rank_people(
     lead: float = LEAD,
     sureness: float = SURENESS,
     strangers: Strangers | None = None,
-    choose: Callable[[Tensor, int], Tensor] | None = None,
+    choose: Callable[[Likenesses, int], Tensor] | None = None,
     widen: int = WIDEN,
 ) -> Ranked:
     """Ranks everybody in a crowd for a query [D] of unit length.
 
-    With `once` by the rule of `once_a_scene`, else by the cosine. `choose` takes so many first answers [K] from
-    likenesses [N], as `first_answers` does: the query is widened by up to `widen` of them, by those who are `agreeing`
-    more than the gallery's `strangers` do. A person who is absent has no such answers, so is not searched for by the
-    looks of somebody else.
+    With `once` by the rule of `once_a_scene`, else by the cosine. The query is widened by up to `widen` of its first
+    answers, by those who are `agreeing` more than the gallery's `strangers` do. A person who is absent has no such
+    answers, so is not searched for by the looks of somebody else. `choose` takes so many first answers [K]; by default
+    `first_answers`.
     """
 
-    def likeness(cosines: Tensor) -> Tensor:
-        if not once:
-            return cosines
-        return once_a_scene(cosines, crowd.scene_of, crowd.scores, lead=lead, sureness=sureness)
+    def likeness(cosines: Tensor) -> Likenesses:
+        return Likenesses(cosines, crowd.scene_of, crowd.scores, once, lead, sureness)
 
     cosines = crowd.cosines(query)
     first = likeness(cosines)
     added = torch.zeros(0, dtype=torch.int64)
-    if choose is None or strangers is None or not widen:
+    if strangers is None or not widen:
         return Ranked(cosines, first, added)
-    best = choose(first, LOOKED_AT * widen)
+    count = LOOKED_AT * widen
+    best = first_answers(first.everybody, count, crowd.scene_of) if choose is None else choose(first, count)
     answers = crowd.readings(best).to(query)
     joined = agreeing(query, answers, strangers, len(cosines), widen)
     if not len(joined):

@@ -45,6 +45,11 @@ class Centres:
         means = torch.where(counts >= FEWEST, sums / counts.clamp(min=1), everybody)
         return cls(torch.cat([means, everybody[None]]).float())
 
+    @classmethod
+    def none(cls, sources: int, dim: int) -> Centres:
+        """Nothing is taken off: embeddings are compared as the papers do it."""
+        return cls(torch.zeros(sources + 1, dim))
+
     def take_off(self, readings: Tensor, source_of: Tensor) -> Tensor:
         """Readings [N, D] without the mean of their sources [N], of unit length; ELSEWHERE takes that of everybody."""
         return F.normalize(readings.float() - self.means[source_of])
@@ -63,34 +68,35 @@ class CentredPeople:
     """[N] int64"""
     centres: Centres
     lengths: Tensor
-    """|r - m|, [N] float32"""
+    """|r - m|, [N] float32, or a little where it is 0"""
 
     @classmethod
-    def of(cls, stored: Tensor | Stored, source_of: Tensor, sources: int) -> CentredPeople:
-        """Of people in sources 0 ... `sources` - 1."""
+    def of(cls, stored: Tensor | Stored, source_of: Tensor, centres: Centres) -> CentredPeople:
+        """Of people in sources that the centres know."""
         stored = InMemory(stored) if isinstance(stored, Tensor) else stored
-        centres = Centres.of(stored, source_of, sources)
         lengths = torch.empty(len(stored))
         for people, part in stored.parts():
             found = [(some.float() - centres.means[of]).norm(dim=1) for some, of in _pieces(part, source_of[people])]
             lengths[people] = torch.cat([lengths[:0], *found])
-        return cls(stored, source_of, centres, lengths)
+        return cls(stored, source_of, centres, lengths.clamp_(min=1e-6))
 
     def cosines(self, query: Tensor) -> Tensor:
-        """[N] to a query [D] float32 that is centred itself; 0 for who is the mean of a source.
+        """[N] to a query [D] float32 that is centred itself; 0 for who is the mean of a source, and -1 for what is no
+        number.
 
         Those of the 1,024 most alike are exact, and those of the others to three decimals.
         """
         shifts = self.centres.means @ query
+        moved = bool(shifts.any())
         # a third of the time of float32, for the rows stay as they are
-        cosines = self._cosines(products(self.stored, query), shifts, slice(None))
+        cosines = products(self.stored, query)
+        if moved:
+            cosines -= shifts[self.source_of]
+        cosines.div_(self.lengths).nan_to_num_(nan=-1.0)
         best = cosines.topk(min(EXACT, len(cosines))).indices
-        cosines[best] = self._cosines(exact(self.stored.take(best), query), shifts, best)
+        told = (exact(self.stored.take(best), query) - shifts[self.source_of[best]]) / self.lengths[best]
+        cosines[best] = told.nan_to_num(nan=-1.0)
         return cosines
-
-    def _cosines(self, products: Tensor, shifts: Tensor, people: Tensor | slice) -> Tensor:
-        """From the products r q of some people and those of the means."""
-        return (products - shifts[self.source_of[people]]) / self.lengths[people].clamp(min=1e-6)
 
     def centred(self, query: Tensor, source: int = ELSEWHERE) -> Tensor:
         """A query [D] of a source, or of none of them, without that source's mean, of unit length."""

@@ -3,7 +3,7 @@
 A gallery is a folder, or a place in a bucket, with a LanceDB table of one row a scene, and `gallery.json`, which says
 which model made it. One row holds all people of its scene, so an append is all or nothing: a scene is held exactly when
 its row is there, whatever killed the program that wrote it. Embeddings are stored as float16; a search scores every one
-of them, in float32, in memory.
+of them, in memory.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ from personsearch.search.erasing import ERASING, begin_erasing, finish_erasing, 
 from personsearch.search.faults import writing
 from personsearch.search.flags import FLAGS
 from personsearch.search.hits import Answer, GalleryHit, picture_of
+from personsearch.search.likenesses import Likenesses
 from personsearch.search.limits import check_days, check_score
-from personsearch.search.picking import Limits, pick, pick_rows
+from personsearch.search.picking import Limits, pick_rows
 from personsearch.search.place import Place, as_place, move, remove_all
 from personsearch.search.ranking import Resident
 from personsearch.search.rows import END, Held, IndexedScene, doubles, each_once, note, row_of, scene_name
@@ -440,10 +441,12 @@ class Gallery:
             raise SettingError(f"widen {widen} is impossible: give 0 or more answers")
         resident = self._load()
 
-        def first(likenesses: Tensor, count: int) -> Tensor:
-            few = replace(limits, top=count, per_scene=1)
-            picked = pick_rows(likenesses, resident.scene_of, lambda row: resident.hit(row, 0.0), few)
-            return torch.tensor([row for row, _ in picked], dtype=torch.int64)
+        def picked(likenesses: Likenesses, some: Limits, hit_of: Callable[[int], GalleryHit]) -> dict[int, GalleryHit]:
+            return dict(pick_rows(likenesses.falling(limits.among), resident.scene_of, hit_of, some))
+
+        def first(likenesses: Likenesses, count: int) -> Tensor:
+            few = picked(likenesses, replace(limits, top=count, per_scene=1), lambda row: resident.hit(row, 0.0))
+            return torch.tensor([*few], dtype=torch.int64)
 
         strangers = self.strangers() if widen or best else None
         ranked = rank_people(query, resident, once=once, strangers=strangers, choose=first, widen=widen)
@@ -451,7 +454,7 @@ class Gallery:
         def hit_of(row: int) -> GalleryHit:
             return resident.hit(row, min(1.0, max(-1.0, float(ranked.cosines[row]))))
 
-        hits = pick(ranked.likenesses, resident.scene_of, hit_of, limits)
+        hits = [*picked(ranked.likenesses, limits, hit_of).values()]
         absent = None
         if best and strangers is not None:  # of the papers' embeddings it was not measured
             searched = len(resident.scores) if limits.among is None else int(limits.among.sum())

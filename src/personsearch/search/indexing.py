@@ -7,17 +7,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from PIL import Image
+
 from personsearch.data.pictures import ImageFile
 from personsearch.data.video import read_header, sample_video
 from personsearch.errors import GalleryError, InputError
 from personsearch.progress import Progress, quiet
+from personsearch.search.ahead import ahead
 from personsearch.search.files import Found, find_files, is_video, one_line
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import clock
 from personsearch.search.limits import check_every
 from personsearch.search.pieces import Assembly, Piece, Workers, pieces_of
 from personsearch.search.pruning import retain, too_old
-from personsearch.search.reading_scenes import in_one_line, scene_of
+from personsearch.search.reading_scenes import SceneReader, in_one_line
 from personsearch.search.rows import IndexedScene
 from personsearch.search.searchers import SceneEncoder
 from personsearch.search.sources import Source, State, recognise
@@ -95,8 +98,12 @@ def index_sources(
     return report
 
 
-def _passes(gallery: Gallery, source: Source, report: IndexReport) -> bool:
+def _passes(gallery: Gallery, path: Path, every: float, report: IndexReport) -> bool:
     """Whether a file is not to be read, as it is too old or in already, and notes that."""
+    try:
+        source = _describe(path, every)
+    except InputError:  # told when its turn comes
+        return False
     if too_old(source, gallery.about.keep_days):
         report.expired += [] if source.path in report.expired else [source.path]
         return True
@@ -134,26 +141,55 @@ def _describe(path: Path, every: float) -> Source:
     return source
 
 
-def _encode(gallery: Gallery, searcher: SceneEncoder, source: Source, batches: _Batches) -> Iterator[tuple[str, float]]:
-    """Encodes one file; yields (what is read now, share of it done) as it goes."""
-    path = Path(source.path)
+@dataclass(frozen=True)
+class _Opened:
+    """A file whose turn comes."""
+
+    path: Path
+    source: Source | None = None
+    image: Image.Image | None = None
+    """None of a film"""
+    fault: InputError | None = None
+    """Why it is not read; nothing else is known then"""
+
+
+def _open(path: Path, every: float) -> _Opened:
+    """A picture is decoded. Nothing is raised."""
+
+    def opened() -> Iterator[_Opened]:
+        source = _describe(path, every).with_digest()  # before its pixels: of a file that changes meanwhile, time tells
+        yield _Opened(path, source, ImageFile(path).read() if source.every is None else None)
+
+    try:
+        (found,) = in_one_line(path, opened())
+    except InputError as error:
+        return _Opened(path, fault=error)
+    return found
+
+
+def _encode(
+    gallery: Gallery, searcher: SceneEncoder, file: _Opened, every: float, batches: _Batches
+) -> Iterator[tuple[str, float]]:
+    """Encodes one file; yields (what is read now, share of it done) as it goes. Raises its fault."""
+    if file.source is None:
+        raise file.fault or InputError(f"{file.path}: cannot be read")
+    source, reader = file.source, SceneReader(searcher)
     if gallery.outdated(source):
         gallery.forget(source.path)
-    source = source.with_digest()  # before its pixels: of a file that changes meanwhile, the time tells
-    if source.every is None:
-        batches.add(scene_of(searcher, source, ImageFile(path).read()))
+    if file.image is not None:
+        batches.add(reader.read(source, file.image))
         return
     held = gallery.frames(source)
-    header = read_header(path)
+    header = read_header(file.path)
     seconds = (header.frames or 0) / (header.rate or 1)
     left_out: list[str] = []
-    for sample in sample_video(path, source.every):
+    for sample in ahead(sample_video(file.path, every)):
         if sample.index not in held:
             try:
-                batches.add(scene_of(searcher, source, sample.image, sample.index, sample.time))
+                batches.add(reader.read(source, sample.image, sample.index, sample.time))
             except InputError as error:
                 left_out.append(str(error))
-        yield f"{path.name} {clock(sample.time)}", min(1.0, sample.time / seconds) if seconds else 0.0
+        yield f"{file.path.name} {clock(sample.time)}", min(1.0, sample.time / seconds) if seconds else 0.0
     batches.flush()
     if left_out:  # not finished: they are tried again the next time
         raise InputError(f"{left_out[0]}" + (f", and so {len(left_out) - 1} more frames" if left_out[1:] else ""))
@@ -169,17 +205,15 @@ def _read_here(
     fail: Callable[[InputError], None],
     progress: Progress,
 ) -> None:
-    """Reads files one after the other."""
-    for number, path in enumerate(files):
+    """Reads files one after the other, each opened while the one before is read."""
+    todo = [path for path in files if not _passes(gallery, path, every, batches.report)]
+    for number, file in enumerate(ahead(_open(path, every) for path in todo), len(files) - len(todo)):
         try:
-            source = _describe(path, every)
-            if _passes(gallery, source, batches.report):
-                continue
-            for scene, share in in_one_line(path, _encode(gallery, searcher, source, batches)):
+            for scene, share in in_one_line(file.path, _encode(gallery, searcher, file, every, batches)):
                 progress.tell(number + share, len(files), scene)
         except InputError as error:
             fail(error)
-        progress.tell(number + 1, len(files), path.name)
+        progress.tell(number + 1, len(files), file.path.name)
 
 
 def _share_out(
@@ -199,8 +233,8 @@ def _share_out(
         nonlocal passed
         for path in files:
             try:
-                source = _describe(path, every)
-                if not _passes(gallery, source, batches.report):
+                if not _passes(gallery, path, every, batches.report):
+                    source = _describe(path, every)
                     if gallery.outdated(source):
                         gallery.forget(source.path)
                     (cut,) = in_one_line(path, _cut(source, gallery.frames(source)))
@@ -230,7 +264,7 @@ def _share_out(
 
 
 def _cut(source: Source, held: Iterable[int | None]) -> Iterator[list[Piece]]:
-    yield pieces_of(source.with_digest(), held)  # the digest before the pixels, as in `_encode`
+    yield pieces_of(source.with_digest(), held)  # the digest before the pixels, as in `_open`
 
 
 class _Batches:

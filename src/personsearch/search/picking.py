@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from personsearch.errors import SettingError
 from personsearch.search.hits import GalleryHit
-from personsearch.search.ranking import descending, too_close
+from personsearch.search.likenesses import descending
+from personsearch.search.ranking import too_close
 
 Allow = Callable[[GalleryHit], bool]
 """Whether a person may be an answer."""
@@ -33,7 +33,8 @@ class Limits:
     allow: Allow | None = None
     """Refuses hits; None: refuses nobody."""
     among: Tensor | None = field(default=None, compare=False)
-    """[N] bool, who of a crowd may be a hit; None: everybody. Sooner done than `allow`, which looks at one by one."""
+    """[N] bool, who of a crowd may be a hit; None: everybody. Sooner done than `allow`, which looks at one by one. It
+    is for `Gallery.answer`."""
 
     def __post_init__(self) -> None:
         if self.top < 1:
@@ -53,20 +54,20 @@ class Limits:
 def pick(
     similarities: Tensor, scene_of: Tensor, hit_of: Callable[[int], GalleryHit], limits: Limits
 ) -> list[GalleryHit]:
-    """The hits of `pick_rows`."""
-    return [hit for _, hit in pick_rows(similarities, scene_of, hit_of, limits)]
+    """The hits of `pick_rows`, by falling similarity [N], equal ones by row."""
+    return [hit for _, hit in pick_rows(descending(similarities), scene_of, hit_of, limits)]
 
 
 def pick_rows(
-    similarities: Tensor, scene_of: Tensor, hit_of: Callable[[int], GalleryHit], limits: Limits
+    rows: Iterable[int], scene_of: Tensor, hit_of: Callable[[int], GalleryHit], limits: Limits
 ) -> list[tuple[int, GalleryHit]]:
-    """Rows and their hits by falling similarity [N], equal ones by row, within the limits.
+    """The rows, best first, that are within the limits, and their hits.
 
     `scene_of` [N] is the number of each row's scene. `hit_of` makes the hit of a row, for the few rows that need it.
     """
     picked: list[tuple[int, GalleryHit]] = []
     taken: Counter[int] = Counter()
-    for row in _falling(similarities, limits.among):
+    for row in rows:
         if len(picked) >= limits.top:
             break
         scene = int(scene_of[row])
@@ -78,11 +79,3 @@ def pick_rows(
         taken[scene] += 1
         picked.append((row, hit))
     return picked
-
-
-def _falling(similarities: Tensor, among: Tensor | None) -> Iterator[int]:
-    """Rows by falling similarity, of those that are true in `among` alone."""
-    if among is None:
-        return descending(similarities)
-    rows = torch.nonzero(among).flatten()
-    return (int(rows[place]) for place in descending(similarities[rows]))

@@ -17,8 +17,9 @@ from personsearch.data.pictures import ImageFile
 from personsearch.data.video import read_header, sample_video
 from personsearch.errors import InputError
 from personsearch.geometry.detections import Detections
+from personsearch.search.ahead import ahead
 from personsearch.search.hits import clock
-from personsearch.search.reading_scenes import in_one_line, scene_of
+from personsearch.search.reading_scenes import SceneReader, in_one_line
 from personsearch.search.rows import IndexedScene
 from personsearch.search.searchers import SceneEncoder
 from personsearch.search.sources import Source
@@ -97,17 +98,17 @@ def read_piece(encoder: SceneEncoder, piece: Piece) -> Encoded:
 
 
 def _read(encoder: SceneEncoder, piece: Piece, done: Encoded) -> Iterator[None]:
-    path = Path(piece.source.path)
+    path, reader = Path(piece.source.path), SceneReader(encoder)
     if piece.source.every is None:
-        done.scenes.append(_on_cpu(scene_of(encoder, piece.source, ImageFile(path).read())))
+        done.scenes.append(_on_cpu(reader.read(piece.source, ImageFile(path).read())))
         return
-    with closing(sample_video(path, piece.source.every)) as samples:  # type: ignore[type-var]
+    with closing(ahead(sample_video(path, piece.source.every))) as samples:
         for sample in samples:
             if sample.time >= piece.before:
                 return
             if sample.time >= piece.after and sample.index not in piece.held:
                 try:
-                    scene = scene_of(encoder, piece.source, sample.image, sample.index, sample.time)
+                    scene = reader.read(piece.source, sample.image, sample.index, sample.time)
                     done.scenes.append(_on_cpu(scene))
                 except InputError as error:
                     done.left_out.append(str(error))

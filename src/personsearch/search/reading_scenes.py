@@ -1,4 +1,4 @@
-"""A scene as the model reads it, with one line for whatever goes wrong."""
+"""Scenes as the model reads them, with one line for whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeVar
 from PIL import Image
 
 from personsearch.errors import InputError, PersonSearchError
+from personsearch.geometry.detections import Detections
 from personsearch.search.hits import clock
 from personsearch.search.rows import IndexedScene
 from personsearch.search.searchers import SceneEncoder
@@ -17,21 +18,29 @@ from personsearch.search.sources import Source
 T = TypeVar("T")
 
 
-def scene_of(
-    searcher: SceneEncoder,
-    source: Source,
-    image: Image.Image,
-    frame: int | None = None,
-    time: float | None = None,
-) -> IndexedScene:
-    """Raises InputError when the model fails on this scene, as where memory is too small for its many people."""
-    try:
-        return IndexedScene(source, image.width, image.height, searcher.encode_scene(image), frame, time)
-    except PersonSearchError:
-        raise
-    except Exception as error:
-        when = "" if time is None else f" at {clock(time)}"
-        raise InputError(f"{source.path}{when}: the model fails on it ({_short(error)}), it is left out") from error
+class SceneReader:
+    """Reads pictures one after the other; one that equals the last, as where nothing moves, is not read again."""
+
+    def __init__(self, searcher: SceneEncoder) -> None:
+        self._searcher = searcher
+        self._pixels = b""
+        self._people = Detections.empty(searcher.dim)
+
+    def read(
+        self, source: Source, image: Image.Image, frame: int | None = None, time: float | None = None
+    ) -> IndexedScene:
+        """Raises InputError when the model fails on this scene, as where memory is too small for its many people."""
+        try:
+            pixels = repr(image.size).encode() + image.tobytes()
+            if pixels != self._pixels:
+                self._people = self._searcher.encode_scene(image)
+                self._pixels = pixels
+            return IndexedScene(source, image.width, image.height, self._people, frame, time)
+        except PersonSearchError:
+            raise
+        except Exception as error:
+            when = "" if time is None else f" at {clock(time)}"
+            raise InputError(f"{source.path}{when}: the model fails on it ({_short(error)}), it is left out") from error
 
 
 def in_one_line(path: Path, steps: Iterator[T]) -> Iterator[T]:

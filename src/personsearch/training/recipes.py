@@ -18,6 +18,7 @@ from personsearch.models.igpn_trunk import TrunkIGPNSettings
 from personsearch.models.reid import ReidSettings
 from personsearch.models.rpn import AnchorSettings, ProposalSettings
 from personsearch.models.search_network import NetworkSettings
+from personsearch.settings import Seed
 from personsearch.training.batches.codes import CodePairSettings
 from personsearch.training.batches.maps import ViewSettings
 from personsearch.training.batches.pairs import PairSettings
@@ -28,13 +29,20 @@ from personsearch.training.optimizers import OptimizerSettings
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """All that a training run depends on, beside its data and the ImageNet weights."""
+class _Head:
+    """What each recipe begins with."""
 
     name: str
     method: str
-    """What is trained (`methods.py`): binet, binet_original_patches, oim, detector, or patches, the warm-up."""
-    seed: int = 0
+    """What is trained (`methods.py`)"""
+    seed: Seed = 0
+
+
+@dataclass(frozen=True)
+class Recipe(_Head):
+    """All that a training run depends on, beside its data and the ImageNet weights. Methods: binet,
+    binet_original_patches, oim, detector, or patches, the warm-up."""
+
     network: NetworkSettings = NetworkSettings()
     loss: LossSettings = LossSettings()
     batches: BatchSettings = BatchSettings()
@@ -43,12 +51,10 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class IGPNRecipe:
+class IGPNRecipe(_Head):
     """All that a training run of IGPN depends on, beside its data and the ImageNet weights."""
 
-    name: str
     method: str = "igpn"
-    seed: int = 0
     network: IGPNSettings = IGPNSettings()
     loss: IGPNLossSettings = IGPNLossSettings()
     pairs: PairSettings = PairSettings()
@@ -56,12 +62,10 @@ class IGPNRecipe:
 
 
 @dataclass(frozen=True)
-class TrunkRecipe:
+class TrunkRecipe(_Head):
     """All that a training run of an IGPN on a trunk depends on, beside its data and the trunk."""
 
-    name: str
     method: str = "igpn_on_trunk"
-    seed: int = 0
     network: TrunkIGPNSettings = TrunkIGPNSettings()
     loss: IGPNLossSettings = IGPNLossSettings()
     pairs: CodePairSettings = CodePairSettings()
@@ -69,25 +73,21 @@ class TrunkRecipe:
 
 
 @dataclass(frozen=True)
-class ReidRecipe:
+class ReidRecipe(_Head):
     """All that a training run of a re-id network depends on, beside its data and the ImageNet weights."""
 
-    name: str
     method: str = "reid"
-    seed: int = 0
     network: ReidSettings = ReidSettings()
     batches: ReidBatchSettings = ReidBatchSettings()
     optimizer: OptimizerSettings = OptimizerSettings()
 
 
 @dataclass(frozen=True)
-class IdentityRecipe:
+class IdentityRecipe(_Head):
     """All that a training of conv5 and embedding alone depends on, beside its data and the ImageNet weights."""
 
-    name: str
     method: str = "binet_on_maps"
     """binet_on_maps, binet_original_on_maps, or oim_on_maps."""
-    seed: int = 0
     network: NetworkSettings = NetworkSettings()
     """Scenes are read at its `test_size`; what it says of detection is not used."""
     loss: LossSettings = LossSettings()
