@@ -227,6 +227,10 @@ def test_what_is_wrong_is_one_line(data: Path, warm: Path, finished: Path, tmp_p
     (out / "readings" / "oim-seed1.labeled.search.g2.json").unlink()
     (out / "runs" / "oim-seed1" / JUDGED).unlink()
     assert "has no figures of step 2: delete the folder" in refused("binet-figure-2", *given)
+    for figures in ({}, {"mAP": "high", "top1": 0.5}, [0.5]):
+        line = {"step": 2, "search.g2": figures}
+        (out / "runs" / "oim-seed1" / JUDGED).write_text(json.dumps(line) + "\n")
+        assert "its figures of step 2 are damaged; delete the folder" in refused("binet-figure-2", *given)
     shutil.rmtree(out / "runs" / "oim-seed1")  # as the line says
     (out / "maps" / "test-scene.json").write_text("{")
     assert "test-scene.json: damaged; delete" in refused("binet-figure-2", *given)

@@ -340,7 +340,7 @@ def test_a_full_disk_is_one_line(
     kept = batches(made, small_network, tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=1000))
-        with pytest.raises(DataError, match=r"GB of maps do not fit, 0\.0 GB are free: make room"):
+        with pytest.raises(DataError, match=r"MB of maps do not fit, 0 MB are free: make room"):
             kept.keep_all()
 
     def full(*_: object) -> int:

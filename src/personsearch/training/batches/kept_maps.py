@@ -79,8 +79,8 @@ class MapFile:
         free = shutil.disk_usage(self.path.parent).free
         if free < self.size:
             raise DataError(
-                f"{self.path.parent}: {self.size / 1e9:.1f} GB of maps do not fit, {free / 1e9:.1f} GB are free: make "
-                "room, or lower views.views"
+                f"{self.path.parent}: {self.size / 1e6:,.0f} MB of maps do not fit, {free / 1e6:,.0f} MB are free: "
+                "make room, or lower views.views"
             )
         part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")  # two processes may write the same
         try:
