@@ -92,12 +92,11 @@ def parts_of(network: Network) -> dict[str, Part]:
     sides = {2: lengths("h", min=32, max=8192), 3: lengths("w", min=64, max=8192)}
     cells = {1: lengths("h"), 2: lengths("w")}
     maps = torch.rand(2, 6, 10, STEM_CHANNELS)
-    parts = {
-        "stem": Part(_Stem(network.stem), torch.rand(2, 3, 96, 160) * 255, count | sides, ("maps",)),
-        "head": Part(_Head(conv5_of(network)), torch.rand(3, 14, 6, STEM_CHANNELS), count | cells, ("features",)),
-    }
+    parts = {"stem": Part(_Stem(network.stem), torch.rand(2, 3, 96, 160) * 255, count | sides, ("maps",))}
     if isinstance(network, SearchNetwork):
         parts["rpn"] = Part(_PlainRPN(network.rpn), maps, count | cells, ("logits", "deltas"))
+    regions = torch.rand(3, 14, 6, STEM_CHANNELS)
+    parts["head"] = Part(_Head(conv5_of(network)), regions, count | cells, ("features",))
     return parts
 
 

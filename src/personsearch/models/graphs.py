@@ -24,7 +24,7 @@ from personsearch.models.sessions import RUNTIMES, SUFFIXES, Graph, check_runtim
 
 GRAPHS_FILE = "graphs.json"
 SUFFIX_OF = {runtime: suffix for suffix, runtime in SUFFIXES.items()}
-SCENE_PARTS = ("stem", "head", "rpn")
+SCENE_PARTS = ("stem", "rpn", "head")
 """Of a search network."""
 GUIDED_PARTS = ("stem", "head")
 """Of an IGPN, whose correlation stays in torch."""
