@@ -4,7 +4,7 @@ With the trunk frozen and the first stage of a trained IGPN, nothing that a seco
 of TRAIN and the candidates of TEST are read once, into OUT, and each variant trains and is judged in seconds.
 
 Run: python research/trunk_stages.py OUT TRAIN TEST IGPN --codes CODES [--recipes …] [--seeds 0 1 2 3 4] [--read 400]
-     [--steps 500] [--proposals 64] [--gallery-size N] [--keep 10 20 50 100]
+     [--steps 300] [--proposals 64] [--gallery-size N] [--keep 10 20 50 100]
 
 CODES is where the IGPN's training kept its codes. The row "as trained" is the IGPN's own second stage, "as it starts"
 one that nobody trained, and "labelled" ranks annotated people by BINet's embedding. Without recipes nothing is trained.
@@ -67,7 +67,7 @@ def main() -> None:
     options.add_argument("--recipes", nargs="*", default=variants)
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     options.add_argument("--read", type=int, default=400, help="steps whose pairs are read")
-    options.add_argument("--steps", type=int, default=500)
+    options.add_argument("--steps", type=int, default=300)
     options.add_argument("--pairs", type=int, default=64, help="pairs of a step")
     options.add_argument("--rate", type=float, default=0.0005)
     options.add_argument("--proposals", type=int, default=64, help="of a scene")
@@ -94,7 +94,7 @@ def main() -> None:
             network = fresh(given.igpn, recipe, seed)
             criterion = IGPNCriterion(recipe.loss)
             losses = train_second(network, criterion, readings, given.steps, given.pairs, given.rate, seed)
-            made = figures(network.eval(), benchmark, kept, queries, given.keep)
+            made = figures(network.eval(), benchmark, kept, queries, [])
             note(given.out, name, seed, {**made, "losses": losses})
     print_table(read_results(given.out), given.recipes)
 

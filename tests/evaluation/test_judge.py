@@ -70,7 +70,9 @@ def fakes(benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(judge, "load_weights", fake(FakeDetector(benchmark, "search")))
     monkeypatch.setattr(judge, "load_embedder", fake(FakeDetector(benchmark, "reid")))
 
-    def fake_proposer(_name: str, _device: str, change: Callable[[object], object]) -> SimpleNamespace:
+    def fake_proposer(
+        _name: str, _device: str, change: Callable[[object], object], _runtime: None = None
+    ) -> SimpleNamespace:
         proposer = FakeProposer(FakeDetector(benchmark, "igpn"))
         proposer.settings = change(proposer.settings)
         return SimpleNamespace(model=proposer)

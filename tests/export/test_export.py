@@ -14,7 +14,7 @@ from personsearch.errors import DataError, SettingError
 from personsearch.evaluation.one_stage import Evaluation
 from personsearch.evaluation.protocols import PROFILES, evaluate_search
 from personsearch.export.exporting import ExportSettings
-from personsearch.export.parity import compare
+from personsearch.export.parity import Judged, compare
 from personsearch.export.quantizing import calibration_scenes, sample_inputs
 from personsearch.geometry.detections import Detections
 from personsearch.models.search_network import SearchNetwork
@@ -40,7 +40,7 @@ def test_settings_that_do_not_go_together_are_refused(how: dict[str, object], li
         ExportSettings(**how)  # type: ignore[arg-type]
 
 
-def _evaluation(benchmark: Benchmark, shift: float, turn: float) -> Evaluation:
+def _judged(benchmark: Benchmark, shift: float, turn: float) -> Judged:
     """Everybody annotated is found, `shift` pixels beside, with embeddings that are turned by an angle."""
     gallery = {}
     for scene in benchmark.test:
@@ -48,25 +48,20 @@ def _evaluation(benchmark: Benchmark, shift: float, turn: float) -> Evaluation:
         embeddings = torch.tensor([[np.cos(turn), np.sin(turn)]]).float().repeat(len(boxes), 1)
         gallery[scene.name] = Detections(boxes + shift, torch.full((len(boxes),), 0.9 - shift / 100), embeddings)
     queries = torch.tensor([[np.cos(turn), np.sin(turn)]]).float().repeat(len(benchmark.queries), 1)
-    return Evaluation(
-        benchmark,
-        evaluate_search(benchmark, gallery, queries),
-        gallery,
-        queries,
-        PROFILES["strict"],
-    )
+    judged = evaluate_search(benchmark, gallery, queries)
+    return Judged.of(Evaluation(benchmark, judged, gallery, queries, PROFILES["strict"]))
 
 
 def test_differences_are_measured(benchmark: Benchmark) -> None:
-    parity = compare(_evaluation(benchmark, 0, 0), _evaluation(benchmark, 1, 0.2), "coco:x", 0.1)
+    parity = compare(_judged(benchmark, 0, 0), _judged(benchmark, 1, 0.2), "coco:x", len(benchmark.test), 0.1)
     assert parity.people == parity.found_by_both > 0
     assert 0.5 < parity.least_overlap < 1
     assert parity.largest_score_difference == pytest.approx(0.01, abs=1e-6)
     assert parity.least_cosine == pytest.approx(np.cos(0.2), abs=1e-5)
     assert not parity.agrees
-    same = compare(_evaluation(benchmark, 0, 0), _evaluation(benchmark, 0, 0), "coco:x", 0.1)
+    same = compare(_judged(benchmark, 0, 0), _judged(benchmark, 0, 0), "coco:x", len(benchmark.test), 0.1)
     assert (same.least_overlap, same.largest_score_difference, same.agrees) == (1, 0, True)
-    apart = compare(_evaluation(benchmark, 0, 0), _evaluation(benchmark, 5000, 0), "coco:x", 0.1)
+    apart = compare(_judged(benchmark, 0, 0), _judged(benchmark, 5000, 0), "coco:x", len(benchmark.test), 0.1)
     assert apart.found_by_both == 0
 
 

@@ -165,7 +165,7 @@ def _guided(
     progress: Progress,
     embedder: LoadEmbedder,
 ) -> tuple[SearchResult, None]:
-    _refuse(settings, "a proposer that is asked with each query", ("boxes", "query", "branch", "answers", "runtime"))
+    _refuse(settings, "a proposer that is asked with each query", ("boxes", "query", "branch", "answers"))
     if rules.cbgm is not None:
         raise SettingError("cbgm needs scenes that do not depend on the query: leave it out")
     if rules.score_threshold != Rules().score_threshold:
@@ -179,7 +179,7 @@ def _guided(
             return own
         return replace(own, proposals=replace(own.proposals, after_nms=settings.proposals))
 
-    proposer = load_proposer(model, device, changed).model
+    proposer = load_proposer(model, device, changed, settings.runtime).model
     if settings.look_again is not None:
         return _second_look(model, proposer, benchmark, settings, rules, device, progress), None
     result = evaluate_two_stages(

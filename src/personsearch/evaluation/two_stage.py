@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain, pairwise
 
 import torch
 from torch import Tensor
 
 from personsearch.data.queries import queries_by_scene
-from personsearch.data.records import Benchmark
+from personsearch.data.records import Benchmark, Query
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, evaluate_guided
 from personsearch.models.guided import GuidedNetwork, QueryCode
 from personsearch.models.readers import Embedder
@@ -39,11 +40,7 @@ def evaluate_two_stages(
     codes, embeddings = read_queries(proposer, embedder, benchmark, progress)
 
     def answers(start: int, end: int) -> list[Answers]:
-        asking: dict[str, list[int]] = {}
-        for index, query in enumerate(benchmark.queries[start:end]):
-            for name in dict.fromkeys(query.gallery):
-                if name != query.scene or rules.own_scene:
-                    asking.setdefault(name, []).append(index)
+        asking = asked_scenes(benchmark.queries[start:end], rules)
         search = ProposalSearch(proposer, codes[start:end], benchmark.test, progress=progress)
         found = search.propose(asking, keep=keep, candidates=candidates)
         if embedder is None:
@@ -54,6 +51,16 @@ def evaluate_two_stages(
     found = chain.from_iterable(answers(*share) for share in shares)
     plain = ({name: (each.boxes, each.similarities) for name, each in by_scene.items()} for by_scene in found)
     return evaluate_guided(benchmark, plain, rules=rules)
+
+
+def asked_scenes(queries: Sequence[Query], rules: Rules) -> dict[str, list[int]]:
+    """From the names of scenes to the indices of the queries whose gallery they are in."""
+    asking: dict[str, list[int]] = {}
+    for index, query in enumerate(queries):
+        for name in dict.fromkeys(query.gallery):
+            if name != query.scene or rules.own_scene:
+                asking.setdefault(name, []).append(index)
+    return asking
 
 
 def _shares(benchmark: Benchmark, most: int) -> list[tuple[int, int]]:

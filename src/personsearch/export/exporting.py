@@ -8,13 +8,14 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
 from personsearch.errors import DataError, PersonSearchError, SettingError
 from personsearch.evaluation.answers import are_crops
-from personsearch.evaluation.one_stage import Evaluation, evaluate_model
-from personsearch.export.parity import GATE, GATE_INT8, Parity, compare
+from personsearch.evaluation.one_stage import evaluate_model
+from personsearch.export.parity import GATE, GATE_INT8, Judged, Parity, compare, judge_proposer
 from personsearch.export.quantizing import (
     PATCHES,
     SCENES,
@@ -28,20 +29,28 @@ from personsearch.files import check_folder
 from personsearch.models.embedders import load_embedder
 from personsearch.models.graphs import (
     GRAPHS_FILE,
-    PATCH_PARTS,
-    SCENE_PARTS,
     GraphsAbout,
     digest_of,
     graph_path,
     write_graphs_about,
 )
+from personsearch.models.guided import GuidedNetwork
+from personsearch.models.networks import Network
 from personsearch.models.outside import Complain, PictureSettings, save_pictures
 from personsearch.models.projections import PROJECTIONS_FILE
 from personsearch.models.readers import Reader, ReidReader, read_with
 from personsearch.models.reid import ReidNet
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.sessions import ONNX, OPENVINO, RUNTIMES
-from personsearch.models.weights import CONFIG_FILE, MODEL_FILE, find_weights, load_reid, load_weights, read_config
+from personsearch.models.weights import (
+    CONFIG_FILE,
+    MODEL_FILE,
+    find_weights,
+    load_proposer,
+    load_reid,
+    load_weights,
+    read_config,
+)
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import exact_arithmetic
 
@@ -87,9 +96,6 @@ def export_model(
     too. Raises SettingError for what cannot be exported or a folder that holds anything else, WeightsError, DataError,
     and PersonSearchError where a tool is missing, or mAP falls by more than the gate; nothing is written then.
     """
-    kind = read_config(model)[1]["class"]
-    if kind not in (SearchNetwork.__name__, ReidNet.__name__):
-        raise SettingError(f"{model}: weights of {kind} are not exported; give a search network or a re-id network")
     _check_out(out, settings.force)
     check_tools(settings.to)
     benchmark = _benchmark(settings.data or f"coco:{SAMPLE}")
@@ -99,7 +105,7 @@ def export_model(
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
-        parity = _fill(part, model, kind, settings, benchmark, progress)
+        parity = _fill(part, model, settings, benchmark, progress)
         (part / PARITY_FILE).write_text(json.dumps(parity.as_dict(), indent=2) + "\n", encoding="utf-8")
         if not parity.passes and not settings.force:
             raise PersonSearchError(
@@ -141,33 +147,40 @@ def _benchmark(spec: str) -> Benchmark:
     return benchmark
 
 
-def _fill(
-    folder: Path, model: str, kind: str, settings: ExportSettings, benchmark: Benchmark, progress: Progress
-) -> Parity:
+def _fill(folder: Path, model: str, settings: ExportSettings, benchmark: Benchmark, progress: Progress) -> Parity:
     """Writes everything but `parity.json` into a folder that is there."""
     spec = settings.data or "the sample"
     for name in (CONFIG_FILE, MODEL_FILE, PROJECTIONS_FILE):
         if (find_weights(model) / name).is_file():
             shutil.copyfile(find_weights(model) / name, folder / name)
     with exact_arithmetic():
-        network = load_reid(model).model if kind == ReidNet.__name__ else load_weights(model, runtime="torch").model
+        network = _loaded(model, "torch")
         _write_graphs(network, folder, settings, progress)
-        judged = _judge(_reader(network, benchmark), benchmark, progress)
-    parts = PATCH_PARTS if kind == ReidNet.__name__ else SCENE_PARTS
+        judged = _judge(network, benchmark, progress)
+    parts = tuple(parts_of(network))
 
     def tell(agrees: bool) -> None:
         digest = digest_of(folder, parts, settings.to)
         write_graphs_about(folder, GraphsAbout(settings.to, parts, settings.int8, agrees, digest))
 
     tell(agrees=False)
-    loaded = load_embedder(str(folder)).model if kind == ReidNet.__name__ else load_weights(folder).model
-    exported = _judge(_reader(loaded, benchmark), benchmark, progress)
-    parity = compare(judged, exported, spec, GATE_INT8 if settings.int8 else GATE)
+    exported = _judge(_loaded(str(folder), settings.to), benchmark, progress)
+    parity = compare(judged, exported, spec, len(benchmark.test), GATE_INT8 if settings.int8 else GATE)
     tell(parity.agrees)
     return parity
 
 
-def _write_graphs(network: SearchNetwork | ReidNet, folder: Path, settings: ExportSettings, progress: Progress) -> None:
+def _loaded(model: str, runtime: str) -> Any:
+    """A network of any kind, run by torch, or by the graphs of its folder."""
+    kind = read_config(model)[1]["class"]
+    if kind == ReidNet.__name__:
+        return load_reid(model).model if runtime == "torch" else load_embedder(model).model
+    if kind == SearchNetwork.__name__:
+        return load_weights(model, runtime=runtime).model
+    return load_proposer(model, runtime=runtime).model
+
+
+def _write_graphs(network: Network, folder: Path, settings: ExportSettings, progress: Progress) -> None:
     parts = parts_of(network)
     samples = {}
     if settings.int8 and settings.calibrate is not None:
@@ -186,13 +199,14 @@ def _write_graphs(network: SearchNetwork | ReidNet, folder: Path, settings: Expo
             save_pictures(graph_path(folder, name, settings.to), PictureSettings(network.settings.size))
 
 
-def _reader(network: object, benchmark: Benchmark) -> Reader:
-    if isinstance(network, SearchNetwork):
-        return read_with(network, "instance" if are_crops(benchmark) else "search")
-    return ReidReader(network)  # type: ignore[arg-type]
-
-
-def _judge(reader: Reader, benchmark: Benchmark, progress: Progress) -> Evaluation:
+def _judge(network: Any, benchmark: Benchmark, progress: Progress) -> Judged:
     """As `evaluate` does it where nothing is said."""
-    labeled = isinstance(reader, ReidReader) or are_crops(benchmark)
-    return evaluate_model(reader, benchmark, boxes="labeled" if labeled else "detected", progress=progress)
+    if isinstance(network, GuidedNetwork):
+        return judge_proposer(network, benchmark, progress)
+    crops = are_crops(benchmark)
+    if isinstance(network, SearchNetwork):
+        reader: Reader = read_with(network, "instance" if crops else "search")
+        boxes = "labeled" if crops else "detected"
+    else:
+        reader, boxes = ReidReader(network), "labeled"
+    return Judged.of(evaluate_model(reader, benchmark, boxes=boxes, progress=progress))

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import box_iou
 
+from personsearch.data.records import Benchmark
 from personsearch.evaluation.one_stage import Evaluation
+from personsearch.evaluation.protocols import PROFILES, evaluate_guided
+from personsearch.evaluation.two_stage import asked_scenes, read_queries
 from personsearch.geometry.detections import Detections
+from personsearch.models.guided import GuidedNetwork
+from personsearch.progress import Progress, quiet
+from personsearch.search.proposals import ProposalSearch
 
 GATE, GATE_INT8 = 0.1, 0.5
 """By how many points mAP may fall."""
@@ -30,13 +38,13 @@ class Parity:
     scenes: int
     queries: int
     people: int
-    """Whom torch finds with a score of 0.5 and more."""
+    """Whom torch finds with a score of 0.5 and more; of IGPN, for each query."""
     found_by_both: int
     least_overlap: float
     """Of the boxes of those found by both; 1 without any."""
     largest_score_difference: float
     least_cosine: float
-    """Of the embeddings of queries."""
+    """Of what is read of queries: embeddings, or IGPN's features."""
     mean_cosine: float
     map_torch: float
     map_exported: float
@@ -60,19 +68,51 @@ class Parity:
         return asdict(self) | {"fall": self.fall, "passes": self.passes, "agrees": self.agrees}
 
 
-def compare(torchs: Evaluation, exported: Evaluation, data: str, gate: float) -> Parity:
+@dataclass(frozen=True)
+class Judged:
+    """What a network answers on a benchmark, and how good that is."""
+
+    found: Mapping[str, Detections]
+    """By scene, or by query and scene where what is found depends on the query"""
+    queries: Tensor
+    """[Q, D]: what is read of each query"""
+    mean_ap: float
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> Judged:
+        """Of a network whose scenes do not depend on the query."""
+        mean_ap = evaluation.result.as_dict()["mAP"] or 0.0
+        return cls(evaluation.detections, evaluation.query_embeddings, mean_ap)
+
+
+def judge_proposer(proposer: GuidedNetwork, benchmark: Benchmark, progress: Progress = quiet) -> Judged:
+    """Of an IGPN, by its own similarities."""
+    codes, _ = read_queries(proposer, None, benchmark, progress)
+    search = ProposalSearch(proposer, codes, benchmark.test, progress=progress)
+    answers = search.propose(asked_scenes(benchmark.queries, PROFILES["strict"]))
+    plain = ({name: (each.boxes, each.similarities) for name, each in by_scene.items()} for by_scene in answers)
+    found = {
+        f"{number}: {name}": Detections(each.boxes, each.similarities, torch.zeros(len(each), 0))
+        for number, by_scene in enumerate(answers)
+        for name, each in by_scene.items()
+    }
+    features = torch.cat([code.features for code in codes]).float().cpu()
+    return Judged(found, features, evaluate_guided(benchmark, plain).as_dict()["mAP"] or 0.0)
+
+
+def compare(torchs: Judged, exported: Judged, data: str, scenes: int, gate: float) -> Parity:
     """Both judged on one benchmark, in the same way."""
     people, overlaps, differences = 0, [1.0], [0.0]
-    for name, found in torchs.detections.items():
+    for name, found in torchs.found.items():
         sure = found[found.scores >= _SURE]
         people += len(sure)
-        for overlap, difference in _pairs(sure, exported.detections[name]):
+        for overlap, difference in _pairs(sure, exported.found[name]):
             overlaps.append(overlap)
             differences.append(difference)
-    cosines = F.cosine_similarity(torchs.query_embeddings, exported.query_embeddings)
+    cosines = F.cosine_similarity(torchs.queries, exported.queries)
     return Parity(
         data=data,
-        scenes=len(torchs.detections),
+        scenes=scenes,
         queries=len(cosines),
         people=people,
         found_by_both=len(overlaps) - 1,
@@ -80,8 +120,8 @@ def compare(torchs: Evaluation, exported: Evaluation, data: str, gate: float) ->
         largest_score_difference=max(differences),
         least_cosine=float(cosines.min()) if len(cosines) else 1.0,
         mean_cosine=float(cosines.mean()) if len(cosines) else 1.0,
-        map_torch=torchs.result.as_dict()["mAP"] or 0.0,
-        map_exported=exported.result.as_dict()["mAP"] or 0.0,
+        map_torch=torchs.mean_ap,
+        map_exported=exported.mean_ap,
         gate=gate,
     )
 

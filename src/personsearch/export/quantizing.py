@@ -11,14 +11,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from personsearch.data.patches import crop_patches
-from personsearch.data.records import Benchmark, Scene
-from personsearch.data.transforms import to_tensor
+from personsearch.data.records import Benchmark, Box, Scene
+from personsearch.data.transforms import resize, to_tensor
 from personsearch.errors import DataError
 from personsearch.export.tracing import INPUT
 from personsearch.models.graphs import channels_last
+from personsearch.models.guided import GuidedNetwork
+from personsearch.models.networks import Network
 from personsearch.models.reid import ReidNet
 from personsearch.models.search_network import SearchNetwork
 from personsearch.progress import Progress
@@ -45,7 +48,7 @@ def calibration_scenes(benchmark: Benchmark, spec: str, count: int) -> list[Scen
 
 
 @torch.inference_mode()
-def sample_inputs(network: SearchNetwork | ReidNet, scenes: Sequence[Scene], progress: Progress) -> Samples:
+def sample_inputs(network: Network, scenes: Sequence[Scene], progress: Progress) -> Samples:
     """What the parts of a network get to see on scenes: whole pictures, and patches of the people in them."""
     samples: Samples = {}
 
@@ -59,14 +62,30 @@ def sample_inputs(network: SearchNetwork | ReidNet, scenes: Sequence[Scene], pro
         if isinstance(network, ReidNet):
             keep(embed=crop_patches(to_tensor(image), boxes[:1], network.settings.size))
             continue
-        pixels, _ = network.prepare(image)
-        maps = network.stem(pixels)
-        proposals = network.rpn(maps).proposals(0, (pixels.shape[2], pixels.shape[3]), network.settings.test_proposals)
+        pixels = resize(image, network.settings.test_size)[0][None]
+        if isinstance(network, SearchNetwork):
+            maps, regions = _searched(network, pixels)
+            keep(rpn=channels_last(maps))
+        else:
+            regions = _proposed(network, image, scene.persons[0].box)
         patches = crop_patches(to_tensor(image), boxes[:_REGIONS])
-        regions = network.pool(maps, [proposals[:_REGIONS]])
-        keep(stem=pixels, rpn=channels_last(maps), head=channels_last(regions))
+        keep(stem=pixels, head=channels_last(regions))
         keep(stem=patches, head=channels_last(network.stem(patches)))
     return samples
+
+
+def _searched(network: SearchNetwork, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """The map of a picture, and the regions of it that are looked at."""
+    maps = network.stem(pixels)
+    proposals = network.rpn(maps).proposals(0, (pixels.shape[2], pixels.shape[3]), network.settings.test_proposals)
+    return maps, network.pool(maps, [proposals[:_REGIONS]])
+
+
+def _proposed(network: GuidedNetwork, image: Image.Image, box: Box) -> Tensor:
+    """The regions of a picture that are looked at when the person in a box of it is asked for."""
+    scene, query = network.encode_scene(image), network.encode_query(image, [box])
+    (found,) = network.candidates(scene, query)
+    return network.reading.pool(scene.maps, [network.reading.regions(found.boxes[:_REGIONS])])
 
 
 class _Reader:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from personsearch.errors import PersonSearchError
 from personsearch.models.graphs import channels_first, channels_last, graph_path
+from personsearch.models.networks import Network, conv5_of
 from personsearch.models.reid import ReidNet
 from personsearch.models.resnet import STEM_CHANNELS, Head, Stem
 from personsearch.models.rpn import RPN
@@ -81,7 +82,7 @@ class _Embedding(nn.Module):
         return F.normalize(self._network.read(patches).flatten(1))
 
 
-def parts_of(network: SearchNetwork | ReidNet) -> dict[str, Part]:
+def parts_of(network: Network) -> dict[str, Part]:
     """The parts of a network that is ready for inference, in float32."""
     lengths = torch.export.Dim
     count = {0: lengths("n")}
@@ -90,12 +91,13 @@ def parts_of(network: SearchNetwork | ReidNet) -> dict[str, Part]:
         return {"embed": Part(_Embedding(network), patches, count, ("embedding",))}
     sides = {2: lengths("h", min=32, max=8192), 3: lengths("w", min=64, max=8192)}
     cells = {1: lengths("h"), 2: lengths("w")}
-    maps, regions = torch.rand(2, 6, 10, STEM_CHANNELS), torch.rand(3, *network.settings.roi_size, STEM_CHANNELS)
-    return {
-        "stem": Part(_Stem(network.stem), torch.rand(2, 3, 96, 160) * 255, count | sides, ("maps",)),
-        "rpn": Part(_PlainRPN(network.rpn), maps, count | cells, ("logits", "deltas")),
-        "head": Part(_Head(network.head.backbone), regions, count, ("features",)),
-    }
+    maps = torch.rand(2, 6, 10, STEM_CHANNELS)
+    parts = {"stem": Part(_Stem(network.stem), torch.rand(2, 3, 96, 160) * 255, count | sides, ("maps",))}
+    if isinstance(network, SearchNetwork):
+        parts["rpn"] = Part(_PlainRPN(network.rpn), maps, count | cells, ("logits", "deltas"))
+    regions = torch.rand(3, 14, 6, STEM_CHANNELS)
+    parts["head"] = Part(_Head(conv5_of(network)), regions, count | cells, ("features",))
+    return parts
 
 
 def write_onnx(part: Part, path: Path) -> None:

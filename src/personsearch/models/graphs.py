@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from personsearch.errors import SettingError, WeightsError
+from personsearch.models.guided import GuidedNetwork
 from personsearch.models.rpn import RPNOutput, make_anchors
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.sessions import RUNTIMES, SUFFIXES, Graph, check_runtime, open_graph, reason
@@ -25,6 +26,8 @@ GRAPHS_FILE = "graphs.json"
 SUFFIX_OF = {runtime: suffix for suffix, runtime in SUFFIXES.items()}
 SCENE_PARTS = ("stem", "rpn", "head")
 """Of a search network."""
+GUIDED_PARTS = ("stem", "head")
+"""Of an IGPN, whose correlation stays in torch."""
 PATCH_PARTS = ("embed",)
 """Of a re-id network: all of it, from patches to embeddings."""
 _FORMAT = 2
@@ -78,7 +81,7 @@ def read_graphs_about(folder: Path) -> GraphsAbout | None:
             agrees=bool(values["agrees"]),
             digest=str(values["digest"]),
         )
-        if about.runtime not in RUNTIMES or about.parts not in (SCENE_PARTS, PATCH_PARTS):
+        if about.runtime not in RUNTIMES or about.parts not in (SCENE_PARTS, GUIDED_PARTS, PATCH_PARTS):
             raise ValueError("unknown runtime or parts")
         if values["format"] != _FORMAT:
             raise ValueError("of another version")
@@ -179,15 +182,19 @@ def _width(graph: Graph) -> int:
     return int((shape or (None, None))[-1] or 0)
 
 
-def run_by_graphs(network: SearchNetwork, folder: Path, about: GraphsAbout) -> SearchNetwork:
-    """The same network, its heavy parts replaced, in place, by graphs of a folder. Raises what `open_graph` raises."""
-    if about.parts != SCENE_PARTS:
-        raise WeightsError(f"{folder}: its graphs are not those of a search network; export again")
+def run_by_graphs(network: SearchNetwork | GuidedNetwork, conv5: str, folder: Path, about: GraphsAbout) -> None:
+    """Replaces the heavy parts of a network, whose conv5 is the submodule of that name, by graphs of a folder.
+
+    Raises WeightsError for graphs of another kind of network, and what `open_graph` raises.
+    """
+    parts = SCENE_PARTS if isinstance(network, SearchNetwork) else GUIDED_PARTS
+    if about.parts != parts:
+        raise WeightsError(f"{folder}: its graphs are not those of such a network; export again")
 
     def opened(part: str) -> Graph:
         return open_graph(graph_path(folder, part, about.runtime), about.runtime)
 
     network.stem = GraphStem(opened("stem"))  # type: ignore[assignment]
-    network.rpn = GraphRPN(opened("rpn"), network.rpn)  # type: ignore[assignment]
-    network.head.backbone = GraphHead(opened("head"))  # type: ignore[assignment]
-    return network
+    network.set_submodule(conv5, GraphHead(opened("head")))
+    if isinstance(network, SearchNetwork):
+        network.rpn = GraphRPN(opened("rpn"), network.rpn)  # type: ignore[assignment]

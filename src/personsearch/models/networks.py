@@ -27,17 +27,17 @@ class Kind:
     """Of such a network, and of nothing else."""
     build: Callable[[Any], Any]
     """From settings to a network with random weights; raises SettingError for impossible ones."""
-    conv5: Callable[[Any], Head]
-    """Where conv5 lies in such a network."""
+    conv5: str
+    """Where conv5 lies in such a network, for `get_submodule`."""
     dim: Callable[[Any], int | None]
     """From settings to the length of an embedding; None for a network that makes none."""
 
 
 KINDS = (
-    Kind(SearchNetwork, NetworkSettings, build_search_network, lambda n: n.head.backbone, lambda _: EMBEDDING_DIM),
-    Kind(IGPN, IGPNSettings, build_igpn, lambda n: n.head, lambda _: None),
-    Kind(TrunkIGPN, TrunkIGPNSettings, build_trunk_igpn, lambda n: n.head.trunk.backbone, lambda _: None),
-    Kind(ReidNet, ReidSettings, build_reid, lambda n: n.head, embedding_dim),
+    Kind(SearchNetwork, NetworkSettings, build_search_network, "head.backbone", lambda _: EMBEDDING_DIM),
+    Kind(IGPN, IGPNSettings, build_igpn, "head", lambda _: None),
+    Kind(TrunkIGPN, TrunkIGPNSettings, build_trunk_igpn, "head.trunk.backbone", lambda _: None),
+    Kind(ReidNet, ReidSettings, build_reid, "head", embedding_dim),
 )
 KIND_OF_CLASS: Mapping[str, Kind] = {kind.network.__name__: kind for kind in KINDS}
 
@@ -55,4 +55,11 @@ def build_network(settings: Any) -> Network:
 
 def load_backbone(network: Network, imagenet: Mapping[str, Tensor]) -> None:
     """Fills conv1 to conv5 of any network with ImageNet weights."""
-    load_imagenet(network.stem, kind_of(network.settings).conv5(network), imagenet)
+    load_imagenet(network.stem, conv5_of(network), imagenet)
+
+
+def conv5_of(network: Network) -> Head:
+    """conv5 of any network."""
+    head = network.get_submodule(kind_of(network.settings).conv5)
+    assert isinstance(head, Head)
+    return head

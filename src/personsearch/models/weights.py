@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from personsearch.errors import SettingError, WeightsError
 from personsearch.files import written_whole
-from personsearch.models.graphs import chosen_graphs, fingerprint_with, run_by_graphs
+from personsearch.models.graphs import GraphsAbout, chosen_graphs, fingerprint_with, run_by_graphs
 from personsearch.models.guided import GuidedNetwork
 from personsearch.models.igpn_trunk import TrunkIGPN, TrunkName, igpn_on
 from personsearch.models.networks import KIND_OF_CLASS, Network, build_network, kind_of
@@ -131,25 +132,39 @@ def load_weights(
     if about is None:
         return _load(SearchNetwork, name_or_folder, device, change)
     loaded = _load(SearchNetwork, name_or_folder, "cpu", change)
-    network = run_by_graphs(loaded.model, find_weights(name_or_folder), about)
-    return LoadedModel(network, loaded.config, fingerprint_with(loaded.fingerprint, about))
+    return _by_graphs(loaded, find_weights(name_or_folder), about)
+
+
+def _by_graphs(loaded: LoadedModel[N], folder: Path, about: GraphsAbout) -> LoadedModel[N]:
+    network: Any = loaded.model
+    run_by_graphs(network, kind_of(network.settings).conv5, folder, about)
+    return replace(loaded, fingerprint=fingerprint_with(loaded.fingerprint, about))
 
 
 def load_proposer(
     name_or_folder: str | Path,
     device: str | torch.device = "cpu",
     change: Callable[[Any], Any] = _unchanged,
+    runtime: str | None = None,
 ) -> LoadedModel[GuidedNetwork]:
     """An IGPN for inference, with its settings changed. One on a trunk is put on that trunk, found by the name and the
-    fingerprint that it was trained with.
+    fingerprint that it was trained with. Exported weights are run by their graphs as in `load_weights`.
 
     Raises WeightsError as `load_weights` does, and for a trunk that is missing or another one.
     """
     folder, config = read_config(name_or_folder, GuidedNetwork)
-    if config["class"] != TrunkIGPN.__name__:
-        return _load(GuidedNetwork, name_or_folder, device, change)
+    about = chosen_graphs(folder, name_or_folder, runtime)
+    load = _load_on_trunk if config["class"] == TrunkIGPN.__name__ else partial(_load, GuidedNetwork)
+    loaded = load(name_or_folder, device if about is None else "cpu", change)
+    return loaded if about is None else _by_graphs(loaded, folder, about)
+
+
+def _load_on_trunk(
+    name_or_folder: str | Path, device: str | torch.device, change: Callable[[Any], Any]
+) -> LoadedModel[GuidedNetwork]:
+    folder, config = read_config(name_or_folder, TrunkIGPN)
     where, name = _own_trunk(config, folder)
-    trunk = load_weights(where).model
+    trunk = load_weights(where, runtime="torch").model
     settings = read_settings(config, folder)
     tensors = _tensors(folder)
     _check_shapes(outline(settings, folder), tensors, folder / MODEL_FILE)
@@ -161,7 +176,7 @@ def load_proposer(
 
 def load_trunk(name_or_folder: str | Path) -> tuple[SearchNetwork, TrunkName]:
     """A search network for others to stand on, and how they find it again. Raises WeightsError."""
-    loaded = load_weights(name_or_folder)
+    loaded = load_weights(name_or_folder, runtime="torch")
     shipped = not Path(name_or_folder).is_dir()
     name = str(name_or_folder) if shipped else str(Path(name_or_folder).resolve())
     return loaded.model, TrunkName(name, loaded.fingerprint)
