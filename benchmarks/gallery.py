@@ -1,6 +1,7 @@
 """How fast galleries of random people answer, whole in memory and in shards, beside FAISS's exact index if it is there.
 
     python benchmarks/gallery.py 100000 1000000 --memory 500MB --plot growth.png
+    python benchmarks/gallery.py 10000000 --ways shards faiss --memory 4GB
     python benchmarks/gallery.py --plan 100000000
 
 Each way of asking runs in a process of its own, so that its memory can be told. `--plan` counts, without running
@@ -12,12 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +29,15 @@ import pyarrow as pa
 import torch
 
 from personsearch.cli.options import bytes_of
+from personsearch.search.about import About, write_about
 from personsearch.search.gallery import Gallery
 from personsearch.search.picking import Limits
 from personsearch.search.ranking import BYTES_OF_A_PERSON
 from personsearch.search.rows import schema
-from personsearch.search.table import NAME
+from personsearch.search.table import SceneTable
 
 DIM, CROWD, BATCH, ASKED = 256, 10, 100_000, 5
-RECALLED, PROBES = 20, 20
-"""Queries of which the recall of an approximate index is told, and how many of its lists each looks at."""
+WAYS = ("whole", "shards", "faiss", "index")
 READING = 768
 """Numbers of a reading, of which `--plan` speaks."""
 SCENE_BYTES, SHARE = 250, 0.7
@@ -123,59 +126,48 @@ def ask_faiss(folder: Path) -> dict[str, float]:
     return {"load": loaded, **{name: statistics.median(all_) for name, all_ in times.items()}, "bytes": used}
 
 
-def ask_ann(folder: Path) -> dict[str, float]:
-    """Of LanceDB's approximate index (IVF and product quantisation, scenes by their most alike person), which is made
-    here; and the part of the exact ten scenes that it finds."""
-    import lancedb
-
+def ask_index(folder: Path) -> dict[str, float]:
+    """Of the approximate index, which is made here, with the part of the exact first answers that it finds."""
+    with Gallery.open(folder, write=True) as gallery:
+        gallery.approximate()
     before = resident(peak=False)
-    table = lancedb.connect(folder).open_table(NAME)
     start = time.perf_counter()
-    table.create_index(metric="cosine", vector_column_name="embeddings", index_type="IVF_PQ")
-    made = time.perf_counter() - start
+    gallery = Gallery.open(folder, approximate=True)
+    loaded = time.perf_counter() - start
+    seconds = statistics.median(_seconds(gallery, Limits(10)) for _ in range(ASKED))
     used = resident(peak=True) - before
-    gallery = Gallery.open(folder)
-    people = gallery.crowd().people
-    seconds, found = [], 0
-    for number in torch.randint(gallery.people, (RECALLED,), generator=torch.Generator().manual_seed(1)):
-        noise = torch.randn(DIM, generator=torch.Generator().manual_seed(int(number))) / DIM**0.5
-        query = torch.nn.functional.normalize(people.readings(number[None])[0] + 0.5 * noise, dim=0)
-        start = time.perf_counter()
-        rows = table.search(query.numpy(), vector_column_name="embeddings").distance_type("cosine").nprobes(PROBES)
-        scenes = {(row["source"], row["frame"]) for row in rows.select(["source", "frame"]).limit(10).to_list()}
-        seconds.append(time.perf_counter() - start)
-        exactly = gallery.answer(query, Limits(10), once=False, widen=0).hits
-        found += len(scenes & {(str(hit.source), hit.frame) for hit in exactly})
-    return {"load": made, "query": statistics.median(seconds), "bytes": used, "recall": found / (10 * RECALLED)}
+    return {"load": loaded, "query": seconds, "bytes": used, "recall": gallery.neighbours().recall}
 
 
-def measure(people: int, memory: int, place: Path, *, approximate: bool) -> dict[str, Any]:
-    """Makes a gallery of so many people and asks it in each way; prints a table."""
+def measure(people: int, memory: int, place: Path, ways: Sequence[str]) -> dict[str, Any]:
+    """Makes a gallery of so many people, asks it in each of these ways, and deletes it; prints a table."""
     folder = place / str(people)
     start = time.perf_counter()
-    with Gallery.create(folder, model="none", fingerprint="none", dim=DIM) as gallery:
-        for batch in batches(people):
-            gallery.table.extend(batch)
+    folder.mkdir()
+    table = SceneTable.create(folder, DIM)  # a gallery that is closed reads everybody
+    for batch in batches(people):
+        table.extend(batch)
+    write_about(folder, About("none", "none", DIM, 0.5, ""))
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     print(f"\n{people:,} people, written in {time.perf_counter() - start:.1f} s, {size / 1e6:,.0f} MB on the disk")
     print(f"{'':10}{'load s':>10}{'query s':>10}{'filtered s':>12}{'memory MB':>12}")
     found = {}
-    ways = {"whole": "", "shards": f"--memory={memory}", "faiss": "--way=faiss", "ann": "--way=ann"}
-    for way, more in ways.items():
-        if way == "ann" and not approximate:
-            continue
-        done = subprocess.run(
-            [sys.executable, __file__, "--ask", str(folder), *more.split()], capture_output=True, text=True, check=False
-        )
+    for way in ways:
+        command = [sys.executable, __file__, "--ask", str(folder), "--ways", way, f"--memory={memory}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             print(f"{way:10} {(done.stderr.strip().splitlines() or ['ended'])[-1][:100]}")
             continue
         found[way] = one = json.loads(done.stdout)
         filtered = f"{one['filtered']:12.4f}" if "filtered" in one else f"{'':12}"
         recall = f"  recall@10 {one['recall']:.3f}" if "recall" in one else ""
-        print(f"{way:10}{one['load']:10.2f}{one['query']:10.4f}{filtered}{one['bytes'] / 1e6:12,.0f}{recall}")
+        print(
+            f"{way:10}{one['load']:10.2f}{one['query']:10.4f}{filtered}{one['bytes'] / 1e6:12,.0f}{recall}", flush=True
+        )
+    shutil.rmtree(folder)
     if {"whole", "faiss"} <= set(found):
-        print(f"whole / faiss: {found['whole']['query'] / found['faiss']['query']:.2f} of the time of a query")
+        for what in ("query", "filtered"):
+            print(f"whole / faiss, {what}: {found['whole'][what] / found['faiss'][what]:.2f} of the time")
     return found
 
 
@@ -201,7 +193,7 @@ def plot(found: dict[int, dict[str, Any]], file: Path) -> None:
 
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    for way in ("whole", "shards", "faiss", "ann"):
+    for way in WAYS:
         points = [(people, ways[way]["query"]) for people, ways in found.items() if way in ways]
         if points:
             axes.loglog(*zip(*points, strict=True), marker="o", label=way)
@@ -219,22 +211,19 @@ def main() -> None:
     parser.add_argument("--plan", type=int, metavar="PEOPLE")
     parser.add_argument("--machine-gb", type=float, default=32.0)
     parser.add_argument("--read-mb", type=float, default=1000.0, help="MB a second from the disk")
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS[:3], help="how the galleries are asked")
     parser.add_argument("--ask", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--way", help=argparse.SUPPRESS)
-    parser.add_argument("--ann", action="store_true", help="LanceDB's approximate index, too, and its recall")
     given = parser.parse_args()
     if given.plan is not None:
         plan(given.plan, given.machine_gb, given.read_mb)
     elif given.ask is not None:
-        memory = given.memory if any(word.startswith("--memory") for word in sys.argv) else None
-        other = {"faiss": ask_faiss, "ann": ask_ann}.get(given.way)
-        print(json.dumps(ask(given.ask, memory) if other is None else other(given.ask)))
+        (way,) = given.ways
+        asked = {"whole": partial(ask, memory=None), "shards": partial(ask, memory=given.memory)}
+        print(json.dumps((asked | {"faiss": ask_faiss, "index": ask_index})[way](given.ask)))
     else:
         print(f"{torch.get_num_threads()} threads")
         with tempfile.TemporaryDirectory(dir=given.place) as place:
-            found = {
-                people: measure(people, given.memory, Path(place), approximate=given.ann) for people in given.people
-            }
+            found = {people: measure(people, given.memory, Path(place), given.ways) for people in given.people}
         if given.plot is not None:
             plot(found, given.plot)
 

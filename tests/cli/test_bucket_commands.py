@@ -47,10 +47,11 @@ def run(*arguments: object) -> Result:
 def test_commands_say_the_same_of_a_gallery_in_a_bucket(store: Store, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     paths = save_pictures(photos, 4)
+    save_pictures(tmp_path / "crowd", 10)
     (tmp_path / "out").mkdir()
 
     def said(top: str) -> list[str]:
-        gallery, other, out = f"{top}/g", f"{top}/other", tmp_path / "out"
+        gallery, other, big, out = f"{top}/g", f"{top}/other", f"{top}/big", tmp_path / "out"
         commands: list[list[object]] = [
             ["index", photos, "--gallery", gallery],
             ["index", photos, "--gallery", gallery, "--json"],
@@ -58,6 +59,10 @@ def test_commands_say_the_same_of_a_gallery_in_a_bucket(store: Store, tmp_path: 
             ["search", gallery, "--image", paths[1], *BOX, "--json"],
             ["search", gallery, "--image", paths[1], *BOX, "--appearances", "--sure", "0"],
             ["search", gallery, "--image", paths[1], *BOX, "--json", "--memory", "500MB"],
+            ["index", tmp_path / "crowd", "--gallery", big],
+            ["gallery", "approximate", big],
+            ["search", big, "--image", paths[1], *BOX, "--json", "--approximate"],
+            ["gallery", "approximate", big, "--drop", "--json"],
             ["gallery", "show", gallery],
             ["gallery", "remove", gallery, paths[2]],
             ["gallery", "retain", gallery, "--days", "9"],
@@ -96,6 +101,9 @@ def test_what_cannot_be_is_one_line(store: Store, tmp_path: Path) -> None:
         (["gallery", "merge", gallery, "--into", gallery], "is named twice"),
         ([*ask, "--memory", "1kB"], "more memory than that: give --memory"),
         ([*ask, "--memory", "little"], "give a size such as 2GB"),
+        ([*ask, "--approximate"], "has no approximate index; make one: personsearch gallery approximate"),
+        ([*ask, "--approximate", "--appearances"], "leave --proposer and --appearances out"),
+        (["gallery", "approximate", gallery], "too few for an approximate index, which needs 20"),
         (["index", photos, "--gallery", gallery, "--ray", "127.0.0.1:9"], "ray"),
     ]:
         result = run(*arguments)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from personsearch.geometry.detections import Detections
-from personsearch.search import gallery as gallery_module
+from personsearch.search import asking
 from personsearch.search.absence import is_absent
 from personsearch.search.gallery import Gallery
 from personsearch.search.picking import Limits
@@ -73,7 +73,7 @@ def test_strangers_are_counted_once_and_kept(tmp_path: Path, monkeypatch: pytest
     kept = Gallery.open(tmp_path / "g").strangers()
     assert len(kept) > 100
     with monkeypatch.context() as patch:
-        patch.setattr(gallery_module, "find_strangers", lambda *_: pytest.fail("they are counted already"))
+        patch.setattr(asking, "find_strangers", lambda *_: pytest.fail("they are counted already"))
         again = Gallery.open(tmp_path / "g").strangers()
     assert np.array_equal(kept.likenesses, again.likenesses)
     (tmp_path / "g" / STRANGERS).write_bytes(b"PK\x03\x04 damaged")

@@ -47,7 +47,7 @@ def make(folder: Path, read: str = "readings", scenes: int = 60) -> Gallery:
 
 def slowly(gallery: Gallery, query: Tensor, camera: int, widen: int) -> list[tuple[str, float]]:
     """Scene and cosine of everybody, in the order of the rule: each step by itself, over a plain copy."""
-    resident = gallery._load()
+    resident = gallery.crowd()
     stored = resident.people.stored.values.double()
     numbers = [CAMERAS.index(str(Path(resident.scenes[int(s)]["source"]).parent)) for s in resident.scene_of]
     everybody = stored.mean(dim=0)

@@ -11,7 +11,7 @@ import typer
 
 from personsearch.cli.console import complain, print_json, print_table, say
 from personsearch.cli.noting import note
-from personsearch.cli.options import AGallery, IntoGallery, Json, SomeGalleries, Where, within
+from personsearch.cli.options import AGallery, IntoGallery, Json, Memory, SomeGalleries, Where, within
 from personsearch.errors import SettingError
 
 if TYPE_CHECKING:
@@ -110,9 +110,11 @@ def remove(
 
     with Gallery.open(folder, write=not dry_run) as held:
         found = matching(held, sources)
+        had_index = held.table.unindexed() is not None
         if not dry_run:
             held.erase([source.path for source in found])
             note(folder, "remove", answers=len(found))
+            _tell_of_index(folder, had_index)
         _tell_what_went(folder, [(source, "named") for source in found], len(held), dry_run=dry_run, as_json=as_json)
 
 
@@ -146,10 +148,17 @@ def prune(
                 f"{folder}: keeps everything; give --older-than, --missing or --changed, or set what it keeps with "
                 "personsearch gallery retain"
             )
+        had_index = held.table.unindexed() is not None
         found = doomed(held.indexed(), rule) if dry_run else erase(held, rule)
         if not dry_run:
             note(folder, "prune", answers=len(found))
+            _tell_of_index(folder, had_index and held.table.unindexed() is None)
         _tell_what_went(folder, found, len(held), dry_run=dry_run, as_json=as_json)
+
+
+def _tell_of_index(folder: Place, went: bool) -> None:
+    if went:
+        complain(f"the approximate index went, too; make it anew: personsearch gallery approximate {folder}")
 
 
 def _tell_what_went(
@@ -190,6 +199,34 @@ def retain(
     else:
         what = "nothing goes by itself" if days is None else f"keeps {days:g} days; gallery prune removes what is older"
         say(f"{folder}: {what}")
+
+
+@gallery.command()
+def approximate(
+    folder: AGallery,
+    drop: Annotated[bool, typer.Option("--drop", help="Delete it.")] = False,
+    memory: Memory = None,
+    as_json: Json = False,
+) -> None:
+    """Make the index that `search --approximate` asks, and say how much of the exact answers it finds.
+
+    Example: personsearch gallery approximate g
+    """
+    from personsearch.search.gallery import Gallery
+
+    with Gallery.open(folder, write=True, memory=memory) as held:
+        if drop:
+            held.forget_neighbours()
+            found = None
+        else:
+            found = held.approximate()
+    note(folder, "approximate")
+    if as_json:
+        print_json({"gallery": str(folder), "recall": found and found.recall, "people": found and found.people})
+    elif found is None:
+        say(f"{folder}: has no approximate index")
+    else:
+        say(f"{folder}: search --approximate finds {found.recall:.1%} of the exact first answers")
 
 
 @gallery.command()

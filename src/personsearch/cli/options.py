@@ -80,7 +80,7 @@ Memory = Annotated[
     int | None,
     typer.Option(metavar="SIZE", parser=bytes_of, help="Read the gallery in shards that fit, such as 2GB."),
 ]
-
+Approximate = Annotated[bool, typer.Option("--approximate", help="Ask the index of `gallery approximate`.")]
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Device = Annotated[str | None, typer.Option(callback=_here, help="cpu or cuda; by default cuda where there is one.")]

@@ -26,6 +26,7 @@ from personsearch.cli.console import print_hits, print_json, refuse_overwriting,
 from personsearch.cli.noting import note
 from personsearch.cli.options import (
     AGallery,
+    Approximate,
     At,
     Device,
     Force,
@@ -40,9 +41,11 @@ from personsearch.cli.options import (
 )
 from personsearch.cli.second_look import LookAgain
 from personsearch.cli.sights import Also, Not, Shown, read_sights
+from personsearch.errors import SettingError
 from personsearch.files import save_picture, write_whole
 
 if TYPE_CHECKING:
+    from personsearch.search.gallery import Gallery
     from personsearch.search.hits import Answer, GalleryHit
     from personsearch.search.picking import Limits
     from personsearch.search.place import Place
@@ -95,6 +98,7 @@ def search(
     runtime: Runtime = None,
     device: Device = None,
     memory: Memory = None,
+    approximate: Approximate = False,
     out: Annotated[Path | None, typer.Option(help="Folder for sheet.jpg and results.json.")] = None,
     force: Force = False,
     as_json: Json = False,
@@ -110,13 +114,24 @@ def search(
     reading, how = Reading(model, read, reid, runtime, device), How(read, once, widen, reread)
     guide = Guide(proposer, keep, candidates, look_again, codes_gb)
     refuse_odd_stages(reading, how, guide, several=bool(also or others))
-    held, query = Gallery.open(gallery, memory=memory), Query.of(image, at, box)
+    if approximate and (proposer is not None or appearances):
+        raise SettingError("--approximate finds the first answers alone: leave --proposer and --appearances out")
+    held, query = Gallery.open(gallery, memory=memory, approximate=approximate), Query.of(image, at, box)
+    if approximate:
+        _tell_of_index(held)
     more = More(read_sights(also, "--also"), read_sights(others, "--not"))
     asked, answer = asker_of(held, reading, how, more, guide)
     limits = _limits(top, min_score, min_gap, [] if include_own else [query, *more.sights])
     answers, seen = by_appearance(held, partial(answer, query), limits, when)
     strangers = None if answers.absent is None else held.strangers()
     _tell(out, gallery, _Told(query, more, answers, seen, strangers), f"asked: {asked}", as_json=as_json)
+
+
+def _tell_of_index(held: Gallery) -> None:
+    """What an approximate index is worth."""
+    recall, later = held.neighbours().recall, held.table.unindexed()
+    since = f"; {later:,} scenes came after it and are compared one by one" if later else ""
+    say(f"approximate: the index found {recall:.1%} of the exact first answers when it was made{since}", err=True)
 
 
 @dataclass(frozen=True)

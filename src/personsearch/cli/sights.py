@@ -38,15 +38,10 @@ class Shown:
 
     def reading(self, held: Gallery, encoder: SceneEncoder) -> Tensor:
         """[D] of unit length, without the mean of her camera."""
-        from torch.nn.functional import normalize
-
-        from personsearch.search.centring import ELSEWHERE
         from personsearch.search.ranking import camera_of
 
-        crowd = held.crowd()
         camera = camera_of(self.image.resolve(), None if self.moment is None else 0)
-        reading = normalize(encoder.encode_query(self.picture, self.box), dim=0)
-        return crowd.people.centred(reading, crowd.sources.get(camera, ELSEWHERE))
+        return held.comparable(encoder.encode_query(self.picture, self.box), camera)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

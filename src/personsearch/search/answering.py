@@ -61,6 +61,8 @@ class Ranked:
     """[N] to the query itself: what is shown"""
     likenesses: Likenesses
     """What they are ranked by"""
+    asked: Tensor
+    """[D] the query, widened or not"""
     added: Tensor
     """[K] the people whom the query was widened by, as they joined; none where it was not"""
 
@@ -75,13 +77,14 @@ def rank_people(
     strangers: Strangers | None = None,
     choose: Callable[[Likenesses, int], Tensor] | None = None,
     widen: int = WIDEN,
+    people: int | None = None,
 ) -> Ranked:
     """Ranks everybody in a crowd for a query [D] of unit length.
 
     With `once` by the rule of `once_a_scene`, else by the cosine. The query is widened by up to `widen` of its first
     answers, by those who are `agreeing` more than the gallery's `strangers` do. A person who is absent has no such
     answers, so is not searched for by the looks of somebody else. `choose` takes so many first answers [K]; by default
-    `first_answers`.
+    `first_answers`. `people` are all who are searched, where the crowd is only a part of them.
     """
 
     def likeness(cosines: Tensor) -> Likenesses:
@@ -91,13 +94,13 @@ def rank_people(
     first = likeness(cosines)
     added = torch.zeros(0, dtype=torch.int64)
     if strangers is None or not widen:
-        return Ranked(cosines, first, added)
+        return Ranked(cosines, first, query, added)
     count = LOOKED_AT * widen
     best = first_answers(first.everybody, count, crowd.scene_of) if choose is None else choose(first, count)
     answers = crowd.readings(best).to(query)
-    joined = agreeing(query, answers, strangers, len(cosines), widen)
+    joined = agreeing(query, answers, strangers, len(cosines) if people is None else people, widen)
     if not len(joined):
-        return Ranked(cosines, first, added)
+        return Ranked(cosines, first, query, added)
     added = best[joined]
     again = widened(query, answers[joined], cosines[added].to(query))
-    return Ranked(cosines, likeness(crowd.cosines(again)), added)
+    return Ranked(cosines, likeness(crowd.cosines(again)), again, added)

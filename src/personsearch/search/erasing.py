@@ -16,7 +16,7 @@ from personsearch.search.scene_codes import code_name, drop_codes
 from personsearch.search.table import SceneTable
 
 ERASING = "erasing"
-_COUNTED = ("strangers.npz", ".strangers.npz.part")
+_COUNTED = ("strangers.npz", ".strangers.npz.part", "neighbours.npz", ".neighbours.npz.part")
 """Files of what was counted over all people; they are counted anew."""
 
 

@@ -9,8 +9,8 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -31,24 +31,36 @@ _MOST_STATES = 4
 @contextmanager
 def reading(folder: Place, dim: int) -> Iterator[None]:
     """Turns LanceDB's errors in reading a table of `dim`-d embeddings into one line, which says what can be saved."""
-    try:
-        with quiet_panics():
-            check_deletions(folder)
-            yield
-    except PersonSearchError:
-        raise
-    except BaseException as error:
-        if not is_fault(error):
-            raise
-        why = _system_error(error, folder)
-        if why is not None:
-            raise GalleryError(f"{folder}: the gallery cannot be read ({why})") from error
-        raise GalleryError(f"{folder}: the gallery's table is {_what_is_left(folder, dim)}") from error
+    with _reading(folder, lambda: f"the gallery's table is {_what_is_left(folder, dim)}"):
+        check_deletions(folder)
+        yield
+
+
+def reading_part(folder: Place) -> AbstractContextManager[None]:
+    """As `reading`, for a part of a table that is too large to be looked through in memory."""
+    return _reading(
+        folder,
+        lambda: (
+            f"a part of the gallery's table is damaged; run personsearch gallery verify {folder}, which says what "
+            "can be saved"
+        ),
+    )
+
+
+def reading_index(folder: Place) -> AbstractContextManager[None]:
+    """As `reading`, for what the approximate index finds."""
+    return _reading(
+        folder,
+        lambda: (
+            f"its approximate index is damaged; make it anew: personsearch gallery approximate {folder}, or leave "
+            "--approximate out"
+        ),
+    )
 
 
 @contextmanager
-def reading_part(folder: Place) -> Iterator[None]:
-    """As `reading`, for a part of a table that is too large to be looked through in memory."""
+def _reading(folder: Place, damaged: Callable[[], str]) -> Iterator[None]:
+    """`damaged` says what is, where it is not the system that fails."""
     try:
         with quiet_panics():
             yield
@@ -58,12 +70,8 @@ def reading_part(folder: Place) -> Iterator[None]:
         if not is_fault(error):
             raise
         why = _system_error(error, folder)
-        if why is not None:
-            raise GalleryError(f"{folder}: the gallery cannot be read ({why})") from error
-        raise GalleryError(
-            f"{folder}: a part of the gallery's table is damaged; run personsearch gallery verify {folder}, which says "
-            "what can be saved"
-        ) from error
+        line = damaged() if why is None else f"the gallery cannot be read ({why})"
+        raise GalleryError(f"{folder}: {line}") from error
 
 
 @contextmanager

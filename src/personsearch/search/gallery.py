@@ -8,7 +8,6 @@ of them, in memory.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,44 +16,39 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import torch
 from torch import Tensor
 
 from personsearch.data.records import Scene
-from personsearch.errors import BusyError, GalleryError, SettingError
+from personsearch.errors import BusyError, GalleryError
 from personsearch.geometry.detections import Detections
 from personsearch.search.about import ABOUT, FORMAT, About, read_about, write_about
-from personsearch.search.absence import is_absent
-from personsearch.search.answering import rank_people
+from personsearch.search.approximating import lists_for, measured
+from personsearch.search.asking import Asking
 from personsearch.search.audit import AUDIT, HEAD
-from personsearch.search.centring import ELSEWHERE
 from personsearch.search.claiming import LOCK, Claim, check_may_create, claim
 from personsearch.search.erasing import ERASING, begin_erasing, finish_erasing, is_erasing, only
 from personsearch.search.faults import writing
 from personsearch.search.flags import FLAGS
 from personsearch.search.hits import Answer, GalleryHit, picture_of
-from personsearch.search.likenesses import Likenesses
 from personsearch.search.limits import check_days, check_score
-from personsearch.search.picking import Limits, pick_rows
+from personsearch.search.neighbours import NEIGHBOURS, Neighbours, load_neighbours, save_neighbours
+from personsearch.search.picking import Limits
 from personsearch.search.place import Place, as_place, move, remove_all
 from personsearch.search.ranking import Resident
 from personsearch.search.rows import END, Held, IndexedScene, doubles, each_once, note, row_of, scene_name
-from personsearch.search.searchers import READINGS, SEARCH
+from personsearch.search.searchers import SEARCH
 from personsearch.search.sources import Source
 from personsearch.search.stranger_file import STRANGERS, load_strangers, save_strangers
-from personsearch.search.strangers import Strangers, find_strangers
+from personsearch.search.strangers import Strangers
 from personsearch.search.sums import SUMS, note_sums
 from personsearch.search.table import NAME, SceneTable
-from personsearch.search.widening import WIDEN
 
 CODES = "codes"
 """Where the codes of a proposer lie (scene_codes.py)."""
 _NEW = "new"
 """Where a gallery is made that is to replace another one, until it is closed."""
 OURS = {f"{NAME}.lance", ABOUT, f"{ABOUT}.part", f".{ABOUT}.part", LOCK, CODES, _NEW, STRANGERS, f".{STRANGERS}.part"}
-OURS |= {AUDIT, HEAD, f".{HEAD}.part", ERASING, SUMS, f".{SUMS}.part", FLAGS}
-_SCENES_OF_STRANGERS = 1000
-"""Of a larger gallery, those whose pairs are looked at."""
+OURS |= {NEIGHBOURS, f".{NEIGHBOURS}.part", AUDIT, HEAD, f".{HEAD}.part", ERASING, SUMS, f".{SUMS}.part", FLAGS}
 _USUAL = Limits()
 
 
@@ -62,16 +56,20 @@ class Gallery:
     """Use `Gallery.create` or `Gallery.open`, and `with` it (or `close` it) when writing."""
 
     def __init__(
-        self, folder: Place, about: About, table: SceneTable, claim: Claim | None, memory: int | None = None
+        self,
+        folder: Place,
+        about: About,
+        table: SceneTable,
+        claim: Claim | None,
+        memory: int | None = None,
+        approximate: bool = False,
     ) -> None:
         self.folder = folder
-        self._memory = memory
         self.about = about
         self._table = table
         self._claim = claim
         self._held: dict[str, Held] | None = None
-        self._resident: Resident | None = None
-        self._strangers: Strangers | None = None
+        self._asking = Asking(folder, about, table, memory, approximate)
 
     # ---------------------------------------------------------------- making, opening, closing
 
@@ -120,19 +118,25 @@ class Gallery:
         return cls(folder, about, table, own)
 
     @classmethod
-    def open(cls, folder: Place | str, *, write: bool = False, memory: int | None = None) -> Gallery:
-        """It is asked in memory; with a number of bytes, in shards that fit them, with the same answers.
+    def open(
+        cls, folder: Place | str, *, write: bool = False, memory: int | None = None, approximate: bool = False
+    ) -> Gallery:
+        """It is asked in memory; with a number of bytes, in shards that fit them, with the same answers; or of those
+        alone whom its `approximate` index finds.
 
-        Raises GalleryError if there is no gallery, it is damaged or newer, or another process writes."""
+        Raises GalleryError if there is no gallery, or no such index, it is damaged or newer, or another process writes.
+        """
         folder = as_place(folder)
         about = read_about(folder)
         own = claim(folder) if write else None
         try:
-            gallery = cls(folder, about, SceneTable.open(folder, about.dim), own, memory)
+            gallery = cls(folder, about, SceneTable.open(folder, about.dim), own, memory, approximate)
             if own is not None and is_erasing(folder):
                 with own.alone():
                     if is_erasing(folder):  # what a killed program has begun
                         gallery._finish_erasing()
+            if approximate:
+                gallery.neighbours()
             return gallery
         except GalleryError:
             if own is not None:
@@ -159,7 +163,7 @@ class Gallery:
                 self._table.tidy()
                 note_sums(self.folder)
                 with suppress(OSError):
-                    self._keep_strangers()
+                    self._keep_counts()
         finally:
             self._claim.close()
             self._claim = None
@@ -186,7 +190,7 @@ class Gallery:
                 (self.folder / ABOUT).unlink(missing_ok=True)  # first: without it there is no gallery
                 for part in (f"{NAME}.lance", CODES):
                     remove_all(self.folder / part)
-                for name in (STRANGERS, SUMS, ERASING, LOCK):
+                for name in (STRANGERS, NEIGHBOURS, SUMS, ERASING, LOCK):
                     (self.folder / name).unlink(missing_ok=True)
         if self._claim is not None:
             self._claim.close()
@@ -218,7 +222,7 @@ class Gallery:
     @property
     def people(self) -> int:
         """How many people it holds."""
-        return len(self._load().scores)
+        return self._asking.people
 
     @property
     def sources(self) -> list[str]:
@@ -324,6 +328,26 @@ class Gallery:
                 self._table.relink(pairs)
             self._changed()
 
+    def approximate(self) -> Neighbours:
+        """Makes its approximate index anew, and tells how much it finds. Raises GalleryError for too few people."""
+        with self._own.alone():
+            lists = lists_for(len(self.crowd().scores), self.folder)
+            self._upgrade()
+            self._table.index(lists)
+            self._changed()
+            known = measured(self._asking, lists)
+            with writing(self.folder):
+                save_neighbours(self.folder, known)
+        return known
+
+    def forget_neighbours(self) -> None:
+        """Drops its approximate index; harmless where there is none."""
+        with self._own.alone():
+            self._table.drop_index()
+            with writing(self.folder):
+                (self.folder / NEIGHBOURS).unlink(missing_ok=True)
+        self._changed()
+
     def _append(self, rows: list[dict[str, Any]]) -> None:
         if not rows:
             return
@@ -344,6 +368,7 @@ class Gallery:
                 move(self._table.folder / part, self.folder / part)
             self._table.folder.rmdir()
         self._table = SceneTable.open(self.folder, self.about.dim)
+        self._asking = Asking(self.folder, self.about, self._table, None, False)
 
     @property
     def _own(self) -> Claim:
@@ -373,7 +398,7 @@ class Gallery:
 
     def _changed(self, rows: Iterable[dict[str, Any]] | None = None) -> None:
         """Keeps what is in memory up to date with the table: added rows are noted, else all is read anew."""
-        self._resident = self._strangers = None
+        self._asking.forget()
         if rows is None:
             self._held = None
         elif self._held is not None:
@@ -427,71 +452,34 @@ class Gallery:
     def comparable(self, embedding: Tensor, camera: Path | None = None) -> Tensor:
         """An embedding [D] of a film or folder as this gallery compares it: of unit length, a reading without the mean
         of its camera."""
-        resident = self._load()
-        query = torch.nn.functional.normalize(embedding.detach().float().cpu(), dim=0)
-        return resident.people.centred(query, resident.sources.get(camera, ELSEWHERE) if camera else ELSEWHERE)
+        return self._asking.comparable(embedding, camera)
 
     def answer(
         self, query: Tensor, limits: Limits = _USUAL, *, once: bool | None = None, widen: int | None = None
     ) -> Answer:
         """As `ask`, for a query [D] of unit length that is compared as it is: it has no mean of a camera any more."""
-        best = self.about.read == READINGS
-        once, widen = best if once is None else once, (WIDEN if best else 0) if widen is None else widen
-        if widen < 0:
-            raise SettingError(f"widen {widen} is impossible: give 0 or more answers")
-        resident = self._load()
-
-        def picked(likenesses: Likenesses, some: Limits, hit_of: Callable[[int], GalleryHit]) -> dict[int, GalleryHit]:
-            return dict(pick_rows(likenesses.falling(limits.among), resident.scene_of, hit_of, some))
-
-        def first(likenesses: Likenesses, count: int) -> Tensor:
-            few = picked(likenesses, replace(limits, top=count, per_scene=1), lambda row: resident.hit(row, 0.0))
-            return torch.tensor([*few], dtype=torch.int64)
-
-        strangers = self.strangers() if widen or best else None
-        ranked = rank_people(query, resident, once=once, strangers=strangers, choose=first, widen=widen)
-
-        def hit_of(row: int) -> GalleryHit:
-            return resident.hit(row, min(1.0, max(-1.0, float(ranked.cosines[row]))))
-
-        hits = [*picked(ranked.likenesses, limits, hit_of).values()]
-        absent = None
-        if best and strangers is not None:  # of the papers' embeddings it was not measured
-            searched = len(resident.scores) if limits.among is None else int(limits.among.sum())
-            absent = is_absent(hits[0].similarity if hits else -torch.inf, strangers, searched)
-        return Answer(hits, [hit_of(int(row)) for row in ranked.added], absent)
+        return self._asking.answer(query, limits, once, widen)
 
     def crowd(self) -> Resident:
-        """Everybody it holds, in memory, by file and frame."""
-        return self._load()
+        """Everybody it holds, by file and frame."""
+        return self._asking.crowd()
 
     def strangers(self) -> Strangers:
         """How alike different people look in this gallery; of 1,000 of its scenes where it holds more."""
-        if self._strangers is None:
-            self._strangers = load_strangers(self.folder, self._table.version)
-        if self._strangers is None:
-            resident = self._load()
-            scenes = random.Random(0).sample(
-                range(len(resident.scenes)), min(len(resident.scenes), _SCENES_OF_STRANGERS)
-            )
-            rows = torch.nonzero(torch.isin(resident.scene_of, torch.tensor(scenes))).flatten()
-            self._strangers = find_strangers(resident.readings(rows), resident.scene_of[rows], resident.scores[rows])
-        return self._strangers
+        return self._asking.strangers()
 
-    def _keep_strangers(self) -> None:
-        """Counts them once for all who will ask. Raises GalleryError, OSError."""
+    def neighbours(self) -> Neighbours:
+        """What is known of its approximate index. Raises GalleryError where it has none."""
+        return self._asking.neighbours()
+
+    def _keep_counts(self) -> None:
+        """Counts once, for all who will ask, what is counted over everybody. Raises GalleryError, OSError."""
         version = self._table.version
         if len(self) and load_strangers(self.folder, version) is None:
             save_strangers(self.folder, version, self.strangers())
-
-    def _load(self) -> Resident:
-        if self._resident is None:
-            centred = self.about.read == READINGS
-            if self._memory is None:
-                self._resident = Resident.of(self._table.read(), self.about.dim, centred=centred)
-            else:
-                self._resident = Resident.in_shards(self._table.snapshot(), self._memory, centred=centred)
-        return self._resident
+        known = load_neighbours(self.folder)
+        if known is not None and known.version != version and self._table.unindexed() is not None:
+            save_neighbours(self.folder, known.counted(self.crowd(), version))
 
     def _holdings(self) -> dict[str, Held]:
         if self._held is None:
@@ -505,7 +493,7 @@ class Gallery:
 def _clear(folder: Place) -> None:
     """Deletes a table and what was counted of it: the versions of the next one, and some of its files, have the same
     names. Raises OSError."""
-    for name in (STRANGERS, SUMS):
+    for name in (STRANGERS, NEIGHBOURS, SUMS):
         (folder / name).unlink(missing_ok=True)
     remove_all(folder / f"{NAME}.lance")
 

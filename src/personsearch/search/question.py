@@ -16,7 +16,6 @@ from personsearch.errors import InputError
 from personsearch.geometry.boxes import check_box
 from personsearch.search.appearances import Appearance, appearances
 from personsearch.search.audit import picture_hash
-from personsearch.search.centring import ELSEWHERE
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
 from personsearch.search.picking import Limits
@@ -131,16 +130,12 @@ def ask(
 
     The pictures of the question are left out. `join` is the longest gap of appearances.py. Raises GalleryError.
     """
-    crowd = gallery.crowd()
 
     def centred(sights: Sequence[Sight], readings: Tensor) -> Tensor:
         cameras = [camera_of(s.source.resolve(), None if s.time is None else 0) for s in sights]
         if not cameras:
             return torch.zeros(0, gallery.about.dim)
-        return torch.stack([
-            crowd.people.centred(reading, crowd.sources.get(camera, ELSEWHERE))
-            for reading, camera in zip(readings, cameras, strict=True)
-        ])  # fmt: skip
+        return torch.stack([gallery.comparable(one, camera) for one, camera in zip(readings, cameras, strict=True)])
 
     def allow(hit: GalleryHit) -> bool:
         inside = within is None or str(hit.source) in within

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from personsearch.errors import GalleryError
-from personsearch.search.centring import CentredPeople, Centres
+from personsearch.search.centring import ELSEWHERE, CentredPeople, Centres
 from personsearch.search.hits import GalleryHit
 from personsearch.search.place import Place
 from personsearch.search.rows import flat, scene_name, source_of
@@ -42,6 +42,20 @@ class SceneRows(Sequence[dict[str, Any]]):
         return self._table.slice(number, 1).to_pylist()[0]
 
 
+class Known(Protocol):
+    """What was counted over everybody."""
+
+    @property
+    def sources(self) -> dict[Path, int]:
+        """Numbers of the cameras"""
+        ...
+
+    @property
+    def centres(self) -> Centres:
+        """What is taken off"""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Resident:
     """All N people of a gallery, in memory: half a gigabyte for a million, or one and a half of readings; in shards a
@@ -57,12 +71,13 @@ class Resident:
     """Numbers of the cameras: a film, or a folder of pictures, each."""
 
     @classmethod
-    def of(cls, table: Any, dim: int, *, centred: bool = False) -> Resident:
-        """From all rows of a gallery, which `check_rows` has seen. `centred` people are without their camera's mean."""
+    def of(cls, table: Any, dim: int, *, centred: bool = False, known: Known | None = None) -> Resident:
+        """From all rows of a gallery, which `check_rows` has seen. `centred` people are without their camera's mean.
+        From some rows, if the means and the cameras of all are `known`."""
         table = _in_order(table)
         stored = _tensor(table, "embeddings").reshape(-1, dim)
         scenes = table.drop_columns([*_OF_PEOPLE, "embeddings"]).to_pylist()
-        return cls._with(table, scenes, InMemory(stored.nan_to_num_(0.0) if centred else stored), centred)
+        return cls._with(table, scenes, InMemory(stored.nan_to_num_(0.0) if centred else stored), centred, known)
 
     @classmethod
     def in_shards(cls, snapshot: Snapshot, memory: int, *, centred: bool = False) -> Resident:
@@ -78,14 +93,23 @@ class Resident:
         return cls._with(table, scenes, stored, centred)
 
     @classmethod
-    def _with(cls, table: Any, scenes: Sequence[dict[str, Any]], stored: Stored, centred: bool) -> Resident:
+    def _with(
+        cls, table: Any, scenes: Sequence[dict[str, Any]], stored: Stored, centred: bool, known: Known | None = None
+    ) -> Resident:
         counts = _counts(table)
         scene_of = torch.arange(len(counts)).repeat_interleave(counts)
-        cameras, sources = _cameras(table)
+        cameras, sources = _cameras(table, None if known is None else known.sources)
         boxes, scores = _tensor(table, "boxes").reshape(-1, 4), _tensor(table, "scores")
         source_of = cameras[scene_of]
-        centres = Centres.of(stored, source_of, len(sources)) if centred else Centres.none(len(sources), stored.dim)
+        if known is not None:
+            centres = known.centres
+        else:
+            centres = Centres.of(stored, source_of, len(sources)) if centred else Centres.none(len(sources), stored.dim)
         return cls(scenes, scene_of, boxes, scores, CentredPeople.of(stored, source_of, centres), sources)
+
+    @property
+    def centres(self) -> Centres:
+        return self.people.centres
 
     def cosines(self, query: Tensor) -> Tensor:
         """[N] to a query [D] as `people.centred` gives it."""
@@ -144,13 +168,14 @@ def _counts(table: Any) -> Tensor:
     return torch.from_numpy(pc.list_value_length(table["scores"]).to_numpy().astype(np.int64))
 
 
-def _cameras(table: Any) -> tuple[Tensor, dict[Path, int]]:
-    """[S] numbers of the scenes' cameras, and the cameras."""
-    sources: dict[Path, int] = {}
+def _cameras(table: Any, known: dict[Path, int] | None) -> tuple[Tensor, dict[Path, int]]:
+    """[S] numbers of the scenes' cameras, and the cameras; those alone that are `known`, if any are."""
+    sources: dict[Path, int] = {} if known is None else known
     numbers = []
     for batch in table.select(["source", "frame"]).to_batches(max_chunksize=1 << 16):
         for row in batch.to_pylist():
-            numbers.append(sources.setdefault(camera_of(Path(row["source"]), row["frame"]), len(sources)))
+            camera = camera_of(Path(row["source"]), row["frame"])
+            numbers.append(sources.setdefault(camera, len(sources)) if known is None else known.get(camera, ELSEWHERE))
     return torch.tensor(numbers, dtype=torch.int64), sources
 
 

@@ -7,19 +7,26 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from personsearch.errors import GalleryError
 from personsearch.search.bucket import BucketPath, storage_options
-from personsearch.search.faults import is_conflict, is_fault, reading, reading_part, writing
+from personsearch.search.faults import is_conflict, is_fault, reading, reading_index, reading_part, writing
 from personsearch.search.place import Place
 from personsearch.search.rows import check_rows, check_schema, flat, schema, source_of
 from personsearch.search.sources import Source
 
+T = TypeVar("T")
+
 NAME = "scenes"
+_SEARCHED = "embeddings"
+INDEXES = "_indices"
+"""Where LanceDB keeps the approximate index."""
 MOST_FRAGMENTS = 16
 """Each append is a file of its own, and many small files make reading slow: more are merged when a writer closes."""
 _COMMITS_BEFORE_MERGE = 500
@@ -60,18 +67,22 @@ class SceneTable:
     def read(self, columns: Sequence[str] | None = None, where: str | None = None) -> Any:
         """An Arrow table of all columns, or of those of `columns` that there are, in no order."""
         with reading(self.folder, self._dim):
-            for _ in range(_TRIES):
-                self._table.checkout_latest()  # another process may have written, and cleaned up, since
-                version = self._table.version
-                try:
-                    return self._read(columns, where)
-                except BaseException as error:
-                    if not is_fault(error):
-                        raise
-                    self._table.checkout_latest()
-                    if self._table.version == version:  # nobody took it away: it is damaged
-                        raise
-            return self._read(columns, where)
+            return self._again(lambda: self._read(columns, where))
+
+    def _again(self, read: Callable[[], T]) -> T:
+        """Reads of the latest state, again where another process has cleaned it up meanwhile."""
+        for _ in range(_TRIES):
+            self._table.checkout_latest()
+            version = self._table.version
+            try:
+                return read()
+            except BaseException as error:
+                if not is_fault(error):
+                    raise
+                self._table.checkout_latest()
+                if self._table.version == version:  # nobody took it away: it is damaged
+                    raise
+        return read()
 
     def _read(self, columns: Sequence[str] | None, where: str | None) -> Any:
         query = self._table.search()
@@ -112,6 +123,30 @@ class SceneTable:
             table = _connect(self.folder).open_table(NAME)
             table.checkout(table.version)
             return Snapshot(self.folder, table, self._dim)
+
+    def unindexed(self) -> int | None:
+        """How many rows came after the approximate index; None where there is none."""
+        with reading(self.folder, self._dim):
+            self._table.checkout_latest()
+            found = [index for index in self._table.list_indices() if index.columns == [_SEARCHED]]
+            return int(found[0].num_unindexed_rows) if found else None
+
+    def near(self, queries: Sequence[Tensor], count: int, probes: int) -> Any:
+        """An Arrow table of all columns of the `count` rows with the people most alike to each query [D], as far as
+        `probes` lists of the index hold them, and of rows that came after it. Raises GalleryError."""
+        with reading_index(self.folder):
+            return self._again(lambda: self._near(queries, count, probes))
+
+    def _near(self, queries: Sequence[Tensor], count: int, probes: int) -> Any:
+        import pyarrow as pa
+
+        asked = (self._table.search(query.numpy(), vector_column_name=_SEARCHED) for query in queries)
+        found = [one.distance_type("cosine").nprobes(probes).with_row_id(True).limit(count).to_arrow() for one in asked]
+        rows = pa.concat_tables(found)
+        once = np.unique(rows["_rowid"].to_numpy(), return_index=True)[1]
+        rows = rows.take(pa.array(once)).drop_columns(["_rowid", "_distance"])
+        check_rows(rows)
+        return rows
 
     @property
     def version(self) -> int:
@@ -175,6 +210,21 @@ class SceneTable:
         data = rows if len(rows) else None  # LanceDB takes no table without a row
         with writing(self.folder):
             self._table = _connect(self.folder).create_table(NAME, data, schema=rows.schema, mode="overwrite")
+
+    def index(self, lists: int) -> None:
+        """Makes the approximate index, of so many lists, anew. Numbers of 8 bits take half of what is stored, and
+        finding them needs no training that takes minutes."""
+        from lancedb.index import IvfSq
+
+        config = IvfSq(distance_type="cosine", num_partitions=lists)
+        self._commit(lambda: self._table.create_index(_SEARCHED, config=config, replace=True))
+
+    def drop_index(self) -> None:
+        """Harmless where there is none."""
+        with reading(self.folder, self._dim):
+            names = [index.name for index in self._table.list_indices()]
+        for name in names:
+            self._commit(partial(self._table.drop_index, name))
 
     def clean(self) -> None:
         """Deletes every file that is not of the latest state, also what killed writers left."""

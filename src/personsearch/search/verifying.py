@@ -18,6 +18,7 @@ from personsearch.search.rows import flat, scene_name
 from personsearch.search.scene_codes import damaged_codes
 from personsearch.search.sources import State
 from personsearch.search.sums import damaged_files
+from personsearch.search.table import INDEXES
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ def _table(folder: Place) -> Iterator[Finding]:
         yield Finding(f"{error.filename}: cannot be read ({error.strerror}); index again with --force", True)
         return
     for path in damaged:
-        yield Finding(f"{path}: is not as it was written; index again with --force, or take a copy of it", True)
+        what = "index again with --force, or take a copy of it"
+        if INDEXES in str(path):
+            what = f"make the approximate index anew: personsearch gallery approximate {folder}"
+        yield Finding(f"{path}: is not as it was written; {what}", True)
     states = Counter(content.source.state() for content in contents)
     advice = {
         State.GONE: "index them where they are, or: personsearch gallery prune --missing",
