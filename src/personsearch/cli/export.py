@@ -21,7 +21,7 @@ def export(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Write a search network or a re-id network for ONNX Runtime or OpenVINO, compared with torch before it is kept.
+    """Write any network for ONNX Runtime or OpenVINO, compared with torch before it is kept.
 
     Example: personsearch export binet-rendered --to openvino --out fast
     """
