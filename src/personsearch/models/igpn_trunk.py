@@ -30,7 +30,7 @@ from personsearch.models.search_network import NetworkSettings, SearchNetwork, T
 from personsearch.runtime import mixed_precision
 from personsearch.settings import Count, Part
 
-PLACES = ProposalSettings(2000, 1000, nms_iou=0.5)
+PLACES = ProposalSettings(2000, 1000, nms_iou=0.7)
 """Of the trunk's proposals, at which people are read whoever is asked for: all, but one of many at a place."""
 _SLOPE, _MIDDLE = 12.0, 0.55
 """At the start the logit of a proposal is _SLOPE * (cosine - _MIDDLE)."""

@@ -69,7 +69,7 @@ def at_places(boxes: Tensor, places: Tensor) -> Tensor:
     return torch.where((overlaps >= NEAR)[:, None], places[nearest], on_grid(boxes))
 
 
-NEAR = 0.5
+NEAR = 0.6
 """Overlap (IoU) of a box with a place that is near."""
 SIZES, PARTS = 8, 16
 """Of the grid: sides are 2 ** (k / SIZES) pixels, centres lie at multiples of a side / PARTS."""
