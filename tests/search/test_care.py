@@ -370,3 +370,15 @@ def test_what_cannot_be_merged_is_one_line_and_makes_nothing(tmp_path: Path) -> 
         assert "\n" not in str(caught.value)
         assert not (tmp_path / "new").exists()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_gallery_made_anew_ends_an_erasing_that_was_stopped(tmp_path: Path) -> None:
+    """The note goes with the gallery that it speaks of."""
+    index(tmp_path / "g", *save_pictures(tmp_path / "photos", 2))
+    begin_erasing(tmp_path / "g")
+    again = Gallery.create(tmp_path / "g", model="fake", fingerprint="fake-1", dim=DIM, force=True)
+    assert (tmp_path / "g" / ERASING).exists(), "the old one still answers"
+    with again:
+        index_sources(again, searcher(), [tmp_path / "photos"])
+    assert not (tmp_path / "g" / ERASING).exists()
+    assert len(Gallery.open(tmp_path / "g")) == 2

@@ -107,18 +107,13 @@ def search(
 
     Example: personsearch search g --image photos/a.jpg --box 412 180 470 345 --out answer
     """
-    from personsearch.search.gallery import Gallery
-
     when = When.of(appearances, sure, join, proposer)
     refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
     reading, how = Reading(model, read, reid, runtime, device), How(read, once, widen, reread)
     guide = Guide(proposer, keep, candidates, look_again, codes_gb)
     refuse_odd_stages(reading, how, guide, several=bool(also or others))
-    if approximate and (proposer is not None or appearances):
-        raise SettingError("--approximate finds the first answers alone: leave --proposer and --appearances out")
-    held, query = Gallery.open(gallery, memory=memory, approximate=approximate), Query.of(image, at, box)
-    if approximate:
-        _tell_of_index(held)
+    every = appearances or proposer is not None
+    held, query = _opened(gallery, memory, approximate, every), Query.of(image, at, box)
     more = More(read_sights(also, "--also"), read_sights(others, "--not"))
     asked, answer = asker_of(held, reading, how, more, guide)
     limits = _limits(top, min_score, min_gap, [] if include_own else [query, *more.sights])
@@ -127,11 +122,20 @@ def search(
     _tell(out, gallery, _Told(query, more, answers, seen, strangers), f"asked: {asked}", as_json=as_json)
 
 
-def _tell_of_index(held: Gallery) -> None:
-    """What an approximate index is worth."""
+def _opened(folder: Place, memory: int | None, approximate: bool, every: bool) -> Gallery:
+    """The gallery; where it is asked by its index, with a line on what that is worth. Raises SettingError where `every`
+    scene is needed."""
+    from personsearch.search.gallery import Gallery
+
+    if approximate and every:
+        raise SettingError("--approximate finds the first answers alone: leave --proposer and --appearances out")
+    held = Gallery.open(folder, memory=memory, approximate=approximate)
+    if not approximate:
+        return held
     recall, later = held.neighbours().recall, held.table.unindexed()
     since = f"; {later:,} scenes came after it and are compared one by one" if later else ""
     say(f"approximate: the index found {recall:.1%} of the exact first answers when it was made{since}", err=True)
+    return held
 
 
 @dataclass(frozen=True)

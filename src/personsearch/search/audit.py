@@ -8,12 +8,10 @@ elsewhere, tells those apart.
 from __future__ import annotations
 
 import errno
-import getpass
 import hashlib
 import io
 import json
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -25,7 +23,7 @@ from PIL import Image
 
 from personsearch.errors import GalleryError
 from personsearch.search.bucket import BucketPath
-from personsearch.search.flags import auditor
+from personsearch.search.flags import auditor, user
 from personsearch.search.place import Place, write
 
 AUDIT, HEAD = "audit.jsonl", "audit.head.json"
@@ -75,7 +73,7 @@ def record(
             entry: dict[str, Any] = {
                 "n": before[0] + 1,
                 "when": datetime.now(UTC).isoformat(timespec="milliseconds"),
-                "who": who or _user(),
+                "who": who or user(),
                 "what": what,
                 "picture": picture,
                 "answers": answers,
@@ -274,11 +272,3 @@ def _head(folder: Place) -> Any:
         return None
     except (OSError, ValueError, RecursionError):
         return {}
-
-
-def _user() -> str:
-    try:
-        name = getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        name = "unknown"
-    return f"{name}@{socket.gethostname()}"

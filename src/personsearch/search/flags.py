@@ -94,7 +94,7 @@ class _Flag:
 
     def up(self) -> _Flag:
         """Raises it, or renews it. Raises OSError."""
-        self._path.write_bytes(_who().encode())
+        self._path.write_bytes(f"{user()} (process {os.getpid()})".encode())
         return self
 
     def down(self) -> None:
@@ -135,9 +135,10 @@ class _Flag:
             thread.join()
 
 
-def _who() -> str:
+def user() -> str:
+    """Who this is, and on which machine."""
     try:
         name = getpass.getuser()
     except (OSError, KeyError, ImportError):
-        name = "somebody"
-    return f"{name} on {socket.gethostname()} (process {os.getpid()})"
+        name = "unknown"
+    return f"{name}@{socket.gethostname()}"

@@ -369,6 +369,8 @@ class Gallery:
             self._table.folder.rmdir()
         self._table = SceneTable.open(self.folder, self.about.dim)
         self._asking = Asking(self.folder, self.about, self._table, None, False)
+        if is_erasing(self.folder):  # from what it has replaced: codes may be left of that
+            self._finish_erasing()
 
     @property
     def _own(self) -> Claim:
