@@ -74,6 +74,8 @@ def read_graphs_about(folder: Path) -> GraphsAbout | None:
         return None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        if values.get("format") != _FORMAT:
+            raise ValueError("made by another version")
         about = GraphsAbout(
             runtime=str(values["runtime"]),
             parts=tuple(values["parts"]),
@@ -83,9 +85,7 @@ def read_graphs_about(folder: Path) -> GraphsAbout | None:
         )
         if about.runtime not in RUNTIMES or about.parts not in (SCENE_PARTS, GUIDED_PARTS, PATCH_PARTS):
             raise ValueError("unknown runtime or parts")
-        if values["format"] != _FORMAT:
-            raise ValueError("of another version")
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: damaged ({reason(error)}); export again, or delete it to run by torch") from None
     return about
 
