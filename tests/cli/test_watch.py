@@ -92,6 +92,7 @@ def test_what_arrives_is_indexed_and_somebody_is_told_once(tmp_path: Path) -> No
                 file.flush()
                 time.sleep(0.2)
         wait_for(lambda: scenes_in(g) == 6)
+        wait_for(lambda: sum(entry["answers"] or 0 for entry in read_audit(g).entries) == 2)  # both were told by name
         (folder / "seen.png").rename(folder / "renamed.png")
         wait_for(lambda: str(folder / "renamed.png") in Gallery.open(g).sources)
 
