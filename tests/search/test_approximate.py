@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,10 @@ from test_shards import DIM, MEMORY, fill, queries
 from personsearch.errors import GalleryError
 from personsearch.geometry.detections import Detections
 from personsearch.search import asking
+from personsearch.search.approximating import measured
+from personsearch.search.asking import Asking
 from personsearch.search.gallery import Gallery
+from personsearch.search.hits import Answer
 from personsearch.search.neighbours import NEIGHBOURS, Neighbours, load_neighbours
 from personsearch.search.picking import Limits
 from personsearch.search.rows import IndexedScene
@@ -58,6 +62,27 @@ def looking_at(scenes: int, monkeypatch: pytest.MonkeyPatch) -> None:
         return None if known is None else replace(known, scenes=scenes)
 
     monkeypatch.setattr(asking, "load_neighbours", few)
+
+
+@pytest.mark.parametrize(("enough", "recall", "scenes"), [(500, 1.0, 500), (2000, 1.0, 2000), (10**9, 0.5, 8000)])
+def test_recall_is_what_is_found_and_more_is_looked_at_for_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, enough: int, recall: float, scenes: int
+) -> None:
+    """An index that finds every second answer, and all where it looks at enough scenes."""
+    real = Asking.answer
+
+    def answer(self: Asking, *asked: Any) -> Answer:
+        if not self._approximate:
+            return real(self, *asked)
+        exact = real(exactly, *asked)
+        return exact if self.neighbours().scenes >= enough else replace(exact, hits=exact.hits[::2])
+
+    with Gallery.open(folder) as gallery:
+        exactly = gallery._asking
+        monkeypatch.setattr(Asking, "answer", answer)
+        known = measured(exactly, 32)
+    assert (known.recall, known.scenes) == (pytest.approx(recall), scenes)
+    assert known.probes == {500: 8, 2000: 32, 8000: 32}[scenes]
 
 
 def test_answers_are_the_exact_ones(folder: Path) -> None:

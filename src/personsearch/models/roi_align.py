@@ -2,7 +2,7 @@
 
 A bin's value is a sum of sixteen cells of the map: two by two samples, each between four cells. Summing rows of a
 table by index and weight is what `embedding_bag` does, on all cores, forwards and backwards; torchvision's kernel,
-the test's oracle, takes twenty times as long on a CPU.
+the test's oracle, is much slower on a CPU.
 """
 
 from __future__ import annotations

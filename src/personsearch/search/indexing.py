@@ -143,14 +143,14 @@ def _describe(path: Path, every: float) -> Source:
 
 @dataclass(frozen=True)
 class _Opened:
-    """A file whose turn comes."""
+    """A file whose turn comes, with its source or its fault."""
 
     path: Path
     source: Source | None = None
     image: Image.Image | None = None
     """None of a film"""
     fault: InputError | None = None
-    """Why it is not read; nothing else is known then"""
+    """Why it is not read"""
 
 
 def _open(path: Path, every: float) -> _Opened:
@@ -172,7 +172,8 @@ def _encode(
 ) -> Iterator[tuple[str, float]]:
     """Encodes one file; yields (what is read now, share of it done) as it goes. Raises its fault."""
     if file.source is None:
-        raise file.fault or InputError(f"{file.path}: cannot be read")
+        assert file.fault is not None
+        raise file.fault
     source, reader = file.source, SceneReader(searcher)
     if gallery.outdated(source):
         gallery.forget(source.path)
