@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from personsearch.data.queries import derive_queries
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark, split_spec
+from personsearch.models.own_instance import fingerprint_of_readings
 from personsearch.models.projections import Projections, load_projections
 from personsearch.models.weights import find_weights, load_weights
 from personsearch.runtime import best_device
@@ -35,13 +36,14 @@ def main() -> None:
     options.add_argument("--gallery-size", type=int, default=100)
     given = options.parse_args()
     loaded = load_weights(given.model, best_device())
-    projections = load_projections(find_weights(given.model), loaded.fingerprint)
+    of = fingerprint_of_readings(find_weights(given.model))
+    projections = load_projections(find_weights(given.model), of)
     if projections is None:
         raise SystemExit(f"{given.model}: no projections; fit them: python tools/fit_projections.py")
     whole = load_benchmark(given.data)
     scenes = whole.train[: given.scenes]
     benchmark = Benchmark(whole.name, (), 0, scenes, derive_queries(scenes, given.gallery_size))
-    place = given.keep / f"train-{len(scenes)}-{split_spec(given.data)[1].name}-{loaded.fingerprint}"
+    place = given.keep / f"train-{len(scenes)}-{split_spec(given.data)[1].name}-{of}"
     kept = read_scenes(loaded.model, scenes, boxes_of_queries(benchmark), place, progress=shown)
     best = rows(loaded.model.to("cpu"), projections, cropped=False)[-1]
     for tried in trials(best, projections):

@@ -27,6 +27,7 @@ from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark, split_spec
 from personsearch.evaluation.protocols import Rank, Searched, SearchResult, evaluate_search
 from personsearch.geometry.detections import Detections
+from personsearch.models.own_instance import fingerprint_of_readings
 from personsearch.models.projections import Projections, load_projections
 from personsearch.models.readings import join
 from personsearch.models.search_network import SearchNetwork
@@ -81,12 +82,13 @@ def main() -> None:
 def prepare(model: str, spec: str, keep: Path) -> tuple[Benchmark, Kept, LoadedModel[SearchNetwork], Projections]:
     """A benchmark, all that a model sees in it, and the model. Reads what is not kept yet."""
     loaded = load_weights(model, best_device())
-    projections = load_projections(find_weights(model), loaded.fingerprint)
+    of = fingerprint_of_readings(find_weights(model))
+    projections = load_projections(find_weights(model), of)
     if projections is None:
         raise SystemExit(f"{model}: no projections; fit them: python tools/fit_projections.py")
     layout, folder = split_spec(spec)
     benchmark = load_benchmark(spec)
-    wanted, place = boxes_of_queries(benchmark), keep / f"{layout}-{folder.name}-{loaded.fingerprint}"
+    wanted, place = boxes_of_queries(benchmark), keep / f"{layout}-{folder.name}-{of}"
     kept = read_scenes(loaded.model, benchmark.test, wanted, place, cropped=layout == "crops", progress=shown)
     loaded.model.to("cpu")
     return benchmark, kept, loaded, projections
@@ -105,23 +107,24 @@ def boxes_of_queries(benchmark: Benchmark) -> dict[str, Tensor]:
 
 def rows(network: SearchNetwork, by: Projections, cropped: bool) -> list[Levers]:
     """Each lever alone, then each on top of those before it."""
-    embed = network.head.branch
 
-    def search(people: People) -> Tensor:
-        return embed((people.patch if cropped else people.scene).float()).embeddings
+    def scene(people: People) -> Tensor:
+        return network.head.branch(people.scene.float()).embeddings
+
+    def patch(people: People) -> Tensor:
+        return network.instance.head.branch(people.patch.float()).embeddings
 
     def both(people: People) -> Tensor:
-        scene, patch = embed(people.scene.float()).embeddings, embed(people.patch.float()).embeddings
-        return F.normalize(torch.cat([scene, patch], dim=1))
+        return F.normalize(torch.cat([scene(people), patch(people)], dim=1))
 
     def before(people: People) -> Tensor:
-        scene, patch = by.scene(people.scene), by.patch(people.patch)
-        return join(scene * (not cropped), patch, torch.zeros_like(patch))
+        patches = by.patch(people.patch)
+        return join(by.scene(people.scene) * (not cropped), patches, torch.zeros_like(patches))
 
     def reading(people: People) -> Tensor:
         return join(by.scene(people.scene) * (not cropped), by.patch(people.patch), by.rows(people.rows))
 
-    plain = Levers("cosine of the embedding", search)
+    plain = Levers("cosine of the embedding", patch if cropped else scene)
     alone = [
         plain,
         replace(plain, name="centred alone", centred=True),

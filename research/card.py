@@ -25,6 +25,7 @@ from PIL import Image
 from personsearch.data.queries import draw_gallery, scenes_holding
 from personsearch.data.records import UNLABELED, Benchmark, Person, Query, Scene
 from personsearch.data.sources import load_benchmark
+from personsearch.models.own_instance import fingerprint_of_readings
 from personsearch.models.projections import load_projections
 from personsearch.models.weights import find_weights, load_weights
 from personsearch.runtime import best_device
@@ -136,10 +137,11 @@ def main() -> None:
     whole = load_benchmark(f"coco:{given.data}")
     benchmark = replace(whole, queries=clear_sights(whole.test, given.gallery_size))
     loaded = load_weights(given.model, best_device())
-    projections = load_projections(find_weights(given.model), loaded.fingerprint)
+    of = fingerprint_of_readings(find_weights(given.model))
+    projections = load_projections(find_weights(given.model), of)
     if projections is None:
         raise SystemExit(f"{given.model}: no projections; fit them: python tools/fit_projections.py")
-    place = given.keep / f"{given.data.name}-{loaded.fingerprint}"
+    place = given.keep / f"{given.data.name}-{of}"
     kept = read_scenes(loaded.model, benchmark.test, boxes_of_queries(benchmark), place, progress=shown)
     loaded.model.to("cpu")
     asked = describe(benchmark, document, given.wardrobe)

@@ -25,7 +25,7 @@ from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
 from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights, is_proposer
 from personsearch.experiment import train
-from personsearch.models.weights import CONFIG_FILE, MODEL_FILE
+from personsearch.models.tensor_files import CONFIG_FILE, MODEL_FILE
 from personsearch.training.methods import Whole
 from personsearch.training.recipes import IGPNRecipe, get_recipe
 

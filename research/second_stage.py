@@ -35,7 +35,8 @@ from personsearch.losses.detection import related_losses
 from personsearch.models.guided import IGPNOutput, QueryCode
 from personsearch.models.igpn import IGPN, build_igpn
 from personsearch.models.search_network import Targets
-from personsearch.models.weights import MODEL_FILE, load_proposer, read_config, read_settings, save_weights
+from personsearch.models.tensor_files import MODEL_FILE
+from personsearch.models.weights import load_proposer, read_config, read_settings, save_weights
 from personsearch.runtime import keep_memory, mixed_precision
 from personsearch.settings import settings_from_dict
 from personsearch.training.batches.pairs import TrainingPairs

@@ -39,7 +39,8 @@ from personsearch.losses.criteria import IGPNCriterion
 from personsearch.models.guided import QueryCode, cat_queries
 from personsearch.models.igpn_trunk import TrunkIGPN, igpn_on
 from personsearch.models.likeness import SCORE
-from personsearch.models.weights import MODEL_FILE, load_proposer, load_trunk, read_config, read_settings
+from personsearch.models.tensor_files import MODEL_FILE
+from personsearch.models.weights import load_proposer, load_trunk, read_config, read_settings
 from personsearch.runtime import keep_memory, mixed_precision
 from personsearch.search.scene_codes import codes_of
 from personsearch.settings import settings_from_dict

@@ -16,7 +16,8 @@ import torch
 from torch import nn
 
 from personsearch.errors import WeightsError
-from personsearch.models.weights import MODEL_FILE, fingerprint, read_config, read_settings, save_weights, whole_network
+from personsearch.models.tensor_files import MODEL_FILE, fingerprint
+from personsearch.models.weights import read_config, read_settings, save_weights, whole_network
 
 N = TypeVar("N", bound=nn.Module)
 

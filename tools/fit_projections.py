@@ -12,6 +12,7 @@ import argparse
 from rich.progress import track
 
 from personsearch.data.sources import load_benchmark
+from personsearch.models.own_instance import fingerprint_of_readings
 from personsearch.models.projections import save_projections
 from personsearch.models.readings import fit_projections
 from personsearch.models.weights import find_weights, load_weights
@@ -29,7 +30,8 @@ def main() -> None:
     made = fit_projections(
         loaded.model, scenes, given.people, progress=lambda items, what, total: track(items, what, total)
     )
-    path = save_projections(find_weights(given.model), made, loaded.fingerprint)
+    folder = find_weights(given.model)
+    path = save_projections(folder, made, fingerprint_of_readings(folder))
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 

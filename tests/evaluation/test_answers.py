@@ -19,7 +19,8 @@ from personsearch.evaluation.protocols import Searched
 from personsearch.geometry.detections import Detections
 from personsearch.models.projections import Projection, Projections, save_projections
 from personsearch.models.search_network import SearchNetwork
-from personsearch.models.weights import MODEL_FILE, fingerprint, save_weights
+from personsearch.models.tensor_files import MODEL_FILE, fingerprint
+from personsearch.models.weights import save_weights
 from personsearch.search.answering import PeopleInMemory, rank_people
 from personsearch.search.strangers import find_strangers
 

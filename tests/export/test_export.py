@@ -17,7 +17,7 @@ from personsearch.export.exporting import ExportSettings
 from personsearch.export.parity import Judged, compare
 from personsearch.export.quantizing import calibration_scenes, sample_inputs
 from personsearch.geometry.detections import Detections
-from personsearch.models.search_network import SearchNetwork
+from personsearch.models.search_network import InstanceNetwork, SearchNetwork
 from personsearch.progress import quiet
 from personsearch.runtime import exact_arithmetic, has_fast_bfloat16
 
@@ -53,16 +53,46 @@ def _judged(benchmark: Benchmark, shift: float, turn: float) -> Judged:
 
 
 def test_differences_are_measured(benchmark: Benchmark) -> None:
-    parity = compare(_judged(benchmark, 0, 0), _judged(benchmark, 1, 0.2), "coco:x", len(benchmark.test), 0.1)
+    parity = compare(_judged(benchmark, 0, 0), _judged(benchmark, 1, 0.2), "coco:x", benchmark, 0.1)
     assert parity.people == parity.found_by_both > 0
     assert 0.5 < parity.least_overlap < 1
     assert parity.largest_score_difference == pytest.approx(0.01, abs=1e-6)
     assert parity.least_cosine == pytest.approx(np.cos(0.2), abs=1e-5)
     assert not parity.agrees
-    same = compare(_judged(benchmark, 0, 0), _judged(benchmark, 0, 0), "coco:x", len(benchmark.test), 0.1)
+    same = compare(_judged(benchmark, 0, 0), _judged(benchmark, 0, 0), "coco:x", benchmark, 0.1)
     assert (same.least_overlap, same.largest_score_difference, same.agrees) == (1, 0, True)
-    apart = compare(_judged(benchmark, 0, 0), _judged(benchmark, 5000, 0), "coco:x", len(benchmark.test), 0.1)
+    assert (same.map_patches_torch, same.fall) == (None, 0)
+    apart = compare(_judged(benchmark, 0, 0), _judged(benchmark, 5000, 0), "coco:x", benchmark, 0.1)
     assert apart.found_by_both == 0
+
+
+def test_a_branch_with_weights_of_its_own_is_held_to_the_gate(benchmark: Benchmark) -> None:
+    well, badly = _judged(benchmark, 0, 0), _judged(benchmark, 0, 0.5)
+    badly = dataclasses.replace(badly, mean_ap=well.mean_ap - 0.02)
+    parity = compare(well.beside(well), well.beside(badly), "coco:x", benchmark, 0.1)
+    assert parity.worse == (parity.map_patches_torch, parity.map_patches_exported)
+    assert parity.fall == pytest.approx(2)
+    assert not parity.passes
+    assert parity.queries == len(benchmark.queries)
+    assert parity.least_cosine == pytest.approx(np.cos(0.5), abs=1e-5)
+    better = compare(well.beside(badly), well.beside(well), "coco:x", benchmark, 0.1)
+    assert better.fall == 0
+
+
+def test_ranges_of_a_branch_of_its_own_are_learnt_from_patches(
+    benchmark: Benchmark, small_network: SearchNetwork
+) -> None:
+    network = small_network.eval()
+    network.own_instance = InstanceNetwork(network.stem, network.head)
+    samples = sample_inputs(network, calibration_scenes(benchmark, "coco:x", 2), quiet)
+    assert {part: len(x) for part, x in samples.items()} == {
+        "stem": 2,
+        "rpn": 2,
+        "head": 2,
+        "instance_stem": 2,
+        "instance_head": 2,
+    }
+    assert {tuple(x.shape[1:]) for x in samples["instance_stem"]} == {(3, 224, 96)}
 
 
 def test_ranges_are_learnt_from_people(benchmark: Benchmark, small_network: SearchNetwork) -> None:

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from personsearch.errors import SettingError, WeightsError
-from personsearch.models import weights
+from personsearch.models import tensor_files, weights
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import load_weights, save_weights
 from personsearch.runtime import checked_device
@@ -106,7 +106,7 @@ def test_a_full_disk_leaves_the_weights_that_were_there(
         path.write_bytes(b"half")
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr(weights, "save_file", full)
+    monkeypatch.setattr(tensor_files, "save_file", full)
     with pytest.raises(OSError, match="No space left") as caught:
         save_weights(folder, small_network, {"other": 1})
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(folder / "model.safetensors"))
@@ -118,7 +118,7 @@ def test_a_disk_that_is_really_full(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys, torch\n"
         "from pathlib import Path\n"
-        "from personsearch.models.weights import save_tensors\n"
+        "from personsearch.models.tensor_files import save_tensors\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
         "try:\n"

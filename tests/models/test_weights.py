@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from personsearch.errors import WeightsError
 from personsearch.models.search_network import SearchNetwork
-from personsearch.models.weights import fingerprint, load_weights, read_imagenet, save_weights
+from personsearch.models.tensor_files import fingerprint
+from personsearch.models.weights import load_weights, read_imagenet, save_weights
 
 
 @pytest.fixture

@@ -29,7 +29,8 @@ from personsearch.models.embedders import load_embedder  # noqa: E402
 from personsearch.models.graphs import GRAPHS_FILE, GraphHead, read_graphs_about  # noqa: E402
 from personsearch.models.reid import ReidSettings, build_reid  # noqa: E402
 from personsearch.models.search_network import SearchNetwork  # noqa: E402
-from personsearch.models.weights import MODEL_FILE, fingerprint, load_weights, save_weights  # noqa: E402
+from personsearch.models.tensor_files import MODEL_FILE, fingerprint  # noqa: E402
+from personsearch.models.weights import load_weights, save_weights  # noqa: E402
 from personsearch.runtime import exact_arithmetic  # noqa: E402
 from personsearch.search.searchers import load_searcher  # noqa: E402
 

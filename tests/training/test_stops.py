@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset
 from personsearch import experiment
 from personsearch.errors import PersonSearchError, SettingError, WeightsError
 from personsearch.experiment import way_on
-from personsearch.models import weights
+from personsearch.models import tensor_files
 from personsearch.training.batches.scenes import Batch
 from personsearch.training.checkpoints import load_checkpoint, read_facts
 from personsearch.training.curves import draw_losses
@@ -150,7 +150,7 @@ def test_lines_that_are_cut_are_dropped_and_the_run_goes_on(tmp_path: Path, garb
 
 
 def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = weights.save_file
+    whole = tensor_files.save_file
 
     def full(tensors: Any, path: Path, **options: Any) -> None:
         if json.loads(options["metadata"]["facts"])["step"] > 10:
@@ -158,12 +158,12 @@ def test_a_full_disk_at_a_checkpoint_leaves_the_one_before(tmp_path: Path, monke
             raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
         whole(tensors, path, **options)
 
-    monkeypatch.setattr(weights, "save_file", full)
+    monkeypatch.setattr(tensor_files, "save_file", full)
     with pytest.raises(OSError, match="No space") as caught:
         run(tmp_path, training())
     assert (caught.value.errno, caught.value.filename) == (errno.ENOSPC, str(tmp_path / CHECKPOINT))
     assert sorted(path.name for path in tmp_path.iterdir()) == [CHECKPOINT, LOG]
-    monkeypatch.setattr(weights, "save_file", whole)
+    monkeypatch.setattr(tensor_files, "save_file", whole)
     assert way_on(tmp_path).endswith("--resume goes on from step 10")
     run(tmp_path, training(), resume=True)
     run(tmp_path / "whole", training())

@@ -21,20 +21,13 @@ from personsearch.models.guided import GuidedNetwork
 from personsearch.models.igpn import IGPN
 from personsearch.models.igpn_trunk import TrunkIGPN
 from personsearch.models.outside import Complain
+from personsearch.models.own_instance import fingerprint_of_readings
 from personsearch.models.projections import PROJECTIONS_FILE, load_projections
 from personsearch.models.readers import DetectThenEmbed, ReidReader, read_with
 from personsearch.models.reid import ReidNet
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.sessions import is_graph_file
-from personsearch.models.weights import (
-    MODEL_FILE,
-    find_weights,
-    fingerprint,
-    load_proposer,
-    load_trunk_of,
-    load_weights,
-    read_config,
-)
+from personsearch.models.weights import find_weights, load_proposer, load_trunk_of, load_weights, read_config
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import checked_device
 
@@ -142,7 +135,7 @@ def _answers(
         raise SettingError("--answers re-ranks in its own way: leave --cbgm out")
     loaded = load_weights(model, device, partial(resized, size=settings.size), settings.runtime)
     folder = find_weights(model)
-    projections = load_projections(folder, fingerprint(folder / MODEL_FILE))
+    projections = load_projections(folder, fingerprint_of_readings(folder))
     if projections is None:
         raise SettingError(f"{model} has no {PROJECTIONS_FILE} to read people by: leave --answers out")
     return evaluate_answers(

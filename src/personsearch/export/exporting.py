@@ -37,20 +37,14 @@ from personsearch.models.graphs import (
 from personsearch.models.guided import GuidedNetwork
 from personsearch.models.networks import Network
 from personsearch.models.outside import Complain, PictureSettings, save_pictures
+from personsearch.models.own_instance import INSTANCE_FILE
 from personsearch.models.projections import PROJECTIONS_FILE
 from personsearch.models.readers import Reader, ReidReader, read_with
 from personsearch.models.reid import ReidNet
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.sessions import ONNX, OPENVINO, RUNTIMES
-from personsearch.models.weights import (
-    CONFIG_FILE,
-    MODEL_FILE,
-    find_weights,
-    load_proposer,
-    load_reid,
-    load_weights,
-    read_config,
-)
+from personsearch.models.tensor_files import CONFIG_FILE, MODEL_FILE
+from personsearch.models.weights import find_weights, load_proposer, load_reid, load_weights, read_config
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import exact_arithmetic
 
@@ -109,8 +103,8 @@ def export_model(
         (part / PARITY_FILE).write_text(json.dumps(parity.as_dict(), indent=2) + "\n", encoding="utf-8")
         if not parity.passes and not settings.force:
             raise PersonSearchError(
-                f"{out}: not written, as mAP on {parity.data} falls by {parity.fall:.2f} points ({parity.map_torch:.4f}"
-                f" to {parity.map_exported:.4f}), more than {parity.gate:g}: give other --calibrate pictures or more "
+                f"{out}: not written, as mAP on {parity.data} falls by {parity.fall:.2f} points ({parity.worse[0]:.4f}"
+                f" to {parity.worse[1]:.4f}), more than {parity.gate:g}: give other --calibrate pictures or more "
                 "queries by --data, or write it all the same by --force"
             )
         _put_in_place(part, out)
@@ -150,7 +144,7 @@ def _benchmark(spec: str) -> Benchmark:
 def _fill(folder: Path, model: str, settings: ExportSettings, benchmark: Benchmark, progress: Progress) -> Parity:
     """Writes everything but `parity.json` into a folder that is there."""
     spec = settings.data or "the sample"
-    for name in (CONFIG_FILE, MODEL_FILE, PROJECTIONS_FILE):
+    for name in (CONFIG_FILE, MODEL_FILE, INSTANCE_FILE, PROJECTIONS_FILE):
         if (find_weights(model) / name).is_file():
             shutil.copyfile(find_weights(model) / name, folder / name)
     with exact_arithmetic():
@@ -165,7 +159,7 @@ def _fill(folder: Path, model: str, settings: ExportSettings, benchmark: Benchma
 
     tell(agrees=False)
     exported = _judge(_loaded(str(folder), settings.to), benchmark, progress)
-    parity = compare(judged, exported, spec, len(benchmark.test), GATE_INT8 if settings.int8 else GATE)
+    parity = compare(judged, exported, spec, benchmark, GATE_INT8 if settings.int8 else GATE)
     tell(parity.agrees)
     return parity
 
@@ -203,10 +197,13 @@ def _judge(network: Any, benchmark: Benchmark, progress: Progress) -> Judged:
     """As `evaluate` does it where nothing is said."""
     if isinstance(network, GuidedNetwork):
         return judge_proposer(network, benchmark, progress)
-    crops = are_crops(benchmark)
-    if isinstance(network, SearchNetwork):
-        reader: Reader = read_with(network, "instance" if crops else "search")
-        boxes = "labeled" if crops else "detected"
-    else:
-        reader, boxes = ReidReader(network), "labeled"
-    return Judged.of(evaluate_model(reader, benchmark, boxes=boxes, progress=progress))
+
+    def judged(reader: Reader, boxes: str) -> Judged:
+        return Judged.of(evaluate_model(reader, benchmark, boxes=boxes, progress=progress))
+
+    if not isinstance(network, SearchNetwork):
+        return judged(ReidReader(network), "labeled")
+    if are_crops(benchmark):
+        return judged(read_with(network, "instance"), "labeled")
+    found = judged(read_with(network, "search"), "detected")
+    return found if network.own_instance is None else found.beside(judged(read_with(network, "instance"), "labeled"))

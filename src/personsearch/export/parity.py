@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -44,16 +44,28 @@ class Parity:
     """Of the boxes of those found by both; 1 without any."""
     largest_score_difference: float
     least_cosine: float
-    """Of what is read of queries: embeddings, or IGPN's features."""
+    """Of what is read of queries: embeddings, by both branches if each has its weights, or IGPN's features."""
     mean_cosine: float
     map_torch: float
     map_exported: float
     gate: float
+    map_patches_torch: float | None = None
+    """By an instance-aware branch that has weights of its own, on labelled boxes"""
+    map_patches_exported: float | None = None
+
+    @property
+    def worse(self) -> tuple[float, float]:
+        """mAP by torch and exported, of the branch that loses more."""
+        branches = [(self.map_torch, self.map_exported)]
+        if self.map_patches_torch is not None and self.map_patches_exported is not None:
+            branches.append((self.map_patches_torch, self.map_patches_exported))
+        return max(branches, key=lambda branch: branch[0] - branch[1])
 
     @property
     def fall(self) -> float:
         """By how many points mAP falls."""
-        return 100 * (self.map_torch - self.map_exported)
+        before, after = self.worse
+        return 100 * (before - after)
 
     @property
     def passes(self) -> bool:
@@ -77,12 +89,19 @@ class Judged:
     queries: Tensor
     """[Q, D]: what is read of each query"""
     mean_ap: float
+    patches_ap: float | None = None
+    """mAP by an instance-aware branch that has weights of its own"""
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> Judged:
         """Of a network whose scenes do not depend on the query."""
         mean_ap = evaluation.result.as_dict()["mAP"] or 0.0
         return cls(evaluation.detections, evaluation.query_embeddings, mean_ap)
+
+    def beside(self, patches: Judged) -> Judged:
+        """With what the instance-aware branch reads of the same queries."""
+        queries = torch.cat([self.queries, patches.queries])
+        return replace(self, queries=queries, patches_ap=patches.mean_ap)
 
 
 def judge_proposer(proposer: GuidedNetwork, benchmark: Benchmark, progress: Progress = quiet) -> Judged:
@@ -100,7 +119,7 @@ def judge_proposer(proposer: GuidedNetwork, benchmark: Benchmark, progress: Prog
     return Judged(found, features, evaluate_guided(benchmark, plain).as_dict()["mAP"] or 0.0)
 
 
-def compare(torchs: Judged, exported: Judged, data: str, scenes: int, gate: float) -> Parity:
+def compare(torchs: Judged, exported: Judged, data: str, benchmark: Benchmark, gate: float) -> Parity:
     """Both judged on one benchmark, in the same way."""
     people, overlaps, differences = 0, [1.0], [0.0]
     for name, found in torchs.found.items():
@@ -112,8 +131,8 @@ def compare(torchs: Judged, exported: Judged, data: str, scenes: int, gate: floa
     cosines = F.cosine_similarity(torchs.queries, exported.queries)
     return Parity(
         data=data,
-        scenes=scenes,
-        queries=len(cosines),
+        scenes=len(benchmark.test),
+        queries=len(benchmark.queries),
         people=people,
         found_by_both=len(overlaps) - 1,
         least_overlap=min(overlaps),
@@ -123,6 +142,8 @@ def compare(torchs: Judged, exported: Judged, data: str, scenes: int, gate: floa
         map_torch=torchs.mean_ap,
         map_exported=exported.mean_ap,
         gate=gate,
+        map_patches_torch=torchs.patches_ap,
+        map_patches_exported=exported.patches_ap,
     )
 
 

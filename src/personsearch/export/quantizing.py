@@ -70,7 +70,10 @@ def sample_inputs(network: Network, scenes: Sequence[Scene], progress: Progress)
             regions = _proposed(network, image, scene.persons[0].box)
         patches = crop_patches(to_tensor(image), boxes[:_REGIONS])
         keep(stem=pixels, head=channels_last(regions))
-        keep(stem=patches, head=channels_last(network.stem(patches)))
+        if isinstance(network, SearchNetwork) and network.own_instance is not None:
+            keep(instance_stem=patches, instance_head=channels_last(network.own_instance.stem(patches)))
+        else:
+            keep(stem=patches, head=channels_last(network.stem(patches)))
     return samples
 
 

@@ -92,11 +92,21 @@ def parts_of(network: Network) -> dict[str, Part]:
     sides = {2: lengths("h", min=32, max=8192), 3: lengths("w", min=64, max=8192)}
     cells = {1: lengths("h"), 2: lengths("w")}
     maps = torch.rand(2, 6, 10, STEM_CHANNELS)
-    parts = {"stem": Part(_Stem(network.stem), torch.rand(2, 3, 96, 160) * 255, count | sides, ("maps",))}
+    pictures, regions = torch.rand(2, 3, 96, 160) * 255, torch.rand(3, 14, 6, STEM_CHANNELS)
+
+    def stem_of(stem: Stem) -> Part:
+        return Part(_Stem(stem), pictures, count | sides, ("maps",))
+
+    def head_of(head: Head) -> Part:
+        return Part(_Head(head), regions, count | cells, ("features",))
+
+    parts = {"stem": stem_of(network.stem)}
     if isinstance(network, SearchNetwork):
         parts["rpn"] = Part(_PlainRPN(network.rpn), maps, count | cells, ("logits", "deltas"))
-    regions = torch.rand(3, 14, 6, STEM_CHANNELS)
-    parts["head"] = Part(_Head(conv5_of(network)), regions, count | cells, ("features",))
+    parts["head"] = head_of(conv5_of(network))
+    if isinstance(network, SearchNetwork) and network.own_instance is not None:
+        own = network.own_instance
+        parts |= {"instance_stem": stem_of(own.stem), "instance_head": head_of(own.head.backbone)}
     return parts
 
 

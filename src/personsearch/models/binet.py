@@ -18,7 +18,7 @@ from personsearch.data.patches import crop_patches
 from personsearch.data.transforms import pad_images
 from personsearch.models.paces import PacedModule, Paces
 from personsearch.models.resnet import STEM_CHANNELS
-from personsearch.models.search_network import BoxOutput, Branch, SearchNetwork, SearchOutput, Targets
+from personsearch.models.search_network import BoxOutput, Branch, InstanceNetwork, SearchNetwork, SearchOutput, Targets
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ ROWS = 7
 """Of a patch's conv4 map: two lines each of fourteen."""
 
 
-def encode_patches(network: SearchNetwork, patches: Tensor) -> Branch:
+def encode_patches(network: SearchNetwork | InstanceNetwork, patches: Tensor) -> Branch:
     """Patches [P, 3, 224, 96], RGB in [0, 255], through conv1 to conv5 and the embedding."""
     return network.head.read(network.stem(patches))  # maps [P, 1024, 14, 6]: RoIAlign's size without RoIAlign
 

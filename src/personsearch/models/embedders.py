@@ -14,7 +14,8 @@ from personsearch.models.outside import Complain, load_outside, outside_fingerpr
 from personsearch.models.readers import ReidEmbedder
 from personsearch.models.reid import ReidNet
 from personsearch.models.sessions import is_graph_file
-from personsearch.models.weights import MODEL_FILE, find_weights, fingerprint, load_reid, read_config
+from personsearch.models.tensor_files import MODEL_FILE, fingerprint
+from personsearch.models.weights import find_weights, load_reid, read_config
 
 
 @dataclass(frozen=True)

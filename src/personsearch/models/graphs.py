@@ -26,10 +26,13 @@ GRAPHS_FILE = "graphs.json"
 SUFFIX_OF = {runtime: suffix for suffix, runtime in SUFFIXES.items()}
 SCENE_PARTS = ("stem", "rpn", "head")
 """Of a search network."""
+INSTANCE_PARTS = ("instance_stem", "instance_head")
+"""Beside them where the instance-aware branch has weights of its own."""
 GUIDED_PARTS = ("stem", "head")
 """Of an IGPN, whose correlation stays in torch."""
 PATCH_PARTS = ("embed",)
 """Of a re-id network: all of it, from patches to embeddings."""
+_PARTS = (SCENE_PARTS, SCENE_PARTS + INSTANCE_PARTS, GUIDED_PARTS, PATCH_PARTS)
 _FORMAT = 2
 """Of what is written; in the first one maps were [B, C, h, w]."""
 
@@ -83,7 +86,7 @@ def read_graphs_about(folder: Path) -> GraphsAbout | None:
             agrees=bool(values["agrees"]),
             digest=str(values["digest"]),
         )
-        if about.runtime not in RUNTIMES or about.parts not in (SCENE_PARTS, GUIDED_PARTS, PATCH_PARTS):
+        if about.runtime not in RUNTIMES or about.parts not in _PARTS:
             raise ValueError("unknown runtime or parts")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise WeightsError(f"{path}: damaged ({reason(error)}); export again, or delete it to run by torch") from None
@@ -187,8 +190,9 @@ def run_by_graphs(network: SearchNetwork | GuidedNetwork, conv5: str, folder: Pa
 
     Raises WeightsError for graphs of another kind of network, and what `open_graph` raises.
     """
+    instance = network.own_instance if isinstance(network, SearchNetwork) else None
     parts = SCENE_PARTS if isinstance(network, SearchNetwork) else GUIDED_PARTS
-    if about.parts != parts:
+    if about.parts != (parts if instance is None else parts + INSTANCE_PARTS):
         raise WeightsError(f"{folder}: its graphs are not those of such a network; export again")
 
     def opened(part: str) -> Graph:
@@ -198,3 +202,6 @@ def run_by_graphs(network: SearchNetwork | GuidedNetwork, conv5: str, folder: Pa
     network.set_submodule(conv5, GraphHead(opened("head")))
     if isinstance(network, SearchNetwork):
         network.rpn = GraphRPN(opened("rpn"), network.rpn)  # type: ignore[assignment]
+    if instance is not None:
+        instance.stem = GraphStem(opened("instance_stem"))  # type: ignore[assignment]
+        instance.head.backbone = GraphHead(opened("instance_head"))  # type: ignore[assignment]

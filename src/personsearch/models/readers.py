@@ -66,7 +66,7 @@ class InstanceReader:
         device = self._network.stem.mean.device
         pixels = to_tensor(image)
         with mixed_precision(device):
-            return encode_patches(self._network, crop_patches(pixels, boxes).to(device)).embeddings.cpu()
+            return encode_patches(self._network.instance, crop_patches(pixels, boxes).to(device)).embeddings.cpu()
 
 
 @dataclass(frozen=True)

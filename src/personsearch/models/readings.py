@@ -52,16 +52,18 @@ class PatchFeatures:
 
 @torch.inference_mode()
 def read_patches(network: SearchNetwork, image: Image.Image, boxes: Tensor) -> PatchFeatures:
-    """What a network sees on the patches of an RGB picture at boxes [N, 4] xyxy, in the picture's own pixels."""
-    device = network.stem.mean.device
+    """What a network's instance-aware branch sees on the patches of an RGB picture at boxes [N, 4] xyxy, in the
+    picture's own pixels."""
+    branch = network.instance
+    device = branch.stem.mean.device
     pixels = to_tensor(image)
     read = PatchFeatures.empty(len(boxes))  # filled in place: small tensors kept between big ones hold memory back
     for start in range(0, len(boxes), _TOGETHER):
         part = slice(start, start + _TOGETHER)
         patches = crop_patches(pixels, boxes[part]).to(device)
         with mixed_precision(device):
-            maps = network.stem(torch.cat([patches, patches.flip(3)]))  # [2 P, 1024, 14, 6]
-            pooled = network.head.backbone(maps)
+            maps = branch.stem(torch.cat([patches, patches.flip(3)]))  # [2 P, 1024, 14, 6]
+            pooled = branch.head.backbone(maps)
         rows = row_means(maps).flatten(1)
         read.pooled[part] = pooled.unflatten(0, (2, -1)).mean(dim=0)
         read.rows[part] = rows.unflatten(0, (2, -1)).mean(dim=0)  # type: ignore[no-untyped-call]

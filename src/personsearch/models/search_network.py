@@ -188,6 +188,19 @@ def box_scores(logits: Tensor, fits: Tensor) -> Tensor:
     return both.sigmoid().log().mean(dim=1).exp()
 
 
+class InstanceNetwork(nn.Module):
+    """An instance-aware branch with weights of its own, trained further on cropped people than the search branch is.
+
+    In training both branches share every weight, and search is all that runs at inference. Readings (readings.py) look
+    at patches, too, and what tells patches apart best is not what finds people best.
+    """
+
+    def __init__(self, stem: Stem, head: RoIHead) -> None:
+        super().__init__()
+        self.stem = stem
+        self.head = head
+
+
 class SearchNetwork(PacedModule):
     """Detects people and embeds them, in one pass over a whole picture."""
 
@@ -197,8 +210,15 @@ class SearchNetwork(PacedModule):
         self.rpn = rpn
         self.head = head
         self.settings = settings
+        self.own_instance: InstanceNetwork | None = None
+        """Weights that ship may bring one; training has none."""
         self._matcher = Matcher(positive=0.5, negative=0.5)
         self._sampler = Sampler(settings.rois, settings.positive_fraction)
+
+    @property
+    def instance(self) -> SearchNetwork | InstanceNetwork:
+        """Who reads patches, by `stem` and `head`: this network itself, unless the branch has weights of its own."""
+        return self if self.own_instance is None else self.own_instance
 
     def paces(self) -> Paces:
         """The embedding is not fresh: a warm-up, or the weights that are trained further, bring one."""

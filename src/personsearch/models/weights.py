@@ -5,10 +5,8 @@ They hold no identity count. Whatever is wrong with either file is one line of W
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,8 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from personsearch.errors import SettingError, WeightsError
@@ -26,14 +23,25 @@ from personsearch.models.graphs import GraphsAbout, chosen_graphs, fingerprint_w
 from personsearch.models.guided import GuidedNetwork
 from personsearch.models.igpn_trunk import TrunkIGPN, TrunkName, igpn_on
 from personsearch.models.networks import KIND_OF_CLASS, Network, build_network, kind_of
+from personsearch.models.own_instance import load_instance
 from personsearch.models.reid import ReidNet
 from personsearch.models.resnet import HE2015, TORCHVISION, Layout, prepare_for_inference
 from personsearch.models.search_network import NetworkSettings, SearchNetwork
+from personsearch.models.tensor_files import (
+    CONFIG_FILE,
+    MODEL_FILE,
+    check_shapes,
+    fill,
+    fingerprint,
+    first_not_finite,
+    halved,
+    kept_state,
+    read_tensors,
+    save_tensors,
+)
 from personsearch.runtime import checked_device, keep_memory
 from personsearch.settings import settings_from_dict, settings_to_dict
 
-MODEL_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
 SHIPPED = Path(__file__).parent.parent / "weights"
 
 N = TypeVar("N", SearchNetwork, GuidedNetwork, ReidNet)
@@ -75,36 +83,8 @@ def save_weights(folder: Path, network: Network, facts: Mapping[str, Any]) -> No
         save_tensors(folder / MODEL_FILE, tensors, {"format": "pt"})
 
 
-def kept_state(network: Network) -> dict[str, Tensor]:
-    """The tensors of a network that its weights hold: all of them, but of one on a trunk those that the trunk lacks."""
-    return network.own_state() if isinstance(network, TrunkIGPN) else network.state_dict()
-
-
 def _trunk(network: Network) -> dict[str, Any]:
     return {"trunk": vars(network.trunk)} if isinstance(network, TrunkIGPN) else {}
-
-
-def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Writes a safetensors file, whole or not at all. Raises OSError."""
-    with written_whole(path) as part:
-        try:
-            save_file(dict(tensors), part, metadata=metadata)
-        except SafetensorError as error:
-            number = re.search(r"os error (\d+)", str(error))
-            if number is None:
-                raise
-            code = int(number[1])
-            raise OSError(code, os.strerror(code), str(part)) from None
-
-
-def halved(tensor: Tensor) -> Tensor:
-    """As weights are stored: in float16, counts as they are."""
-    return tensor.half() if tensor.is_floating_point() else tensor
-
-
-def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
-    """The name of a tensor that holds NaN or an infinity."""
-    return next((name for name, tensor in tensors.items() if not tensor.isfinite().all()), None)
 
 
 def find_weights(name_or_folder: str | Path) -> Path:
@@ -128,11 +108,11 @@ def load_weights(
     Exported weights are run by their graphs, on the CPU, unless `runtime` is "torch"; another one must be theirs.
     Raises WeightsError when files are missing, damaged, or of something else, and SettingError for another runtime.
     """
-    about = chosen_graphs(find_weights(name_or_folder), name_or_folder, runtime)
-    if about is None:
-        return _load(SearchNetwork, name_or_folder, device, change)
-    loaded = _load(SearchNetwork, name_or_folder, "cpu", change)
-    return _by_graphs(loaded, find_weights(name_or_folder), about)
+    folder = find_weights(name_or_folder)
+    about = chosen_graphs(folder, name_or_folder, runtime)
+    loaded = _load(SearchNetwork, name_or_folder, device if about is None else "cpu", change)
+    loaded.model.own_instance = load_instance(folder, loaded.model)
+    return loaded if about is None else _by_graphs(loaded, folder, about)
 
 
 def _by_graphs(loaded: LoadedModel[N], folder: Path, about: GraphsAbout) -> LoadedModel[N]:
@@ -166,10 +146,10 @@ def _load_on_trunk(
     where, name = _own_trunk(config, folder)
     trunk = load_weights(where, runtime="torch").model
     settings = read_settings(config, folder)
-    tensors = _tensors(folder)
-    _check_shapes(outline(settings, folder), tensors, folder / MODEL_FILE)
+    tensors = read_tensors(folder / MODEL_FILE)
+    check_shapes(outline(settings, folder), tensors, folder / MODEL_FILE)
     network = igpn_on(trunk, name, change(settings))
-    _fill(network, tensors, folder / MODEL_FILE)
+    fill(network, tensors, folder / MODEL_FILE)
     network = prepare_for_inference(network.to(checked_device(device)))
     return LoadedModel(network, config, fingerprint(folder / MODEL_FILE))
 
@@ -221,10 +201,10 @@ def _load(
 ) -> LoadedModel[N]:
     folder, config = read_config(name_or_folder, wanted)
     settings = read_settings(config, folder)
-    tensors = _tensors(folder)
-    _check_shapes(outline(settings, folder), tensors, folder / MODEL_FILE)  # before memory is taken for them
+    tensors = read_tensors(folder / MODEL_FILE)
+    check_shapes(outline(settings, folder), tensors, folder / MODEL_FILE)  # before memory is taken for them
     network: N = KIND_OF_CLASS[config["class"]].build(change(settings))
-    _fill(network, tensors, folder / MODEL_FILE)
+    fill(network, tensors, folder / MODEL_FILE)
     config = _with_embedding(config, settings, folder)
     keep_memory()
     network = prepare_for_inference(network.to(checked_device(device)))
@@ -291,18 +271,6 @@ def _damaged(path: Path, error: Exception) -> WeightsError:
     return WeightsError(f"{path}: damaged ({reason}); copy it again")
 
 
-def _tensors(folder: Path) -> dict[str, Tensor]:
-    path = folder / MODEL_FILE
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-        odd = first_not_finite(tensors)
-        if odd is not None:
-            raise ValueError(f"{odd} has numbers that are not finite")
-    except (OSError, SafetensorError, ValueError, KeyError, RuntimeError, AttributeError) as error:
-        raise WeightsError(f"{path}: damaged ({error}); copy or train the weights again") from None
-    return tensors
-
-
 def _layout(config: dict[str, Any], folder: Path) -> str:
     layout: str = read_settings(config, folder).layout
     return layout
@@ -326,16 +294,16 @@ def whole_network(name_or_folder: str | Path, settings: Any) -> Network:
     """
     folder, config = read_config(name_or_folder, kind_of(settings).network)
     network = build_network(replace(settings, layout=_layout(config, folder)))
-    _fill(network, {**network.state_dict(), **_tensors(folder)}, folder / MODEL_FILE)
+    fill(network, {**network.state_dict(), **read_tensors(folder / MODEL_FILE)}, folder / MODEL_FILE)
     return network
 
 
 def _take(network: Network, folder: Path) -> None:
     """Fills the backbone, and the embedding if there is one, wherever conv4 is cut in either network."""
-    stored = {_whole_name(key): tensor for key, tensor in _tensors(folder).items()}
+    stored = {_whole_name(key): tensor for key, tensor in read_tensors(folder / MODEL_FILE).items()}
     own = network.state_dict()
     taken = {key: stored[_whole_name(key)] for key in own if _whole_name(key).startswith(_TAKEN)}
-    _fill(network, {**own, **taken}, folder / MODEL_FILE)
+    fill(network, {**own, **taken}, folder / MODEL_FILE)
 
 
 _TAKEN = ("conv1.", "layer", "mean", "std", "embedding.")
@@ -346,29 +314,6 @@ def _whole_name(key: str) -> str:
     for part in ("stem.", "head.", "backbone.", "relation.prepared."):
         key = key.removeprefix(part)
     return key
-
-
-def fingerprint(path: Path) -> str:
-    """The first 16 hex digits of the SHA-256 of a weights file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def _fill(network: Network, tensors: Mapping[str, Tensor], path: Path) -> None:
-    _check_shapes(network, tensors, path)
-    network.load_state_dict({**network.state_dict(), **{k: t.float() for k, t in tensors.items()}})
-
-
-def _check_shapes(network: Network, tensors: Mapping[str, Tensor], path: Path) -> None:
-    own = {name: list(tensor.shape) for name, tensor in kept_state(network).items()}
-    stored = {name: list(tensor.shape) for name, tensor in tensors.items()}
-    odd = [name for name in sorted(own.keys() | stored.keys()) if own.get(name) != stored.get(name)]
-    if odd:
-        words = [str(shapes.get(odd[0], "missing")) for shapes in (stored, own)]
-        raise WeightsError(
-            f"{path}: weights of another shape than its {CONFIG_FILE} says ({odd[0]} is {words[0]}, not {words[1]}): "
-            "copy both again, or give other weights"
-        )
 
 
 def read_imagenet(path: Path | None) -> tuple[dict[str, Tensor], Layout]:

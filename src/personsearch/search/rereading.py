@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from personsearch.errors import InputError
+from personsearch.models.own_instance import fingerprint_of_readings
 from personsearch.models.projections import load_projections
 from personsearch.models.readings import CropReader
 from personsearch.models.search_network import SearchNetwork
-from personsearch.models.weights import MODEL_FILE, find_weights, fingerprint
+from personsearch.models.weights import find_weights
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import Answer, GalleryHit
 from personsearch.search.once_a_scene import once_a_scene
@@ -39,7 +40,7 @@ def load_crop_reader(encoder: SceneEncoder, weights: str) -> CropReader | None:
     if not isinstance(encoder.model, SearchNetwork):
         return None
     folder = find_weights(weights)
-    projections = load_projections(folder, fingerprint(folder / MODEL_FILE))
+    projections = load_projections(folder, fingerprint_of_readings(folder))
     return None if projections is None else CropReader(encoder.model, projections)
 
 

@@ -19,10 +19,12 @@ from personsearch.geometry.boxes import check_box
 from personsearch.geometry.detections import Detections
 from personsearch.models.embedders import load_embedder
 from personsearch.models.outside import Complain
+from personsearch.models.own_instance import INSTANCE_FILE, fingerprint_of_readings
 from personsearch.models.projections import PROJECTIONS_FILE, load_projections
 from personsearch.models.readers import DetectThenEmbed, Reader, read_with
 from personsearch.models.readings import PeopleReader
-from personsearch.models.weights import MODEL_FILE, find_weights, fingerprint, load_weights
+from personsearch.models.tensor_files import fingerprint
+from personsearch.models.weights import find_weights, load_weights
 from personsearch.runtime import best_device
 from personsearch.search.files import check_file
 from personsearch.search.limits import check_score
@@ -119,8 +121,7 @@ def load_searcher(
         made_by = f"{loaded.fingerprint}-{REID}-{who.fingerprint}"
         return SceneEncoder(people, made_by, name, score_threshold, who.model.dim, REID, who.name)
     folder = find_weights(weights)
-    own = fingerprint(folder / MODEL_FILE)
-    projections = load_projections(folder, own) if read in (None, READINGS) else None
+    projections = load_projections(folder, fingerprint_of_readings(folder)) if read in (None, READINGS) else None
     if projections is not None:
         readings = PeopleReader(loaded.model, projections)
         made_by = f"{loaded.fingerprint}-{fingerprint(folder / PROJECTIONS_FILE)[:8]}"
@@ -131,7 +132,10 @@ def load_searcher(
             "tools/fit_projections.py"
         )
     read, length = read or SEARCH, int(loaded.config["embedding"])
-    return SceneEncoder(read_with(loaded.model, read), loaded.fingerprint, name, score_threshold, length, read)
+    made_by = loaded.fingerprint
+    if read == INSTANCE and loaded.model.own_instance is not None:
+        made_by = f"{made_by}-{fingerprint(folder / INSTANCE_FILE)[:8]}"
+    return SceneEncoder(read_with(loaded.model, read), made_by, name, score_threshold, length, read)
 
 
 def _checked_read(read: str | None, reid: str | None) -> str | None:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from personsearch.errors import SettingError, WeightsError
-from personsearch.models.weights import first_not_finite, halved, save_tensors
+from personsearch.models.tensor_files import first_not_finite, halved, save_tensors
 
 
 def save_checkpoint(

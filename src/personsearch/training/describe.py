@@ -9,7 +9,8 @@ from torch import nn
 
 from personsearch.models.correlation import ImprovedCrossCorrelation, VanillaCrossCorrelation
 from personsearch.models.networks import Network, build_network
-from personsearch.models.weights import MODEL_FILE, fingerprint, outline, read_config, read_settings
+from personsearch.models.tensor_files import MODEL_FILE, fingerprint
+from personsearch.models.weights import outline, read_config, read_settings
 from personsearch.settings import settings_to_dict
 from personsearch.training.recipes import get_recipe
 
