@@ -1,10 +1,12 @@
 """A query's whole way: rule, widening, and what is shown."""
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from personsearch.search import answering
 from personsearch.search.answering import PeopleInMemory, rank_people
 from personsearch.search.once_a_scene import once_a_scene
 from personsearch.search.strangers import Strangers
@@ -56,3 +58,32 @@ def test_more_answers_are_asked_for_than_there_are() -> None:
     assert len(ranked.added) in (0, 2)
     query, nobody = _crowd(people=0)
     assert rank_people(query, nobody, strangers=UNLIKE, widen=9).likenesses.everybody.shape == (0,)
+
+
+def test_of_many_only_the_most_alike_are_compared_with_a_widened_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    query, crowd = _crowd(people=300)
+    whole = rank_people(query, crowd, strangers=UNLIKE)
+    assert len(whole.added)
+    monkeypatch.setattr(answering, "AGAIN", 60)
+    monkeypatch.setattr(answering, "_MANY", 1)
+    few = rank_people(query, crowd, strangers=UNLIKE)
+    assert torch.equal(few.cosines, whole.cosines)
+    assert torch.equal(few.added, whole.added)
+    near = whole.cosines.topk(60).indices
+    torch.testing.assert_close(few.likenesses.cosines[near], whole.likenesses.cosines[near])
+    rest = torch.ones(300, dtype=torch.bool)
+    rest[near] = False
+    assert few.likenesses.everybody[near].isfinite().all()
+    assert few.likenesses.cosines[rest].max() < few.likenesses.cosines[near].min()
+    assert torch.equal(few.likenesses.cosines[rest].argsort(), whole.cosines[rest].argsort())
+
+
+def test_who_may_not_be_an_answer_takes_nobodys_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    query, crowd = _crowd(people=300)
+    monkeypatch.setattr(answering, "AGAIN", 60)
+    monkeypatch.setattr(answering, "_MANY", 1)
+    among = torch.arange(300) >= 200
+    ranked = rank_people(query, crowd, strangers=UNLIKE, among=among)
+    told = ranked.likenesses.cosines > -1
+    assert told.sum() == 60
+    assert among[told].all()

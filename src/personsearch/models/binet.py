@@ -48,8 +48,8 @@ def encode_patches(network: SearchNetwork | InstanceNetwork, patches: Tensor) ->
 
 def row_means(maps: Tensor) -> Tensor:
     """The means of the rows of conv4 maps [P, 1024, 14, w], from the head downwards: [P, 7, 1024]."""
-    means: Tensor = maps.float().unflatten(2, (ROWS, -1)).mean(dim=(3, 4))  # type: ignore[no-untyped-call]
-    return means.transpose(1, 2)
+    cells = maps.permute(0, 2, 3, 1).reshape(len(maps), ROWS, -1, maps.shape[1])  # no copy where channels come last
+    return cells.mean(dim=2, dtype=torch.float32)
 
 
 def resized_patches(network: SearchNetwork, images: Tensor, boxes: Sequence[Tensor]) -> Branch:

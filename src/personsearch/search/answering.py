@@ -14,6 +14,14 @@ from personsearch.search.once_a_scene import LEAD, SURENESS
 from personsearch.search.strangers import Strangers
 from personsearch.search.widening import LOOKED_AT, WIDEN, agreeing, first_answers, widened
 
+AGAIN = 4096
+"""People who are compared with a widened query, too: whoever was less alike than all of them stays behind, and a query
+among millions reads the gallery once."""
+_MANY = 8
+"""Times as many people, above which it is faster to pick those."""
+_BEHIND = 4.0
+"""More than two cosines can differ by."""
+
 
 class Crowd(Protocol):
     """The N people that are searched."""
@@ -32,6 +40,10 @@ class Crowd(Protocol):
         """[N] to a query [D] of unit length; -inf for whoever cannot be compared."""
         ...
 
+    def cosines_of(self, people: Tensor, query: Tensor) -> Tensor:
+        """[K] to a query of those with these numbers [K] alone."""
+        ...
+
     def readings(self, people: Tensor) -> Tensor:
         """[K, D] of the people with these numbers [K], of unit length."""
         ...
@@ -48,6 +60,9 @@ class PeopleInMemory:
 
     def cosines(self, query: Tensor) -> Tensor:
         return self.vectors @ query
+
+    def cosines_of(self, people: Tensor, query: Tensor) -> Tensor:
+        return self.vectors[people] @ query
 
     def readings(self, people: Tensor) -> Tensor:
         return self.vectors[people]
@@ -78,13 +93,15 @@ def rank_people(
     choose: Callable[[Likenesses, int], Tensor] | None = None,
     widen: int = WIDEN,
     people: int | None = None,
+    among: Tensor | None = None,
 ) -> Ranked:
     """Ranks everybody in a crowd for a query [D] of unit length.
 
     With `once` by the rule of `once_a_scene`, else by the cosine. The query is widened by up to `widen` of its first
     answers, by those who are `agreeing` more than the gallery's `strangers` do. A person who is absent has no such
     answers, so is not searched for by the looks of somebody else. `choose` takes so many first answers [K]; by default
-    `first_answers`. `people` are all who are searched, where the crowd is only a part of them.
+    `first_answers`. `people` are all who are searched, where the crowd is only a part of them, and `among` [N] bool
+    those who may be answers.
     """
 
     def likeness(cosines: Tensor) -> Likenesses:
@@ -103,4 +120,15 @@ def rank_people(
         return Ranked(cosines, first, query, added)
     added = best[joined]
     again = widened(query, answers[joined], cosines[added].to(query))
-    return Ranked(cosines, likeness(crowd.cosines(again)), again, added)
+    return Ranked(cosines, likeness(_compared_again(crowd, again, cosines, among)), again, added)
+
+
+def _compared_again(crowd: Crowd, widened: Tensor, cosines: Tensor, among: Tensor | None) -> Tensor:
+    """Cosines [N] to a widened query of the `AGAIN` who were most alike before it was; all others keep their order
+    behind them."""
+    if len(cosines) <= _MANY * AGAIN:
+        return crowd.cosines(widened)
+    near = (cosines if among is None else cosines.where(among, -torch.inf)).topk(AGAIN, sorted=False).indices
+    behind = cosines - _BEHIND
+    behind[near] = crowd.cosines_of(near, widened)
+    return behind

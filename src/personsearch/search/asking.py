@@ -149,7 +149,16 @@ class Asking:
             return torch.tensor([row for row, _ in few], dtype=torch.int64)
 
         strangers = self.strangers() if widen else None
-        return rank_people(query, crowd, once=once, strangers=strangers, choose=first, widen=widen, people=self.people)
+        return rank_people(
+            query,
+            crowd,
+            once=once,
+            strangers=strangers,
+            choose=first,
+            widen=widen,
+            people=self.people,
+            among=limits.among,
+        )
 
     def _answer(self, crowd: Resident, query: Tensor, limits: Limits, once: bool, widen: int) -> Answer:
         ranked = self._ranked(crowd, query, limits, once, widen)

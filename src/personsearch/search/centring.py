@@ -98,6 +98,11 @@ class CentredPeople:
         cosines[best] = told.nan_to_num(nan=-1.0)
         return cosines
 
+    def cosines_of(self, people: Tensor, query: Tensor) -> Tensor:
+        """[K] of the people with these numbers [K] alone, as `cosines` gives them."""
+        stored = InMemory(self.stored.take(people))
+        return CentredPeople(stored, self.source_of[people], self.centres, self.lengths[people]).cosines(query)
+
     def centred(self, query: Tensor, source: int = ELSEWHERE) -> Tensor:
         """A query [D] of a source, or of none of them, without that source's mean, of unit length."""
         return self.centres.take_off(query[None], torch.tensor([source]))[0]

@@ -115,6 +115,10 @@ class Resident:
         """[N] to a query [D] as `people.centred` gives it."""
         return self.people.cosines(query)
 
+    def cosines_of(self, people: Tensor, query: Tensor) -> Tensor:
+        """[K] of the people with these numbers [K] alone."""
+        return self.people.cosines_of(people, query)
+
     def readings(self, people: Tensor) -> Tensor:
         """[K, D] of the people with these numbers [K]."""
         return self.people.readings(people)
