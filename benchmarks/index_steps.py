@@ -98,6 +98,8 @@ def main() -> None:
         f"{torch.get_num_threads()} threads, {report.scenes} scenes, {report.people / report.scenes:.1f} people a scene"
     )
     print(table(clock, whole, report.scenes))
+    if film:
+        print(f"{given.every * report.scenes / whole:.2f} seconds of film a second")
 
 
 def timed(encoder: SceneEncoder) -> Clock:
