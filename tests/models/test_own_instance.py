@@ -14,7 +14,14 @@ from PIL import Image
 from personsearch.errors import WeightsError
 from personsearch.models.networks import build_network
 from personsearch.models.own_instance import INSTANCE_FILE, fingerprint_of_readings, save_instance
-from personsearch.models.projections import Projection, Projections, load_projections, save_projections
+from personsearch.models.projections import (
+    PROJECTIONS_FILE,
+    SHARED_FILE,
+    Projection,
+    Projections,
+    load_projections,
+    save_projections,
+)
 from personsearch.models.readers import read_with
 from personsearch.models.readings import read_patches
 from personsearch.models.search_network import SearchNetwork
@@ -86,6 +93,30 @@ def test_projections_are_those_of_the_branch(folders: tuple[Path, Path]) -> None
     (folder / INSTANCE_FILE).unlink()  # as by a copy that forgets it
     with pytest.raises(WeightsError, match=f"made for weights {of_both}, not for {of_both.split('-')[0]} beside it"):
         load_searcher(str(folder))
+
+
+def test_galleries_from_before_the_branch_are_asked_as_they_were_made(
+    folders: tuple[Path, Path], picture: Image.Image
+) -> None:
+    """To the last digit, by readings and by the instance-aware branch; without their projections readings are not."""
+    folder, own = folders[0], (folders[0] / INSTANCE_FILE).read_bytes()
+    (folder / INSTANCE_FILE).unlink()
+    blocks = [Projection(torch.zeros(d), torch.randn(4, d)) for d in (2048, 2048, 7168)]
+    save_projections(folder, Projections(*blocks), fingerprint_of_readings(folder))
+    before = {read: load_searcher(str(folder), read=read) for read in ("readings", "instance")}
+    (folder / INSTANCE_FILE).write_bytes(own)
+    (folder / PROJECTIONS_FILE).rename(folder / SHARED_FILE)
+    save_projections(folder, Projections(*blocks), fingerprint_of_readings(folder))
+    for read, made in before.items():
+        again = load_searcher(str(folder), read=read, like=made.fingerprint)
+        assert again.fingerprint == made.fingerprint
+        assert torch.equal(again.model.embed(picture, BOXES), made.model.embed(picture, BOXES))
+        otherwise = load_searcher(str(folder), read=read)
+        assert otherwise.fingerprint != made.fingerprint
+        assert load_searcher(str(folder), read=read, like=otherwise.fingerprint).fingerprint == otherwise.fingerprint
+        assert not torch.allclose(otherwise.model.embed(picture, BOXES), made.model.embed(picture, BOXES), atol=1e-3)
+    (folder / SHARED_FILE).unlink()
+    assert load_searcher(str(folder), like=before["readings"].fingerprint).fingerprint != before["readings"].fingerprint
 
 
 def test_training_goes_on_without_the_branch(folders: tuple[Path, Path], small_network: SearchNetwork) -> None:

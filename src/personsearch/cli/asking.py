@@ -47,6 +47,7 @@ class Reading:
             reid=self.reid or (None if about is None or self.read else about.reid),
             runtime=self.runtime,
             complain=complain,
+            like=None if about is None else about.fingerprint,
         )
         if held is not None:
             held.require_model(encoder.fingerprint, encoder.read)

@@ -49,7 +49,14 @@ def serve(
 
     def load() -> SceneEncoder:
         encoder = load_searcher(
-            about.model, device, about.min_score, about.read, reid=about.reid, runtime=runtime, complain=complain
+            about.model,
+            device,
+            about.min_score,
+            about.read,
+            reid=about.reid,
+            runtime=runtime,
+            complain=complain,
+            like=about.fingerprint,
         )
         Gallery.open(gallery).require_model(encoder.fingerprint, encoder.read)
         return encoder

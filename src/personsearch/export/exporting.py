@@ -38,7 +38,7 @@ from personsearch.models.guided import GuidedNetwork
 from personsearch.models.networks import Network
 from personsearch.models.outside import Complain, PictureSettings, save_pictures
 from personsearch.models.own_instance import INSTANCE_FILE
-from personsearch.models.projections import PROJECTIONS_FILE
+from personsearch.models.projections import PROJECTIONS_FILE, SHARED_FILE
 from personsearch.models.readers import Reader, ReidReader, read_with
 from personsearch.models.reid import ReidNet
 from personsearch.models.search_network import SearchNetwork
@@ -144,7 +144,7 @@ def _benchmark(spec: str) -> Benchmark:
 def _fill(folder: Path, model: str, settings: ExportSettings, benchmark: Benchmark, progress: Progress) -> Parity:
     """Writes everything but `parity.json` into a folder that is there."""
     spec = settings.data or "the sample"
-    for name in (CONFIG_FILE, MODEL_FILE, INSTANCE_FILE, PROJECTIONS_FILE):
+    for name in (CONFIG_FILE, MODEL_FILE, INSTANCE_FILE, PROJECTIONS_FILE, SHARED_FILE):
         if (find_weights(model) / name).is_file():
             shutil.copyfile(find_weights(model) / name, folder / name)
     with exact_arithmetic():

@@ -19,6 +19,8 @@ from personsearch.errors import DataError, WeightsError
 from personsearch.files import written_whole
 
 PROJECTIONS_FILE = "projections.safetensors"
+SHARED_FILE = "projections-shared.safetensors"
+"""Of readings from before the instance-aware branch got weights of its own, where it has some."""
 DIM = 256
 """Numbers that are kept of each kind of feature."""
 _POWER = 0.25
@@ -99,12 +101,12 @@ def save_projections(folder: Path, projections: Projections, fingerprint: str) -
     return path
 
 
-def load_projections(folder: Path, fingerprint: str) -> Projections | None:
-    """The projections beside some weights; None where there are none.
+def load_projections(folder: Path, fingerprint: str, name: str = PROJECTIONS_FILE) -> Projections | None:
+    """The projections beside some weights, in the file of that name; None where there are none.
 
     Raises WeightsError when the file is damaged, or belongs to weights of another fingerprint.
     """
-    path = folder / PROJECTIONS_FILE
+    path = folder / name
     if not path.is_file():
         return None
     try:

@@ -20,11 +20,12 @@ from personsearch.geometry.detections import Detections
 from personsearch.models.embedders import load_embedder
 from personsearch.models.outside import Complain
 from personsearch.models.own_instance import INSTANCE_FILE, fingerprint_of_readings
-from personsearch.models.projections import PROJECTIONS_FILE, load_projections
+from personsearch.models.projections import PROJECTIONS_FILE, SHARED_FILE, load_projections
 from personsearch.models.readers import DetectThenEmbed, Reader, read_with
 from personsearch.models.readings import PeopleReader
-from personsearch.models.tensor_files import fingerprint
-from personsearch.models.weights import find_weights, load_weights
+from personsearch.models.search_network import SearchNetwork
+from personsearch.models.tensor_files import MODEL_FILE, fingerprint
+from personsearch.models.weights import LoadedModel, find_weights, load_weights
 from personsearch.runtime import best_device
 from personsearch.search.files import check_file
 from personsearch.search.limits import check_score
@@ -100,6 +101,7 @@ def load_searcher(
     reid: str | None = None,
     runtime: str | None = None,
     complain: Complain = warnings.warn,
+    like: str | None = None,
 ) -> SceneEncoder:
     """An encoder from shipped weights by name, or from a folder. Its name is the shipped one, or the absolute folder,
     so that a gallery can say how to load it again.
@@ -107,8 +109,9 @@ def load_searcher(
     `read` is one of `READS`; when None, that of `reid` where it is given, else readings where the weights have
     projections, else the search branch. `reid` is a re-id network as `load_embedder` takes it, which embeds the
     people whom the weights find; `complain` hears what had to be guessed of it. `runtime` runs exported weights, as in
-    `load_weights`. Raises WeightsError, also for readings without projections, and SettingError for another `read`, or
-    for a threshold that is not from 0 to 1.
+    `load_weights`. `like` is the fingerprint of a gallery: where its people were read before the instance-aware branch
+    got weights of its own, they still are. Raises WeightsError, also for readings without projections, and
+    SettingError for another `read`, or for a threshold that is not from 0 to 1.
     """
     check_score(score_threshold)
     read = _checked_read(read, reid)
@@ -121,11 +124,12 @@ def load_searcher(
         made_by = f"{loaded.fingerprint}-{REID}-{who.fingerprint}"
         return SceneEncoder(people, made_by, name, score_threshold, who.model.dim, REID, who.name)
     folder = find_weights(weights)
-    projections = load_projections(folder, fingerprint_of_readings(folder)) if read in (None, READINGS) else None
-    if projections is not None:
-        readings = PeopleReader(loaded.model, projections)
-        made_by = f"{loaded.fingerprint}-{fingerprint(folder / PROJECTIONS_FILE)[:8]}"
-        return SceneEncoder(readings, made_by, name, score_threshold, readings.dim, READINGS)
+    before = _read_before(like, read, loaded, folder)
+    if before:
+        loaded.model.own_instance = None
+    readings = _readings(loaded, folder, before) if read in (None, READINGS) else None
+    if readings is not None:
+        return SceneEncoder(readings[0], readings[1], name, score_threshold, readings[0].dim, READINGS)
     if read == READINGS:
         raise WeightsError(
             f"{weights}: readings need {PROJECTIONS_FILE} beside the weights: give --read search, or fit it with "
@@ -136,6 +140,26 @@ def load_searcher(
     if read == INSTANCE and loaded.model.own_instance is not None:
         made_by = f"{made_by}-{fingerprint(folder / INSTANCE_FILE)[:8]}"
     return SceneEncoder(read_with(loaded.model, read), made_by, name, score_threshold, length, read)
+
+
+def _readings(loaded: LoadedModel[SearchNetwork], folder: Path, before: bool) -> tuple[PeopleReader, str] | None:
+    """Who makes readings by some weights, and the fingerprint of what they make; None without projections."""
+    file = SHARED_FILE if before else PROJECTIONS_FILE
+    of = fingerprint(folder / MODEL_FILE) if before else fingerprint_of_readings(folder)
+    projections = load_projections(folder, of, file)
+    if projections is None:
+        return None
+    return PeopleReader(loaded.model, projections), f"{loaded.fingerprint}-{fingerprint(folder / file)[:8]}"
+
+
+def _read_before(like: str | None, read: str | None, loaded: LoadedModel[SearchNetwork], folder: Path) -> bool:
+    """Whether the people of a gallery were read when both branches shared their weights, which they do no more."""
+    if like is None or loaded.model.own_instance is None:
+        return False
+    if read == INSTANCE:
+        return like == loaded.fingerprint
+    shared = folder / SHARED_FILE
+    return shared.is_file() and like == f"{loaded.fingerprint}-{fingerprint(shared)[:8]}"
 
 
 def _checked_read(read: str | None, reid: str | None) -> str | None:
