@@ -1,5 +1,6 @@
 """MATLAB files: what is damaged is refused in one line, before scipy can stumble over it or fall."""
 
+import io
 import struct
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def sources(tmp_path):
 
 def test_whole_files_pass(sources):
     for path in sources.glob("*.mat"):
-        check_layout(path, ())
+        check_layout(io.BytesIO(path.read_bytes()), ())
         assert read_variable(path, "other", path.stem).shape == read_variable(path).shape
 
 
@@ -126,15 +127,14 @@ def test_a_wrong_checksum_is_seen_in_large_files_too(tmp_path):
         read_variable(path, "a")
 
 
-def test_cells_within_cells_without_end(tmp_path):
+def test_cells_within_cells_without_end():
     inner = b""
     for _ in range(3000):
         cell = struct.pack("<IIIIIIIIII", 6, 8, 1, 0, 5, 8, 1, 1, 1, 0) + (inner or struct.pack("<II", 14, 0))
         inner = struct.pack("<II", 14, len(cell)) + cell
     header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
-    (tmp_path / "a.mat").write_bytes(header + inner)
     with pytest.raises(LayoutError, match="more cells than are there"):
-        check_layout(tmp_path / "a.mat", ())
+        check_layout(io.BytesIO(header + inner), ())
 
 
 def test_other_variables_may_be_of_any_class(sources, tmp_path):

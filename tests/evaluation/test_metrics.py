@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 from slow_rule import slow_average_precision, slow_iou
 
-from personsearch.evaluation.metrics import average_precision, box_ious, first_hit_rank, match_one_to_one
+from personsearch.evaluation.metrics import (
+    average_precision,
+    box_ious,
+    first_hit_rank,
+    match_in_scenes,
+    match_one_to_one,
+)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -72,3 +78,28 @@ def test_of_two_equal_boxes_the_surer_one_finds_the_person():
 def test_one_box_over_two_people_finds_one():
     truth = np.array([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 9.0]])
     assert match_one_to_one(truth, truth[:1], np.ones(1), 0.5).sum() == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_many_scenes_are_matched_as_one_after_the_other(seed):
+    """Some without people, some without detections, and more of them than are matched at a time."""
+    random = np.random.default_rng(seed)
+    people, detected = random.integers(0, 5, 150), random.integers(0, 7, 150) * (random.random(150) < 0.8)
+    truth_of, scene_of = np.repeat(np.arange(150), people), np.repeat(np.arange(150), detected)
+
+    def boxes(count):
+        corners = random.integers(0, 8, (count, 2)).astype(float)
+        return np.concatenate([corners, corners + random.integers(0, 9, (count, 2))], axis=1)
+
+    truth, found = boxes(len(truth_of)), boxes(len(scene_of))
+    scores = random.integers(0, 4, len(found)) / 4
+    each = [
+        match_one_to_one(truth[truth_of == one], found[scene_of == one], scores[scene_of == one], 0.3)
+        for one in range(150)
+    ]
+    assert match_in_scenes(truth, truth_of, found, scores, scene_of, 0.3).tolist() == np.concatenate(each).tolist()
+    assert np.concatenate(each).sum() > 15
+    nobody = match_in_scenes(truth[:0], truth_of[:0], found, scores, scene_of, 0.3)
+    assert not nobody.any()
+    assert match_in_scenes(truth, truth_of, found[:0], scores[:0], scene_of[:0], 0.3).shape == (0,)
+    assert match_in_scenes(truth[:0], truth_of[:0], found[:0], scores[:0], scene_of[:0], 0.3).shape == (0,)

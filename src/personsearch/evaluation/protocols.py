@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -14,10 +15,12 @@ from torch import Tensor
 from personsearch.data.records import UNLABELED, Benchmark, Box, Query, Scene
 from personsearch.errors import DataError, SettingError
 from personsearch.evaluation.cbgm import CBGM, rerank
-from personsearch.evaluation.metrics import Floats, average_precision, box_ious, first_hit_rank, match_one_to_one
+from personsearch.evaluation.metrics import Floats, average_precision, box_ious, first_hit_rank, match_in_scenes
 from personsearch.geometry.detections import Detections
 
-_BLOCK = 64
+Counts = NDArray[np.int64]
+
+_BLOCK = 128
 """Queries compared with all detections at a time."""
 _DECIMALS = 10
 """Of a similarity. Equal embeddings then tie however their products were summed up."""
@@ -118,9 +121,10 @@ Rank = Callable[[Tensor, Searched], Tensor]
 """From a query's embedding [D] and the people of its gallery to what they are ranked by [M]."""
 
 
-def labeled_boxes(scene: Scene) -> Tensor:
-    """[N, 4] float32, the annotated boxes of a scene in its order, as if a detector had found them."""
-    return torch.tensor([person.box for person in scene.persons], dtype=torch.float32).reshape(-1, 4)
+def labeled_boxes(*scenes: Scene) -> Tensor:
+    """[N, 4] float32, the annotated boxes of scenes in their order, as if a detector had found them."""
+    boxes = [person.box for scene in scenes for person in scene.persons]
+    return torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
 
 
 def evaluate_search(
@@ -151,9 +155,13 @@ def evaluate_search(
     detection = evaluate_detection(benchmark, detections, rules=rules)
     table = _Table(benchmark, detections, rules, rank)
     judged = [
-        _judge(table, query, embedding, similarities, benchmark.name)
-        for query, embedding, similarities in zip(
-            queries, query_embeddings.detach().cpu(), table.similarities(query_embeddings), strict=True
+        _judge(table, query, embedding, similarities, listed, benchmark.name)
+        for query, embedding, similarities, listed in zip(
+            queries,
+            query_embeddings.detach().cpu(),
+            table.similarities(query_embeddings),
+            table.listed(queries, benchmark.name),
+            strict=True,
         )
     ]
     precisions, ranks = zip(*judged, strict=True)
@@ -189,9 +197,10 @@ def best_answers(
     table = _Table(benchmark, detections, rules)
     names = [scene.name for scene in benchmark.test]
     answers = []
-    for index, similarities in zip(chosen, table.similarities(query_embeddings[list(chosen)]), strict=True):
-        query = benchmark.queries[index]
-        ranking = _ranked(table, query, query_embeddings[index].detach().cpu(), similarities, benchmark.name)
+    asked = [benchmark.queries[index] for index in chosen]
+    found = zip(table.similarities(query_embeddings[list(chosen)]), table.listed(asked, benchmark.name), strict=True)
+    for index, query, (similarities, listed) in zip(chosen, asked, found, strict=True):
+        ranking = _ranked(table, query, query_embeddings[index].detach().cpu(), similarities, listed, benchmark.name)
         answers.append([] if ranking is None else _best(table, names, ranking, top))
     return answers
 
@@ -231,7 +240,8 @@ def evaluate_guided(
         names = [name for name in dict.fromkeys((*query.gallery, query.scene)) if name in scenes]
         own = replace(benchmark, test=tuple(scenes[name] for name in names))
         table = _Table(own, {name: as_found.get(name, Detections.empty(1)) for name in names}, rules)
-        judged.append(_judge(table, query, one[0], next(table.similarities(one)), benchmark.name))
+        similarities, listed = next(table.similarities(one)), next(table.listed([query], benchmark.name))
+        judged.append(_judge(table, query, one[0], similarities, listed, benchmark.name))
     precisions, ranks = zip(*judged, strict=True)
     if all(ap is None for ap in precisions):
         raise DataError(f"{benchmark.name} has no query with anything to find but itself: give larger galleries")
@@ -251,16 +261,12 @@ def evaluate_detection(
     """
     if not benchmark.test:
         raise DataError(f"{benchmark.name} has no test scenes: there is nothing to evaluate on")
-    scores, found = [np.zeros(0)], [np.zeros(0, dtype=bool)]
-    people = 0
-    for scene in benchmark.test:
-        boxes, found_scores, _ = _kept(detections, scene.name, rules.detection_threshold)
-        truth = labeled_boxes(scene).double().numpy()
-        people += len(truth)
-        scores.append(found_scores)
-        found.append(match_one_to_one(truth, boxes, found_scores, rules.detection_iou))
-    every, right = np.concatenate(scores), np.concatenate(found)
-    ap = average_precision(every, every[right], people)
+    boxes, scores, scene_of, _ = _kept(detections, [scene.name for scene in benchmark.test], rules.detection_threshold)
+    truth = labeled_boxes(*benchmark.test).double().numpy()
+    truth_of = np.repeat(np.arange(len(benchmark.test)), [len(scene.persons) for scene in benchmark.test])
+    right = match_in_scenes(truth, truth_of, boxes, scores, scene_of, rules.detection_iou)
+    people = len(truth)
+    ap = average_precision(scores, scores[right], people)
     return DetectionResult(ap, float(right.sum() / people) if people else 0.0)
 
 
@@ -273,14 +279,12 @@ class _Table:
         self.rules = rules
         self.rank = rank
         self.index = {scene.name: index for index, scene in enumerate(benchmark.test)}
-        kept = [_kept(detections, name, rules.score_threshold) for name in self.index]
-        counts = [len(boxes) for boxes, _, _ in kept]
-        self.boxes = np.concatenate([boxes for boxes, _, _ in kept])
-        self.scores = np.concatenate([scores for _, scores, _ in kept])
-        embeddings = torch.cat([embeddings for _, _, embeddings in kept if len(embeddings)] or [torch.zeros(0)])
-        self.embeddings, self.valid = _finite(embeddings)
-        self.scene_of = np.repeat(np.arange(len(kept)), counts)
-        self.starts = np.concatenate([[0], np.cumsum(counts)])
+        self.boxes, self.scores, self.scene_of, kept = _kept(detections, list(self.index), rules.score_threshold)
+        embeddings = [
+            detections[name].embeddings[keep].cpu() for name, keep in zip(self.index, kept, strict=True) if keep.any()
+        ]
+        self.embeddings, self.valid = _finite(torch.cat(embeddings or [torch.zeros(0)]).detach())
+        self.starts = np.searchsorted(self.scene_of, np.arange(len(self.index) + 1))
         self.persons: dict[int, list[tuple[int, Box]]] = defaultdict(list)
         for index, scene in enumerate(benchmark.test):
             for person in scene.persons:
@@ -288,18 +292,43 @@ class _Table:
                     self.persons[person.identity].append((index, person.box))
 
     def similarities(self, queries: Tensor) -> Iterator[Floats]:
-        """For each query the cosine [M] to all detections; -inf where either embedding is not finite."""
+        """For each query the cosine [M] to all detections; -inf where either embedding is not finite.
+
+        Each is good until the next is asked for, for all blocks are multiplied in the same memory.
+        """
         table, valid = self.embeddings, self.valid
         queries, valid_queries = _finite(queries.detach().cpu())
+        memory = torch.empty(min(_BLOCK, len(queries)), len(table), dtype=torch.float64)
         for start in range(0, len(queries), _BLOCK):
             block = slice(start, start + _BLOCK)
             if not len(table):
                 yield from np.zeros((len(queries[block]), 0))
                 continue
-            values: Floats = (queries[block] @ table.T).numpy().round(_DECIMALS)
-            values[:, ~valid] = -np.inf
+            products = torch.mm(queries[block], table.T, out=memory[: len(queries[block])])
+            values: Floats = products.numpy()
+            values.round(_DECIMALS, out=values)
+            if not valid.all():
+                values[:, ~valid] = -np.inf
             values[~valid_queries[block]] = -np.inf
             yield from values
+
+    def listed(self, queries: Sequence[Query], name: str) -> Iterator[Counts]:
+        """For each query how often its gallery lists each test scene, [S]."""
+        for start in range(0, len(queries), _BLOCK):
+            galleries = [query.gallery for query in queries[start : start + _BLOCK]]
+            try:  # a block at once: names that were just looked up are looked up faster
+                places = [self._places(gallery) for gallery in galleries]
+            except KeyError as missing:
+                raise DataError(
+                    f"{name} searches in {missing}, which is not a test scene: repair its queries"
+                ) from None
+            yield from (np.bincount(one, minlength=len(self.index)) for one in places)
+
+    def _places(self, names: Sequence[str]) -> NDArray[np.int64]:
+        """The index of each name's scene."""
+        if len(names) < 2:  # itemgetter, much faster than a loop, gives a tuple of two or more alone
+            return np.array([self.index[name] for name in names], dtype=np.int64)
+        return np.fromiter(itemgetter(*names)(self.index), np.int64, len(names))
 
     def rows(self, scene: int) -> slice:
         return slice(self.starts[scene], self.starts[scene + 1])
@@ -320,19 +349,20 @@ class _Ranking:
 
 
 def _judge(
-    table: _Table, query: Query, embedding: Tensor, similarities: Floats, name: str
+    table: _Table, query: Query, embedding: Tensor, similarities: Floats, listed: Counts, name: str
 ) -> tuple[float | None, int | None]:
     """Average precision and rank of the first hit of one query; twice None when nothing is left to find."""
-    ranking = _ranked(table, query, embedding, similarities, name)
+    ranking = _ranked(table, query, embedding, similarities, listed, name)
     if ranking is None:
         return None, None
     scores, hits = ranking.similarities[ranking.searched], ranking.similarities[ranking.right]
     return average_precision(scores, hits, ranking.relevant), first_hit_rank(scores, hits)
 
 
-def _ranked(table: _Table, query: Query, embedding: Tensor, similarities: Floats, name: str) -> _Ranking | None:
+def _ranked(
+    table: _Table, query: Query, embedding: Tensor, similarities: Floats, listed: Counts, name: str
+) -> _Ranking | None:
     """None when the rules leave nothing to find but the query itself."""
-    listed = _listed(table, query.gallery, name)
     present = _present(table, query, listed)
     if not present:
         raise DataError(
@@ -356,15 +386,7 @@ def _ranked(table: _Table, query: Query, embedding: Tensor, similarities: Floats
     return _Ranking(similarities, searched[table.scene_of], np.array(sorted(right), dtype=np.int64), int(relevant))
 
 
-def _listed(table: _Table, gallery: Sequence[str], name: str) -> NDArray[np.int64]:
-    """[S] how often the gallery lists each test scene."""
-    try:
-        return np.bincount(list(map(table.index.__getitem__, gallery)), minlength=len(table.index))
-    except KeyError as missing:
-        raise DataError(f"{name} searches in {missing}, which is not a test scene: repair its queries") from None
-
-
-def _present(table: _Table, query: Query, listed: NDArray[np.int64]) -> list[tuple[int, Box]]:
+def _present(table: _Table, query: Query, listed: Counts) -> list[tuple[int, Box]]:
     """What there is to find: scene and box. The query's own box only if its scene has no other box of the person."""
     present = [(scene, box) for scene, box in table.persons.get(query.identity, ()) if listed[scene]]
     own = table.index.get(query.scene)
@@ -420,17 +442,25 @@ def _hit(table: _Table, scene: int, box: Box, similarities: Floats) -> int | Non
 def _finite(embeddings: Tensor) -> tuple[Tensor, NDArray[np.bool_]]:
     """The embeddings [N, D] as float64, with zeros for those that are not finite, and which [N] are."""
     valid = embeddings.isfinite().all(dim=-1)
-    return embeddings.double().where(valid[..., None], 0.0), valid.numpy()
+    wide = embeddings.double()
+    return wide if valid.all() else wide.where(valid[..., None], 0.0), valid.numpy()
 
 
-def _kept(detections: Mapping[str, Detections], name: str, threshold: float) -> tuple[Floats, Floats, Tensor]:
-    """Boxes [M, 4], scores [M] and embeddings [M, D] of a scene's detections from the threshold on."""
-    if name not in detections:
-        raise DataError(f"the detections of scene {name} are missing: give all test scenes, empty ones too")
-    found = detections[name]
-    keep = found.scores >= threshold  # not so for NaN
-    boxes, scores = found.boxes[keep].detach().cpu().double(), found.scores[keep].detach().cpu().double()
-    return boxes.numpy(), scores.numpy(), found.embeddings[keep].detach().cpu()
+def _kept(
+    detections: Mapping[str, Detections], names: Sequence[str], threshold: float
+) -> tuple[Floats, Floats, NDArray[np.int64], list[Tensor]]:
+    """Boxes [M, 4], scores [M] and scenes' numbers [M] of the detections from the threshold on, scene after scene;
+    and for each scene which of its detections these are."""
+    for name in names:
+        if name not in detections:
+            raise DataError(f"the detections of scene {name} are missing: give all test scenes, empty ones too")
+    found = [detections[name] for name in names]
+    kept = [(one.scores >= threshold).cpu() for one in found]  # not so for NaN
+    keep = torch.cat(kept)
+    boxes = torch.cat([one.boxes.cpu() for one in found])[keep].detach().double().numpy()
+    scores = torch.cat([one.scores.cpu() for one in found])[keep].detach().double().numpy()
+    scene_of = np.repeat(np.arange(len(found)), [len(one) for one in found])[keep.numpy()]
+    return boxes, scores, scene_of, kept
 
 
 def rules_of(profile: str, score_threshold: float | None = None, cbgm: tuple[int, int] | None = None) -> Rules:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from personsearch.data.layouts.matlab import Array, as_published, read_variable, text
+from personsearch.data.layouts.matlab import Array, as_published, read_galleries, read_variable, text
 from personsearch.data.layouts.reading import Tally, check_name, fit_box, whole
 from personsearch.data.pictures import ImageFile, picture_size
 from personsearch.data.records import UNLABELED, Benchmark, Box, Person, Query, Scene
@@ -165,20 +165,17 @@ def _read_training(folder: Path, known: Mapping[str, Any]) -> tuple[dict[Sight, 
 
 def _read_protocol(path: Path, variable: str, pool: set[str]) -> list[_Ask]:
     """The queries of TestG*.mat or of a subset."""
-    records = read_variable(path, variable)
+    records, galleries = read_galleries(path, variable)
     asks = []
-    same = {name: name for name in pool}  # one string for each name: a protocol lists millions
     with as_published(path):
         for index, record in enumerate(records.reshape(-1)):
             query = record["Query"].reshape(-1)[0]
             box = _box(query["idlocate"])
             if box is None:
                 raise DataError(f"{path} has no box for query {index + 1}: copy it again")
-            gallery = record["Gallery"].reshape(-1)
-            listed = tuple(same.get(name := text(entry["imname"]), name) for entry in gallery)
-            sight = (text(query["imname"]), box)
-            asks.append(_Ask(sight, _number(query, index), tuple(_sights(gallery)), listed))
-    _check_known((name for ask in asks for name in (ask.sight[0], *ask.gallery)), pool, path)
+            sight, listed = (text(query["imname"]), box), next(galleries)
+            asks.append(_Ask(sight, _number(query, index), tuple(_sights(record["Gallery"])), listed))
+    _check_known({ask.sight[0] for ask in asks}.union(*(ask.gallery for ask in asks)), pool, path)
     return asks
 
 

@@ -7,15 +7,15 @@ to a multiple of 8. A matrix is an element that holds elements; a compressed one
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 import zlib
 from collections.abc import Collection, Iterator
-from pathlib import Path
 from typing import BinaryIO
 
-_HEADER = 128
-_INT8, _INT32, _UINT32, _MATRIX, _COMPRESSED, _UTF8 = 1, 5, 6, 14, 15, 16
+HEADER = 128
+_INT8, _INT32, _UINT32, MATRIX, COMPRESSED, _UTF8 = 1, 5, 6, 14, 15, 16
 _ITEM = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
 """Bytes of a number of each kind."""
 _TEXT = {1, 2, 3, 4, 16, 17, 18}
@@ -33,36 +33,36 @@ class LayoutError(ValueError):
     """The file is not laid out as its format says."""
 
 
-def check_layout(path: Path, names: Collection[str]) -> None:
+def check_layout(file: BinaryIO, names: Collection[str]) -> None:
     """Raises LayoutError when something is wrong with the file, or OSError when it cannot be read.
 
     Of variables that are not in `names` only the outermost sizes are checked; without names, all are checked in full.
     """
-    with path.open("rb") as file:
-        order = _byte_order(file.read(_HEADER))
-        length = path.stat().st_size
-        tag = struct.Struct(f"{order}II")
-        while file.tell() < length:
-            kind, size = _unpack(tag, file.read(8))
-            end = file.tell() + size
-            if size == 0 or end > length:
-                raise LayoutError("an element ends beyond the file")
-            if kind == _COMPRESSED:
-                content = _decompressed(file, size)
-            elif kind == _MATRIX:
-                content = tag.pack(kind, size) + file.read(size)
-            else:
-                raise LayoutError("an element is no matrix")
-            if content is not None:
-                _Walk(content, order, names).check()
-            file.seek(end)
+    length = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    order = _byte_order(file.read(HEADER))
+    tag = struct.Struct(f"{order}II")
+    while file.tell() < length:
+        kind, size = _unpack(tag, file.read(8))
+        end = file.tell() + size
+        if size == 0 or end > length:
+            raise LayoutError("an element ends beyond the file")
+        if kind == COMPRESSED:
+            content = _decompressed(file, size)
+        elif kind == MATRIX:
+            content = tag.pack(kind, size) + file.read(size)
+        else:
+            raise LayoutError("an element is no matrix")
+        if content is not None:
+            _Walk(content, order, names).check()
+        file.seek(end)
 
 
 def _byte_order(header: bytes) -> str:
     """As `struct` writes it."""
     orders = {b"IM": "<", b"MI": ">"}
-    mark = header[_HEADER - 2 :]
-    if len(header) < _HEADER or 0 in header[:4] or mark not in orders:
+    mark = header[HEADER - 2 :]
+    if len(header) < HEADER or 0 in header[:4] or mark not in orders:
         raise LayoutError("no header of version 5")
     return orders[mark]
 
@@ -110,7 +110,7 @@ class _Walk:
 
     def check(self) -> None:
         kind, start, end, _ = self._element(0, len(self.content))
-        if kind != _MATRIX:
+        if kind != MATRIX:
             raise LayoutError("an element is no matrix")
         self._matrix(start, end, 0)
 
@@ -177,7 +177,7 @@ class _Walk:
             raise LayoutError("a matrix has more cells than are there")
         for _ in range(count):
             kind, start, stop, at = self._element(at, end)
-            if kind != _MATRIX:
+            if kind != MATRIX:
                 raise LayoutError("a cell is no matrix")
             if stop > start:
                 self._matrix(start, stop, depth + 1)
