@@ -5,6 +5,7 @@ Slow, so they are for `make check`.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import shutil
@@ -26,7 +27,15 @@ from personsearch.export import exporting  # noqa: E402
 from personsearch.export.exporting import ExportSettings, export_model  # noqa: E402
 from personsearch.export.parity import LEAST_COSINE, Parity  # noqa: E402
 from personsearch.models.embedders import load_embedder  # noqa: E402
-from personsearch.models.graphs import GRAPHS_FILE, GraphHead, read_graphs_about  # noqa: E402
+from personsearch.models.graphs import (  # noqa: E402
+    GRAPHS_FILE,
+    INSTANCE_PARTS,
+    SCENE_PARTS,
+    GraphHead,
+    read_graphs_about,
+)
+from personsearch.models.own_instance import save_instance  # noqa: E402
+from personsearch.models.readings import read_patches  # noqa: E402
 from personsearch.models.reid import ReidSettings, build_reid  # noqa: E402
 from personsearch.models.search_network import SearchNetwork  # noqa: E402
 from personsearch.models.tensor_files import MODEL_FILE, fingerprint  # noqa: E402
@@ -61,6 +70,39 @@ def test_an_export_says_what_torch_says(place: Path) -> None:
             torch.testing.assert_close(other.scores, one.scores, atol=1e-4, rtol=0)
             assert F.cosine_similarity(other.embeddings, one.embeddings).min() > 0.9999
         assert exported.embed(PICTURE, BOXES[:0]).shape == (0, 256)
+
+
+def test_a_branch_of_its_own_is_exported_and_judged(place: Path, tmp_path: Path, small_network: SearchNetwork) -> None:
+    """Patches are read by its graphs, in the same numbers as by torch, and scenes by the others."""
+    shutil.copytree(place / "weights", tmp_path / "weights")
+    torch.manual_seed(1)
+    trained = copy.deepcopy(small_network)
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.mul_(1 + 0.05 * torch.randn_like(parameter))
+    save_instance(tmp_path / "weights", small_network, trained)
+    # random embeddings are so alike that rounding turns answers around: mAP says nothing of them
+    export_model(
+        str(tmp_path / "weights"), tmp_path / "x", ExportSettings("onnx", data=f"coco:{place / 'coco'}", force=True)
+    )
+    about = read_graphs_about(tmp_path / "x")
+    assert about is not None
+    assert about.parts == SCENE_PARTS + INSTANCE_PARTS
+    report = json.loads((tmp_path / "x" / "parity.json").read_text())
+    assert report["map_patches_exported"] == pytest.approx(report["map_patches_torch"], abs=0.1)
+    assert report["agrees"]
+    with exact_arithmetic():
+        torchs, exported, shared = (
+            load_weights(folder).model for folder in (tmp_path / "weights", tmp_path / "x", place / "weights")
+        )
+        assert isinstance(exported.instance.head.backbone, GraphHead)
+        one, other, before = (read_patches(network, PICTURE, BOXES) for network in (torchs, exported, shared))
+    torch.testing.assert_close(other.pooled, one.pooled, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(other.rows, one.rows, atol=1e-3, rtol=1e-3)
+    assert not torch.allclose(before.pooled, one.pooled, rtol=0.01)
+    (tmp_path / "x" / "instance.safetensors").unlink()  # as by a copy that forgets it
+    with pytest.raises(WeightsError, match="not those of such a network; export again"):
+        load_weights(tmp_path / "x")
 
 
 def test_both_fill_one_gallery(place: Path) -> None:
