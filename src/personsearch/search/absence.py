@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from personsearch.search.strangers import Strangers
 
-FALSE_ANSWERS = 0.2
-"""The promise: of five people who are not in a gallery, at most one is said to be there."""
+FALSE_ANSWERS = 0.1
+"""The promise: of ten people who are not in a gallery, at most one is said to be there."""
 
 
 def is_absent(likeness: float, strangers: Strangers, people: int, promise: float = FALSE_ANSWERS) -> bool | None:

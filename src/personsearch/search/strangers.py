@@ -21,8 +21,8 @@ _PAIRS_OF_PEOPLE = 1_000_000
 """More are not looked at: a rate of one in a hundred thousand is then told from ten of them."""
 _SEEN_AGAIN = 0.25
 """The part of all matched pairs, the most alike, that are taken for one person."""
-CHANCE = 0.3
-"""With which the most alike of many strangers may pass for somebody else: three in ten."""
+CHANCE = 0.2
+"""With which the most alike of many strangers may pass for somebody else: one in five."""
 FEWEST_PAIRS = 100
 """From which on a gallery says anything of strangers."""
 FEWEST = 10
