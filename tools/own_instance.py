@@ -40,9 +40,9 @@ def main() -> None:
     options.add_argument("weights")
     options.add_argument("run")
     given = options.parse_args()
-    (folder, network), (_, trained) = (_whole(weights) for weights in (given.weights, given.run))
+    (folder, network), (run, trained) = (_whole(weights) for weights in (given.weights, given.run))
     path = save_instance(folder, network, trained)
-    note(folder, Path(given.run))
+    note(folder, run)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from personsearch.cli.find import load_worker
 from personsearch.errors import WeightsError
 from personsearch.models.networks import build_network
 from personsearch.models.own_instance import INSTANCE_FILE, fingerprint_of_readings, save_instance
@@ -26,6 +27,7 @@ from personsearch.models.readers import read_with
 from personsearch.models.readings import read_patches
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import load_weights, save_weights
+from personsearch.search.about import About
 from personsearch.search.searchers import load_searcher
 
 BOXES = torch.tensor([[10.0, 10, 50, 90], [100.0, 20, 130, 95]])
@@ -108,6 +110,8 @@ def test_galleries_from_before_the_branch_are_asked_as_they_were_made(
     (folder / PROJECTIONS_FILE).rename(folder / SHARED_FILE)
     save_projections(folder, Projections(*blocks), fingerprint_of_readings(folder))
     for read, made in before.items():
+        about = About(str(folder), made.fingerprint, made.dim, made.score_threshold, "", read=read)
+        assert load_worker(about, None, "cpu").fingerprint == made.fingerprint  # on another machine, too
         again = load_searcher(str(folder), read=read, like=made.fingerprint)
         assert again.fingerprint == made.fingerprint
         assert torch.equal(again.model.embed(picture, BOXES), made.model.embed(picture, BOXES))

@@ -187,7 +187,14 @@ def load_worker(about: About, runtime: str | None, device: str | None) -> SceneE
     from personsearch.search.searchers import load_searcher
 
     return load_searcher(
-        about.model, device, about.min_score, about.read, reid=about.reid or None, runtime=runtime, complain=complain
+        about.model,
+        device,
+        about.min_score,
+        about.read,
+        reid=about.reid or None,
+        runtime=runtime,
+        complain=complain,
+        like=about.fingerprint,
     )
 
 

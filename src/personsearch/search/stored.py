@@ -14,6 +14,7 @@ from torch import Tensor
 from personsearch.search.table import Snapshot
 
 _TOGETHER = 64
+"""People whose products are summed in float64 at a time: they stay in the cache."""
 
 
 class Stored(Protocol):
@@ -115,6 +116,5 @@ def products(stored: Stored, query: Tensor) -> Tensor:
 def exact(readings: Tensor, query: Tensor) -> Tensor:
     """[K] float32: products of readings [K, D] with a query [D], the same to the last digit in whatever company."""
     wide = query.double()
-    # a few at a time stay in the cache
     parts = (readings[start : start + _TOGETHER] for start in range(0, len(readings), _TOGETHER))
     return torch.cat([torch.zeros(0), *((part.double() * wide).sum(dim=1).float() for part in parts)])
