@@ -24,8 +24,8 @@ from personsearch.data.sources import load_benchmark
 from personsearch.data.transforms import SizeSettings
 from personsearch.models.guided import GuidedNetwork, QueryCode, SceneCode, cat_queries
 from personsearch.models.igpn import build_igpn
+from personsearch.models.inference import prepare_for_inference
 from personsearch.models.region_features import RegionFeatures
-from personsearch.models.resnet import prepare_for_inference
 from personsearch.models.weights import load_proposer
 from personsearch.runtime import best_device
 from personsearch.search.proposals import ProposalSearch

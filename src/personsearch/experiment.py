@@ -19,10 +19,10 @@ from personsearch.errors import DataError, SettingError, WeightsError
 from personsearch.evaluation.one_stage import evaluate_model
 from personsearch.files import check_folder, write_json_lines
 from personsearch.models.igpn_trunk import TrunkIGPN
+from personsearch.models.inference import prepare_for_inference
 from personsearch.models.networks import Network, kind_of
 from personsearch.models.projections import save_projections
 from personsearch.models.readings import fit_projections
-from personsearch.models.resnet import prepare_for_inference
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import load_weights, save_weights
 from personsearch.progress import Progress, quiet

@@ -6,6 +6,7 @@ from torch import nn
 from torchvision.models import resnet50
 
 from personsearch.errors import WeightsError
+from personsearch.models.inference import prepare_for_inference
 from personsearch.models.resnet import (
     HE2015,
     TORCHVISION,
@@ -15,7 +16,6 @@ from personsearch.models.resnet import (
     Layout,
     Stem,
     load_imagenet,
-    prepare_for_inference,
 )
 
 

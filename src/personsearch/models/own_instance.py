@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from personsearch.models.resnet import prepare_for_inference
+from personsearch.models.inference import prepare_for_inference
 from personsearch.models.search_network import InstanceNetwork, SearchNetwork, build_search_network
 from personsearch.models.tensor_files import (
     MODEL_FILE,

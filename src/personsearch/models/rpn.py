@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from torchvision.ops import clip_boxes_to_image, nms
 
 from personsearch.geometry.deltas import decode_boxes
+from personsearch.models.resnet import Conv
 from personsearch.settings import Count, Part, Positive
 
 STRIDE = 16
@@ -92,7 +93,7 @@ class RPN(nn.Module):
         super().__init__()
         self.anchors = anchors
         count = len(anchors.sizes) * len(anchors.ratios)
-        self.conv = nn.Conv2d(channels, hidden, 3, padding=1)
+        self.conv = Conv(channels, hidden, 3)
         self.score = nn.Conv2d(hidden, count, 1)
         self.delta = nn.Conv2d(hidden, 4 * count, 1)
         for layer in (self.conv, self.score, self.delta):

@@ -22,10 +22,11 @@ from personsearch.files import written_whole
 from personsearch.models.graphs import GraphsAbout, chosen_graphs, fingerprint_with, run_by_graphs
 from personsearch.models.guided import GuidedNetwork
 from personsearch.models.igpn_trunk import TrunkIGPN, TrunkName, igpn_on
+from personsearch.models.inference import prepare_for_inference
 from personsearch.models.networks import KIND_OF_CLASS, Network, build_network, kind_of
 from personsearch.models.own_instance import load_instance
 from personsearch.models.reid import ReidNet
-from personsearch.models.resnet import HE2015, TORCHVISION, Layout, prepare_for_inference
+from personsearch.models.resnet import HE2015, TORCHVISION, Layout
 from personsearch.models.search_network import NetworkSettings, SearchNetwork
 from personsearch.models.tensor_files import (
     CONFIG_FILE,
@@ -168,9 +169,13 @@ def load_trunk_of(
     change: Callable[[NetworkSettings], NetworkSettings] = _unchanged,
 ) -> LoadedModel[SearchNetwork]:
     """The search network that an IGPN stands on. Raises WeightsError as `load_proposer` does."""
+    return load_weights(trunk_folder(name_or_folder), device, change)
+
+
+def trunk_folder(name_or_folder: str | Path) -> Path:
+    """Where the search network lies that an IGPN stands on. Raises WeightsError as `load_proposer` does."""
     folder, config = read_config(name_or_folder, TrunkIGPN)
-    path, _ = _own_trunk(config, folder)
-    return load_weights(path, device, change)
+    return _own_trunk(config, folder)[0]
 
 
 def _own_trunk(config: dict[str, Any], folder: Path) -> tuple[Path, TrunkName]:

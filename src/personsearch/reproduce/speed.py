@@ -18,8 +18,8 @@ from PIL import Image
 
 from personsearch.data.records import Benchmark, Query, Scene
 from personsearch.data.transforms import SizeSettings
+from personsearch.models.inference import prepare_for_inference
 from personsearch.models.networks import build_network
-from personsearch.models.resnet import prepare_for_inference
 from personsearch.progress import Progress
 from personsearch.reproduce.plan import Planner, Run, check_changes
 from personsearch.reproduce.tables import SpeedTable, Weights
