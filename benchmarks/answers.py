@@ -65,18 +65,20 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def index_time(encoders: dict[str, SceneEncoder], paths: Sequence[Path], count: int) -> None:
-    """Each scene by both encoders in turn, five times; the median of a scene, and then of all scenes."""
-    images, people = [], 0
+    """Scenes by both encoders in turn, five times: encoded alone, and from file to gallery. Medians of a scene."""
+    images, chosen, people = [], [], 0
     for path in paths:
         image = ImageFile(path).read()
         found = len(encoders[SEARCH].encode_scene(image))
         if 8 <= found <= 12:
             images.append(image)
+            chosen.append(path)
             people += found
         if len(images) == count:
             break
     if not images:
         raise SystemExit("no picture shows eight to twelve people: give others")
+    scene = f"a scene of {people / len(images):.1f} people"
     times: dict[str, list[float]] = {SEARCH: [], READINGS: []}
     for image in images:
         again: dict[str, list[float]] = {SEARCH: [], READINGS: []}
@@ -85,7 +87,15 @@ def index_time(encoders: dict[str, SceneEncoder], paths: Sequence[Path], count: 
                 again[read].append(seconds(lambda: encoder.encode_scene(image)))  # noqa: B023
         for read, some in again.items():
             times[read].append(median(some))
-    compare(f"a scene of {people / len(images):.1f} people, search and readings", times[SEARCH], times[READINGS])
+    compare(f"{scene} encoded, search and readings", times[SEARCH], times[READINGS])
+    times = {SEARCH: [], READINGS: []}
+    with tempfile.TemporaryDirectory() as folder:
+        for repeat in range(REPEATS):
+            for read, encoder in encoders.items():
+                with _new(Path(folder) / f"{read}-{repeat}", encoder) as gallery:
+                    took = seconds(lambda: index_sources(gallery, encoder, chosen))  # noqa: B023
+                times[read].append(took / len(chosen))
+    compare(f"{scene} indexed, search and readings", times[SEARCH], times[READINGS])
 
 
 def rows(people: int, dim: int) -> Iterator[tuple[list[IndexedScene], Tensor]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from layout_fixtures import make_benchmark
@@ -17,21 +18,26 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from personsearch.cli.app import app
-from personsearch.data.records import Box
+from personsearch.data.records import Benchmark, Box
 from personsearch.errors import SettingError
 from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights
 from personsearch.geometry.detections import Detections
 from personsearch.models.guided import Proposals
 from personsearch.models.igpn_trunk import TrunkIGPNSettings, igpn_on
+from personsearch.models.own_instance import fingerprint_of_readings
+from personsearch.models.projections import PROJECTIONS_FILE, Projections, fit_projection, save_projections
 from personsearch.models.rpn import ProposalSettings
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.weights import load_trunk, save_weights
+from personsearch.search.answering import PeopleInMemory, rank_people
+from personsearch.search.completed import Completed, Found, who_stays
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
 from personsearch.search.indexing import index_sources
-from personsearch.search.looking_again import Asked, Found, SecondLook, look_again, together
+from personsearch.search.looking_again import Asked, SecondLook, look_again
 from personsearch.search.picking import Limits
 from personsearch.search.searchers import SceneEncoder
+from personsearch.search.strangers import Strangers
 
 
 class Careless(FakeModel):
@@ -139,19 +145,37 @@ def test_a_scene_without_anybody_is_looked_at_last(tmp_path: Path) -> None:
     assert places(ask(gallery, 7, 2)) == [("missed", 100), ("other", 10)]
 
 
-def found(boxes: list[list[float]], similarities: list[float]) -> Found:
-    return Found(torch.tensor(boxes).reshape(-1, 4), torch.tensor(similarities), torch.ones(len(boxes)))
-
-
 def test_of_two_boxes_of_one_person_the_more_alike_stays() -> None:
-    held = found([[0, 0, 10, 20], [30, 0, 40, 20]], [0.5, 0.9])
-    again = found([[0, 0, 10, 22], [30, 0, 40, 22], [60, 0, 70, 20]], [0.8, 0.7, 0.1])
-    both = together(held, again)
-    assert both.similarities.tolist() == pytest.approx([0.9, 0.8, 0.1])
-    assert both.boxes[:, 3].tolist() == [20, 22, 20]
-    nobody = found([], [])
-    assert torch.equal(together(held, nobody).boxes, held.boxes)
-    assert torch.equal(together(nobody, again).boxes, again.boxes)
+    held, cosines = torch.tensor([[0.0, 0, 10, 20], [30, 0, 40, 20], [80, 0, 90, 20]]), torch.tensor([0.5, 0.9, 0.3])
+    again = torch.tensor([[0.0, 0, 10, 22], [30, 0, 40, 22], [60, 0, 70, 20], [80, 0, 90, 20]])
+    stays, joins = who_stays(held, cosines, again, torch.tensor([0.8, 0.7, 0.1, 0.3]))
+    assert stays.tolist() == [False, True, True], "equals stay as they are held"
+    assert joins.tolist() == [True, False, True, False]
+    nobody, none = torch.zeros(0, 4), torch.zeros(0)
+    assert who_stays(held, cosines, nobody, none)[0].tolist() == [True] * 3
+    assert who_stays(nobody, none, again, cosines[[0, 0, 0, 0]])[1].tolist() == [True] * 4
+
+
+def test_a_completed_crowd_is_as_one_made_anew() -> None:
+    torch.manual_seed(0)
+    vectors = torch.nn.functional.normalize(torch.randn(60, 16))
+    scene_of, scores = torch.arange(60) // 6, torch.rand(60)
+    held, new, gone = slice(0, 48), torch.arange(48, 60), torch.tensor([3, 17, 40])
+    found = Found(torch.zeros(12, 4), vectors[new], scores[new], scene_of[new] % 8)
+    completed = Completed(PeopleInMemory(vectors[held], scene_of[held], scores[held]), gone, found)
+    left = torch.ones(60, dtype=torch.bool).index_fill(0, gone, False)
+    scenes = torch.cat([scene_of[held], scene_of[new] % 8])
+    anew = PeopleInMemory(vectors[left], scenes[left], scores[left])
+    strangers = Strangers(np.linspace(-0.5, -0.1, 4000, dtype=np.float32))
+    for query in vectors[:5]:
+        one, other = (rank_people(query, crowd, strangers=strangers) for crowd in (completed, anew))
+        assert len(one.added), "the query is widened"
+        torch.testing.assert_close(one.likenesses.everybody[left], other.likenesses.everybody)
+        assert (one.likenesses.everybody[gone] == -torch.inf).all()
+        torch.testing.assert_close(one.asked, other.asked)
+    some = torch.tensor([50, 3, 0, 59, 17])
+    torch.testing.assert_close(completed.cosines_of(some, vectors[0]), completed.cosines(vectors[0])[some])
+    assert torch.equal(completed.readings(some), vectors[some])
 
 
 # ------------------------------------------------------------------------- with networks
@@ -225,10 +249,40 @@ def test_it_is_evaluated(weights: Path, tmp_path: Path) -> None:
             evaluate_weights(str(weights / model), benchmark, settings)
 
 
-def test_the_most_promising_scenes_hold_the_most_alike(weights: Path) -> None:
+@pytest.mark.parametrize("answers", [False, True])
+def test_a_second_look_at_nothing_changes_nothing(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    """Where IGPN finds nobody, people are judged as they are without it."""
+    from personsearch.evaluation import second_look
+
+    benchmark = make_benchmark(tmp_path / "pictures")
+    _projections(weights / "trunk")
+    monkeypatch.setattr(second_look, "EACH", 0)
+    alone, _ = evaluate_weights(str(weights / "trunk"), benchmark, JudgeSettings(answers=answers))
+    looked, _ = evaluate_weights(str(weights / "igpn"), benchmark, JudgeSettings(look_again=1, answers=answers))
+    assert looked.average_precisions == pytest.approx(alone.average_precisions)
+
+
+def test_answers_need_a_second_look_and_projections(weights: Path, tmp_path: Path) -> None:
+    benchmark = make_benchmark(tmp_path / "pictures")
+    with pytest.raises(SettingError, match="give --look-again"):
+        evaluate_weights(str(weights / "igpn"), benchmark, JudgeSettings(answers=True))
+    (weights / "trunk" / PROJECTIONS_FILE).unlink(missing_ok=True)
+    with pytest.raises(SettingError, match="leave --answers out"):
+        evaluate_weights(str(weights / "igpn"), benchmark, JudgeSettings(look_again=2, answers=True))
+
+
+def _projections(folder: Path) -> None:
+    torch.manual_seed(0)
+    made = Projections(*(fit_projection(torch.rand(300, n)) for n in (2048, 2048, 7168)))
+    save_projections(folder, made, fingerprint_of_readings(folder))
+
+
+def test_the_most_promising_scenes_hold_the_most_alike() -> None:
     from personsearch.data.records import Query
     from personsearch.evaluation.protocols import Rules
-    from personsearch.evaluation.second_look import promising
+    from personsearch.evaluation.second_look import _Asked, promising
 
     def people(*cosines: float) -> Detections:
         embeddings = torch.tensor([[c, (1 - c * c) ** 0.5] for c in cosines]).reshape(-1, 2)
@@ -236,6 +290,6 @@ def test_the_most_promising_scenes_hold_the_most_alike(weights: Path) -> None:
 
     held = {"a": people(0.2, 0.5), "b": people(), "c": people(0.9), "own": people(1.0)}
     query = Query("own", (0.0, 0.0, 1.0, 1.0), 1, ("a", "b", "c", "own"))
-    asked = torch.tensor([1.0, 0.0])
-    assert promising(query, held, asked, 2, Rules()) == ["c", "a"]
-    assert promising(query, held, asked, 9, Rules()) == ["c", "a", "b"]
+    asked = _Asked(Benchmark("b", (), 0, (), (query,)), held, torch.tensor([[1.0, 0.0]]), Rules())
+    assert promising(asked, 0, 2) == ["c", "a"]
+    assert promising(asked, 0, 9) == ["c", "a", "b"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ def evaluate_answers(
     reader = CropReader(network, projections) if crops else PeopleReader(network, projections, rules.score_threshold)
     found, asked = read_people(reader, benchmark, boxes=boxes, query=query, rules=rules, progress=progress)
     found, asked = without_means(benchmark, found, asked, rules.score_threshold)
-    rank = None if crops else rank_by(_strangers(benchmark, found, rules.score_threshold))
+    rank = None if crops else rank_by(strangers_of(benchmark, found, rules.score_threshold))
     return evaluate_search(benchmark, found, asked, rules=rules, rank=rank)
 
 
@@ -51,32 +52,51 @@ def are_crops(benchmark: Benchmark) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class CameraMeans:
+    """The means of a benchmark's cameras. Scenes of no camera are of one."""
+
+    centres: Centres
+    numbers: dict[str, int]
+    """Of each scene's camera."""
+
+    @classmethod
+    def of(cls, benchmark: Benchmark, found: Mapping[str, Detections], least: float) -> CameraMeans:
+        """Those of the people of score `least` and more with readings [N, D]."""
+        cameras = {scene.name: scene.camera for scene in benchmark.test}
+        order = {camera: number for number, camera in enumerate(dict.fromkeys(cameras.values()))}
+        numbers = {name: order[camera] for name, camera in cameras.items()}
+        sure = {name: people[people.scores >= least] for name, people in found.items()}
+        source_of = torch.tensor([numbers[name] for name in found for _ in range(len(sure[name]))], dtype=torch.int64)
+        everybody = torch.cat([people.embeddings for people in sure.values()])
+        return cls(Centres.of(everybody, source_of, len(order)), numbers)
+
+    def take_off(self, name: str, readings: Tensor) -> Tensor:
+        """Readings [N, D] of people in a scene without the mean of its camera, of unit length."""
+        return self.centres.take_off(readings, torch.full((len(readings),), self.numbers[name]))
+
+    def off_queries(self, benchmark: Benchmark, readings: Tensor) -> Tensor:
+        """The same for those [Q, D] of the benchmark's queries."""
+        of = torch.tensor([self.numbers[query.scene] for query in benchmark.queries], dtype=torch.int64)
+        return self.centres.take_off(readings, of)
+
+
 def without_means(
     benchmark: Benchmark, found: dict[str, Detections], asked: Tensor, least: float
 ) -> tuple[dict[str, Detections], Tensor]:
     """Readings [N, D] of people in test scenes, and those [Q, D] of queries, without the mean of their cameras.
 
-    The mean is that of people of score `least` and more. Scenes of no camera are of one.
+    The mean is that of people of score `least` and more.
     """
-    cameras = {scene.name: scene.camera for scene in benchmark.test}
-    numbers = {camera: number for number, camera in enumerate(dict.fromkeys(cameras.values()))}
-    sure = {name: people[people.scores >= least] for name, people in found.items()}
-    source_of = [numbers[cameras[name]] for name in found for _ in range(len(sure[name]))]
-    everybody = torch.cat([people.embeddings for people in sure.values()])
-    centres = Centres.of(everybody, torch.tensor(source_of, dtype=torch.int64), len(numbers))
+    means = CameraMeans.of(benchmark, found, least)
     centred = {
-        name: replace(people, embeddings=centres.take_off(people.embeddings, _all(numbers[cameras[name]], people)))
-        for name, people in found.items()
+        name: replace(people, embeddings=means.take_off(name, people.embeddings)) for name, people in found.items()
     }
-    of_queries = torch.tensor([numbers[cameras[query.scene]] for query in benchmark.queries], dtype=torch.int64)
-    return centred, centres.take_off(asked, of_queries)
+    return centred, means.off_queries(benchmark, asked)
 
 
-def _all(number: int, people: Detections) -> Tensor:
-    return torch.full((len(people),), number)
-
-
-def _strangers(benchmark: Benchmark, found: dict[str, Detections], least: float) -> Strangers:
+def strangers_of(benchmark: Benchmark, found: Mapping[str, Detections], least: float) -> Strangers:
+    """How alike different people of score `least` and more look in the test scenes, of whom there are readings."""
     kept = [found[scene.name][found[scene.name].scores >= least] for scene in benchmark.test]
     counts = torch.tensor([len(people) for people in kept])
     scene_of = torch.arange(len(kept)).repeat_interleave(counts)

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 from personsearch.data.records import Benchmark
@@ -22,12 +23,19 @@ from personsearch.models.igpn import IGPN
 from personsearch.models.igpn_trunk import TrunkIGPN
 from personsearch.models.outside import Complain
 from personsearch.models.own_instance import fingerprint_of_readings
-from personsearch.models.projections import PROJECTIONS_FILE, load_projections
+from personsearch.models.projections import PROJECTIONS_FILE, Projections, load_projections
 from personsearch.models.readers import DetectThenEmbed, ReidReader, read_with
 from personsearch.models.reid import ReidNet
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.sessions import is_graph_file
-from personsearch.models.weights import find_weights, load_proposer, load_trunk_of, load_weights, read_config
+from personsearch.models.weights import (
+    find_weights,
+    load_proposer,
+    load_trunk_of,
+    load_weights,
+    read_config,
+    trunk_folder,
+)
 from personsearch.progress import Progress, quiet
 from personsearch.runtime import checked_device
 
@@ -134,10 +142,7 @@ def _answers(
     if rules.cbgm is not None:
         raise SettingError("--answers re-ranks in its own way: leave --cbgm out")
     loaded = load_weights(model, device, partial(resized, size=settings.size), settings.runtime)
-    folder = find_weights(model)
-    projections = load_projections(folder, fingerprint_of_readings(folder))
-    if projections is None:
-        raise SettingError(f"{model} has no {PROJECTIONS_FILE} to read people by: leave --answers out")
+    projections = projections_of(find_weights(model))
     return evaluate_answers(
         loaded.model,
         projections,
@@ -149,6 +154,14 @@ def _answers(
     )
 
 
+def projections_of(folder: Path) -> Projections:
+    """Those beside a search network's weights. Raises SettingError where there are none, WeightsError."""
+    projections = load_projections(folder, fingerprint_of_readings(folder))
+    if projections is None:
+        raise SettingError(f"{folder.name} has no {PROJECTIONS_FILE} to read people by: leave --answers out")
+    return projections
+
+
 def _guided(
     model: str,
     benchmark: Benchmark,
@@ -158,7 +171,9 @@ def _guided(
     progress: Progress,
     embedder: LoadEmbedder,
 ) -> tuple[SearchResult, None]:
-    _refuse(settings, "a proposer that is asked with each query", ("boxes", "query", "branch", "answers"))
+    _refuse(settings, "a proposer that is asked with each query", ("boxes", "query", "branch"))
+    if settings.answers and settings.look_again is None:
+        raise SettingError("a proposer alone does not rank as `search` does: give --look-again, or leave --answers out")
     if rules.cbgm is not None:
         raise SettingError("cbgm needs scenes that do not depend on the query: leave it out")
     if rules.score_threshold != Rules().score_threshold:
@@ -200,7 +215,10 @@ def _second_look(
     if not isinstance(proposer, TrunkIGPN) or settings.look_again is None:
         raise SettingError(f"{model} has no trunk whose people could be asked first: leave --look-again out")
     trunk = load_trunk_of(model, device, partial(resized, size=settings.size)).model
-    return evaluate_second_look(proposer, trunk, benchmark, settings.look_again, rules=rules, progress=progress)
+    projections = projections_of(trunk_folder(model)) if settings.answers else None
+    return evaluate_second_look(
+        proposer, trunk, benchmark, settings.look_again, rules=rules, projections=projections, progress=progress
+    )
 
 
 def _reid(

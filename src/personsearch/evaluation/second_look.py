@@ -2,22 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from personsearch.data.records import Benchmark, Query
 from personsearch.errors import SettingError
-from personsearch.evaluation.one_stage import evaluate_model
+from personsearch.evaluation.answers import CameraMeans, strangers_of
+from personsearch.evaluation.one_stage import read_people
 from personsearch.evaluation.protocols import Rules, SearchResult, evaluate_guided
 from personsearch.evaluation.two_stage import read_queries
 from personsearch.geometry.detections import Detections
 from personsearch.models.igpn_trunk import TrunkIGPN
+from personsearch.models.projections import Projections
+from personsearch.models.readers import Reader
+from personsearch.models.readings import PeopleReader
 from personsearch.models.search_network import SearchNetwork
 from personsearch.progress import Progress, quiet
-from personsearch.search.looking_again import EACH, Found, together
+from personsearch.search.answering import Crowd, PeopleInMemory, rank_people
+from personsearch.search.completed import Completed, Found, who_stays
+from personsearch.search.looking_again import EACH
 from personsearch.search.proposals import Answers, ProposalSearch
-from personsearch.search.two_stage import embed_again
+from personsearch.search.strangers import Strangers
+from personsearch.search.two_stage import embeddings_at
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A benchmark as it is ranked: people of each scene, queries [Q, D], and how."""
+
+    benchmark: Benchmark
+    people: Mapping[str, Detections]
+    queries: Tensor
+    rules: Rules
+    means: CameraMeans | None = None
+    strangers: Strangers | None = None
+    """Whoever has them ranks as `search` does, and not by the cosine."""
+
+    def likenesses(self, number: int, crowd: Crowd) -> Tensor:
+        """[N] what the people of a query's gallery are ranked by."""
+        answers = self.strangers is not None
+        ranked = rank_people(self.queries[number], crowd, once=answers, strangers=self.strangers)
+        return ranked.likenesses.everybody
+
+    def gallery(self, query: Query) -> list[str]:
+        """Its scenes that are searched."""
+        return [name for name in dict.fromkeys(query.gallery) if name != query.scene or self.rules.own_scene]
+
+    def crowd(self, names: Sequence[str]) -> PeopleInMemory:
+        """Everybody in scenes."""
+        some = [self.people[name] for name in names]
+        scene_of = torch.arange(len(some)).repeat_interleave(torch.tensor([len(people) for people in some]).long())
+        vectors = torch.cat([torch.zeros(0, self.queries.shape[1]), *(people.embeddings for people in some)])
+        return PeopleInMemory(vectors, scene_of, torch.cat([torch.zeros(0), *(people.scores for people in some)]))
 
 
 def evaluate_second_look(
@@ -27,20 +66,19 @@ def evaluate_second_look(
     count: int,
     *,
     rules: Rules,
+    projections: Projections | None = None,
     progress: Progress = quiet,
 ) -> SearchResult:
     """Judges the gallery's people, those of each query's `count` most promising scenes found and ranked anew.
 
-    People are ranked by cosines, as the papers rank them. Raises SettingError for less than one scene.
+    People are read and ranked by the trunk's embeddings and their cosines, as the papers do it; with `projections` by
+    readings, as `search` does. Raises SettingError for less than one scene.
     """
     if count < 1:
         raise SettingError(f"look again {count}: give 1 scene or more")
-    judged = evaluate_model(trunk, benchmark, rules=rules, progress=progress)
-    held = {name: found[found.scores >= rules.score_threshold] for name, found in judged.detections.items()}
-    chosen = [
-        promising(query, held, embedding, count, rules)
-        for query, embedding in zip(benchmark.queries, judged.query_embeddings, strict=True)
-    ]
+    reader: Reader = trunk if projections is None else PeopleReader(trunk, projections, rules.score_threshold)
+    asked = _asked(reader, benchmark, rules, projections is not None, progress)
+    chosen = [promising(asked, number, count) for number in range(len(benchmark.queries))]
     asking: dict[str, list[int]] = {}
     for number, names in enumerate(chosen):
         for name in names:
@@ -48,28 +86,57 @@ def evaluate_second_look(
     codes, _ = read_queries(proposer, None, benchmark, progress)
     found = ProposalSearch(proposer, codes, benchmark.test, progress=progress).propose(asking)
     best = [{name: proposals[:EACH] for name, proposals in answers.items()} for answers in found]
-    again = embed_again(trunk, benchmark.test, best, list(judged.query_embeddings), progress=progress)
-    return evaluate_guided(benchmark, _answers(benchmark, held, judged.query_embeddings, best, again), rules=rules)
+    read = embeddings_at(reader, benchmark.test, best, progress=progress)
+    return evaluate_guided(benchmark, _answers(asked, best, read), rules=rules)
 
 
-def promising(query: Query, held: Mapping[str, Detections], embedding: Tensor, count: int, rules: Rules) -> list[str]:
+def _asked(reader: Reader, benchmark: Benchmark, rules: Rules, answers: bool, progress: Progress) -> _Asked:
+    found, queries = read_people(reader, benchmark, boxes="detected", query="box", rules=rules, progress=progress)
+    held = {name: people[people.scores >= rules.score_threshold] for name, people in found.items()}
+    if not answers:
+        return _Asked(benchmark, held, queries, rules)
+    means = CameraMeans.of(benchmark, held, rules.score_threshold)
+    held = {name: replace(some, embeddings=means.take_off(name, some.embeddings)) for name, some in held.items()}
+    strangers = strangers_of(benchmark, held, rules.score_threshold)
+    return _Asked(benchmark, held, means.off_queries(benchmark, queries), rules, means, strangers)
+
+
+def promising(asked: _Asked, number: int, count: int) -> list[str]:
     """The scenes of a query's gallery with somebody most like the person, best first; those without anybody last."""
-    names = [name for name in dict.fromkeys(query.gallery) if name != query.scene or rules.own_scene]
-    most = {name: float((held[name].embeddings @ embedding).max()) if len(held[name]) else -1.0 for name in names}
-    return sorted(names, key=lambda name: -most[name])[:count]
+    names = asked.gallery(asked.benchmark.queries[number])
+    crowd = asked.crowd(names)
+    most = torch.full((len(names),), -torch.inf)
+    most.scatter_reduce_(0, crowd.scene_of, asked.likenesses(number, crowd).to(most), "amax")
+    return [names[place] for place in most.argsort(descending=True, stable=True)[:count].tolist()]
 
 
 def _answers(
-    benchmark: Benchmark, held: Mapping[str, Detections], embeddings: Tensor, best: list[Answers], again: list[Answers]
+    asked: _Asked, best: Sequence[Answers], read: Sequence[Mapping[str, Tensor]]
 ) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
-    """Boxes and similarities of each scene of each query's gallery."""
-    for number, query in enumerate(benchmark.queries):
-        answers = {}
-        for name in dict.fromkeys((*query.gallery, query.scene)):
-            people = held[name]
-            stored = Found(people.boxes, people.embeddings @ embeddings[number], people.scores)
-            if name in again[number]:
-                read = again[number][name]
-                stored = together(stored, Found(read.boxes, read.similarities, best[number][name].similarities))
-            answers[name] = (stored.boxes, stored.similarities)
-        yield answers
+    """Boxes and likenesses of each scene of each query's gallery."""
+    for number, query in enumerate(asked.benchmark.queries):
+        names = asked.gallery(query)
+        crowd, boxes = asked.crowd(names), torch.cat([torch.zeros(0, 4), *(asked.people[name].boxes for name in names)])
+        cosines = crowd.cosines(asked.queries[number])
+        gone, found = [torch.zeros(0, dtype=torch.int64)], []
+        for place, name in enumerate(names):
+            if name not in read[number]:
+                continue
+            readings = read[number][name]
+            if asked.means is not None:
+                readings = asked.means.take_off(name, readings)
+            again = best[number][name]
+            people = torch.nonzero(crowd.scene_of == place).flatten()
+            alike = readings @ asked.queries[number]
+            stays, joins = who_stays(boxes[people], cosines[people], again.boxes, alike)
+            gone.append(people[~stays])
+            new = Found(again.boxes, readings, again.similarities, torch.full((len(readings),), place))
+            found.append(new[joins])
+        everybody = Completed(crowd, torch.cat(gone), Found.joined(found, len(asked.queries[number])))
+        boxes = torch.cat([boxes, everybody.found.boxes])
+        likenesses, scene_of = asked.likenesses(number, everybody), everybody.scene_of
+        seen = likenesses.isfinite()
+        yield {
+            name: (boxes[seen & (scene_of == place)], likenesses[seen & (scene_of == place)])
+            for place, name in enumerate(names)
+        }

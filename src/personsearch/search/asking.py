@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 from personsearch.errors import GalleryError, SettingError
 from personsearch.search.about import About
 from personsearch.search.absence import is_absent
-from personsearch.search.answering import Ranked, rank_people
+from personsearch.search.answering import Crowd, Ranked, rank_people
 from personsearch.search.centring import ELSEWHERE
 from personsearch.search.hits import Answer, GalleryHit
 from personsearch.search.likenesses import Likenesses
@@ -32,6 +33,13 @@ _SCENES_OF_STRANGERS = 1000
 """Of a larger gallery, those whose pairs are looked at."""
 _MORE = 8
 """Times as many scenes are looked at where those that an index finds have too few answers."""
+
+
+class Shown(Crowd, Protocol):
+    """People who can be shown."""
+
+    def hit(self, person: int, similarity: float) -> GalleryHit:
+        """One of them, as an answer."""
 
 
 class Asking:
@@ -136,6 +144,15 @@ class Asking:
                 return answer
         return self._answer(self.crowd(), query, limits, once, widen)
 
+    def first(self, query: Tensor, limits: Limits) -> Iterator[int]:
+        """Numbers of the people in `crowd` as they are ranked by default for a query as in `answer`, best first."""
+        ranked = self._ranked(self.crowd(), query, limits, True, WIDEN if self.readings else 0)
+        return ranked.likenesses.falling(limits.among)
+
+    def answer_among(self, crowd: Shown, query: Tensor, limits: Limits) -> Answer:
+        """The answer of a crowd made of this one's, one person once a scene; widened where it holds readings."""
+        return self._answer(crowd, query, limits, True, WIDEN if self.readings else 0)
+
     def _counts(self, limits: Limits) -> Sequence[int]:
         """How many scenes the index is asked for, before everybody is asked."""
         if not self._approximate or limits.among is not None:
@@ -143,7 +160,7 @@ class Asking:
         scenes = self.neighbours().scenes
         return scenes, _MORE * scenes
 
-    def _ranked(self, crowd: Resident, query: Tensor, limits: Limits, once: bool, widen: int) -> Ranked:
+    def _ranked(self, crowd: Shown, query: Tensor, limits: Limits, once: bool, widen: int) -> Ranked:
         def first(likenesses: Likenesses, count: int) -> Tensor:
             few = _picked(crowd, likenesses, replace(limits, top=count, per_scene=1), lambda row: crowd.hit(row, 0.0))
             return torch.tensor([row for row, _ in few], dtype=torch.int64)
@@ -160,7 +177,7 @@ class Asking:
             among=limits.among,
         )
 
-    def _answer(self, crowd: Resident, query: Tensor, limits: Limits, once: bool, widen: int) -> Answer:
+    def _answer(self, crowd: Shown, query: Tensor, limits: Limits, once: bool, widen: int) -> Answer:
         ranked = self._ranked(crowd, query, limits, once, widen)
 
         def hit_of(row: int) -> GalleryHit:
@@ -175,6 +192,6 @@ class Asking:
 
 
 def _picked(
-    crowd: Resident, likenesses: Likenesses, limits: Limits, hit_of: Callable[[int], GalleryHit]
+    crowd: Shown, likenesses: Likenesses, limits: Limits, hit_of: Callable[[int], GalleryHit]
 ) -> list[tuple[int, GalleryHit]]:
     return pick_rows(likenesses.falling(limits.among), crowd.scene_of, hit_of, limits)

@@ -462,6 +462,11 @@ class Gallery:
         """As `ask`, for a query [D] of unit length that is compared as it is: it has no mean of a camera any more."""
         return self._asking.answer(query, limits, once, widen)
 
+    @property
+    def asking(self) -> Asking:
+        """Who answers, for whoever asks in another way."""
+        return self._asking
+
     def crowd(self) -> Resident:
         """Everybody it holds, by file and frame."""
         return self._asking.crowd()

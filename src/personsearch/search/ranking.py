@@ -124,13 +124,18 @@ class Resident:
         return self.people.readings(people)
 
     def hit(self, person: int, similarity: float) -> GalleryHit:
-        row = self.scenes[int(self.scene_of[person])]
-        x1, y1, x2, y2 = self.boxes[person].tolist()
+        """Somebody in it, as an answer."""
+        return self.hit_in(int(self.scene_of[person]), self.boxes[person], similarity, float(self.scores[person]))
+
+    def hit_in(self, scene: int, box: Tensor, similarity: float, score: float) -> GalleryHit:
+        """An answer at a box [4] of a scene."""
+        row = self.scenes[scene]
+        x1, y1, x2, y2 = box.tolist()
         return GalleryHit(
             scene=scene_name(row),
             box=(x1, y1, x2, y2),
             similarity=similarity,
-            score=float(self.scores[person]),
+            score=score,
             source=Path(row["source"]),
             frame=row["frame"],
             time=row["time"],

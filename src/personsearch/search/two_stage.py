@@ -185,7 +185,24 @@ def embed_again(
     progress: Progress = quiet,
 ) -> list[Answers]:
     """The same boxes with an embedder's cosines to queries [D]; scenes without boxes are not read."""
-    again: list[Answers] = [{} for _ in answers]
+    read = embeddings_at(embedder, scenes, answers, complain=complain, progress=progress)
+    return [
+        {name: Proposals(found[name].boxes, embeddings @ query) for name, embeddings in of_scenes.items()}
+        for found, of_scenes, query in zip(answers, read, queries, strict=True)
+    ]
+
+
+def embeddings_at(
+    embedder: Embedder,
+    scenes: Iterable[Scene],
+    answers: Sequence[Answers],
+    *,
+    complain: Complain = None,
+    progress: Progress = quiet,
+) -> list[dict[str, Tensor]]:
+    """An embedder's embeddings [N, D] of the N boxes of each scene in each of some answers; scenes without boxes are
+    not read."""
+    read: list[dict[str, Tensor]] = [{} for _ in answers]
     wanted = [scene for scene in scenes if any(len(found[scene.name]) for found in answers if scene.name in found)]
     for scene in progress(wanted, "embedding proposals", len(wanted)):
         indices = [index for index, found in enumerate(answers) if scene.name in found]
@@ -196,9 +213,9 @@ def embed_again(
             complain_or_raise(complain, error)
             continue
         embeddings = torch.split(embedder.embed(image, torch.cat(lists)), [len(boxes) for boxes in lists])
-        for index, boxes, of_boxes in zip(indices, lists, embeddings, strict=True):
-            again[index][scene.name] = Proposals(boxes, of_boxes @ queries[index])
-    return again
+        for index, of_boxes in zip(indices, embeddings, strict=True):
+            read[index][scene.name] = of_boxes
+    return read
 
 
 def _ranked(scenes: Mapping[str, Scene], first: Answers, last: Answers, limits: Limits, once: bool) -> list[GalleryHit]:
