@@ -282,7 +282,8 @@ def _projections(folder: Path) -> None:
 def test_the_most_promising_scenes_hold_the_most_alike() -> None:
     from personsearch.data.records import Query
     from personsearch.evaluation.protocols import Rules
-    from personsearch.evaluation.second_look import _Asked, promising
+    from personsearch.evaluation.second_look import Asked as Searched
+    from personsearch.evaluation.second_look import promising
 
     def people(*cosines: float) -> Detections:
         embeddings = torch.tensor([[c, (1 - c * c) ** 0.5] for c in cosines]).reshape(-1, 2)
@@ -290,6 +291,6 @@ def test_the_most_promising_scenes_hold_the_most_alike() -> None:
 
     held = {"a": people(0.2, 0.5), "b": people(), "c": people(0.9), "own": people(1.0)}
     query = Query("own", (0.0, 0.0, 1.0, 1.0), 1, ("a", "b", "c", "own"))
-    asked = _Asked(Benchmark("b", (), 0, (), (query,)), held, torch.tensor([[1.0, 0.0]]), Rules())
+    asked = Searched(Benchmark("b", (), 0, (), (query,)), held, torch.tensor([[1.0, 0.0]]), Rules())
     assert promising(asked, 0, 2) == ["c", "a"]
     assert promising(asked, 0, 9) == ["c", "a", "b"]

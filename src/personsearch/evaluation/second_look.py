@@ -30,7 +30,7 @@ from personsearch.search.two_stage import embeddings_at
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """A benchmark as it is ranked: people of each scene, queries [Q, D], and how."""
 
     benchmark: Benchmark
@@ -59,6 +59,21 @@ class _Asked:
         return PeopleInMemory(vectors, scene_of, torch.cat([torch.zeros(0), *(people.scores for people in some)]))
 
 
+@dataclass(frozen=True)
+class Looked:
+    """Whom IGPN finds in each query's most promising scenes, beside those who are held."""
+
+    asked: Asked
+    found: list[Answers]
+    """Of each query, best first in each scene"""
+    read: list[dict[str, Tensor]]
+    """How they are read, [N, D] each"""
+
+    def result(self, each: int = EACH) -> SearchResult:
+        """Judges everybody, the first `each` of the found of a scene among them."""
+        return evaluate_guided(self.asked.benchmark, _answers(self, each), rules=self.asked.rules)
+
+
 def evaluate_second_look(
     proposer: TrunkIGPN,
     trunk: SearchNetwork,
@@ -70,6 +85,23 @@ def evaluate_second_look(
     progress: Progress = quiet,
 ) -> SearchResult:
     """Judges the gallery's people, those of each query's `count` most promising scenes found and ranked anew.
+
+    Takes what `look` takes.
+    """
+    return look(proposer, trunk, benchmark, count, rules=rules, projections=projections, progress=progress).result()
+
+
+def look(
+    proposer: TrunkIGPN,
+    trunk: SearchNetwork,
+    benchmark: Benchmark,
+    count: int,
+    *,
+    rules: Rules,
+    projections: Projections | None = None,
+    progress: Progress = quiet,
+) -> Looked:
+    """Reads the test scenes, and looks again at the `count` most promising ones of each query's gallery.
 
     People are read and ranked by the trunk's embeddings and their cosines, as the papers do it; with `projections` by
     readings, as `search` does. Raises SettingError for less than one scene.
@@ -86,22 +118,21 @@ def evaluate_second_look(
     codes, _ = read_queries(proposer, None, benchmark, progress)
     found = ProposalSearch(proposer, codes, benchmark.test, progress=progress).propose(asking)
     best = [{name: proposals[:EACH] for name, proposals in answers.items()} for answers in found]
-    read = embeddings_at(reader, benchmark.test, best, progress=progress)
-    return evaluate_guided(benchmark, _answers(asked, best, read), rules=rules)
+    return Looked(asked, best, embeddings_at(reader, benchmark.test, best, progress=progress))
 
 
-def _asked(reader: Reader, benchmark: Benchmark, rules: Rules, answers: bool, progress: Progress) -> _Asked:
+def _asked(reader: Reader, benchmark: Benchmark, rules: Rules, answers: bool, progress: Progress) -> Asked:
     found, queries = read_people(reader, benchmark, boxes="detected", query="box", rules=rules, progress=progress)
     held = {name: people[people.scores >= rules.score_threshold] for name, people in found.items()}
     if not answers:
-        return _Asked(benchmark, held, queries, rules)
+        return Asked(benchmark, held, queries, rules)
     means = CameraMeans.of(benchmark, held, rules.score_threshold)
     held = {name: replace(some, embeddings=means.take_off(name, some.embeddings)) for name, some in held.items()}
     strangers = strangers_of(benchmark, held, rules.score_threshold)
-    return _Asked(benchmark, held, means.off_queries(benchmark, queries), rules, means, strangers)
+    return Asked(benchmark, held, means.off_queries(benchmark, queries), rules, means, strangers)
 
 
-def promising(asked: _Asked, number: int, count: int) -> list[str]:
+def promising(asked: Asked, number: int, count: int) -> list[str]:
     """The scenes of a query's gallery with somebody most like the person, best first; those without anybody last."""
     names = asked.gallery(asked.benchmark.queries[number])
     crowd = asked.crowd(names)
@@ -110,22 +141,20 @@ def promising(asked: _Asked, number: int, count: int) -> list[str]:
     return [names[place] for place in most.argsort(descending=True, stable=True)[:count].tolist()]
 
 
-def _answers(
-    asked: _Asked, best: Sequence[Answers], read: Sequence[Mapping[str, Tensor]]
-) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
+def _answers(looked: Looked, each: int) -> Iterator[dict[str, tuple[Tensor, Tensor]]]:
     """Boxes and likenesses of each scene of each query's gallery."""
+    asked = looked.asked
     for number, query in enumerate(asked.benchmark.queries):
         names = asked.gallery(query)
         crowd, boxes = asked.crowd(names), torch.cat([torch.zeros(0, 4), *(asked.people[name].boxes for name in names)])
         cosines = crowd.cosines(asked.queries[number])
         gone, found = [torch.zeros(0, dtype=torch.int64)], []
         for place, name in enumerate(names):
-            if name not in read[number]:
+            if name not in looked.read[number]:
                 continue
-            readings = read[number][name]
+            again, readings = looked.found[number][name][:each], looked.read[number][name][:each]
             if asked.means is not None:
                 readings = asked.means.take_off(name, readings)
-            again = best[number][name]
             people = torch.nonzero(crowd.scene_of == place).flatten()
             alike = readings @ asked.queries[number]
             stays, joins = who_stays(boxes[people], cosines[people], again.boxes, alike)
