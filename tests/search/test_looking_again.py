@@ -122,6 +122,12 @@ def test_limits_hold(gallery: Gallery) -> None:
     assert "p003" not in {hit.source.stem for hit in hits}
 
 
+def test_scenes_of_people_held_with_low_scores_are_looked_at(gallery: Gallery) -> None:
+    guide = Guide()
+    assert not ask(gallery, 3, 5, guide, min_score=1.0)
+    assert len(guide.asked_in) == 5
+
+
 def test_a_scene_that_is_gone_keeps_the_gallery_s_answer(gallery: Gallery, tmp_path: Path) -> None:
     (tmp_path / "pictures" / "p003.png").unlink()
     said: list[str] = []

@@ -106,8 +106,10 @@ def _promising(crowd: Resident, ranked: Iterator[int], count: int, limits: Limit
     for person in ranked:
         if len(chosen) >= count:
             break
-        if int(crowd.scene_of[person]) not in chosen and limits.admits(crowd.hit(person, 0.0)):
-            chosen[int(crowd.scene_of[person])] = None
+        scene = int(crowd.scene_of[person])
+        # whatever the score of who is held: who is found there has another
+        if scene not in chosen and (limits.allow is None or limits.allow(crowd.hit(person, 0.0))):
+            chosen[scene] = None
     people = crowd.scene_of.bincount(minlength=len(crowd.scenes))
     return [*chosen, *torch.nonzero(people == 0).flatten().tolist()][:count]
 
