@@ -15,7 +15,7 @@ from personsearch.errors import SettingError, WeightsError
 from personsearch.evaluation.answers import are_crops, evaluate_answers
 from personsearch.evaluation.one_stage import Evaluation, evaluate_model
 from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult
-from personsearch.evaluation.second_look import evaluate_second_look
+from personsearch.evaluation.second_look import look
 from personsearch.evaluation.two_stage import evaluate_two_stages
 from personsearch.models.embedders import LoadedEmbedder, load_embedder
 from personsearch.models.guided import GuidedNetwork
@@ -216,9 +216,10 @@ def _second_look(
         raise SettingError(f"{model} has no trunk whose people could be asked first: leave --look-again out")
     trunk = load_trunk_of(model, device, partial(resized, size=settings.size)).model
     projections = projections_of(trunk_folder(model)) if settings.answers else None
-    return evaluate_second_look(
+    looked = look(
         proposer, trunk, benchmark, settings.look_again, rules=rules, projections=projections, progress=progress
     )
+    return looked.result()
 
 
 def _reid(

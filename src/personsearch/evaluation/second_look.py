@@ -74,23 +74,6 @@ class Looked:
         return evaluate_guided(self.asked.benchmark, _answers(self, each), rules=self.asked.rules)
 
 
-def evaluate_second_look(
-    proposer: TrunkIGPN,
-    trunk: SearchNetwork,
-    benchmark: Benchmark,
-    count: int,
-    *,
-    rules: Rules,
-    projections: Projections | None = None,
-    progress: Progress = quiet,
-) -> SearchResult:
-    """Judges the gallery's people, those of each query's `count` most promising scenes found and ranked anew.
-
-    Takes what `look` takes.
-    """
-    return look(proposer, trunk, benchmark, count, rules=rules, projections=projections, progress=progress).result()
-
-
 def look(
     proposer: TrunkIGPN,
     trunk: SearchNetwork,
