@@ -13,8 +13,7 @@ import time
 from functools import partial
 
 import torch
-from torch import Tensor
-from torchvision.ops import box_iou
+from proposer_misses import fits
 
 from personsearch.data.sources import load_benchmark
 from personsearch.evaluation.evaluate import projections_of, resized
@@ -24,8 +23,6 @@ from personsearch.models.igpn_trunk import TrunkIGPN
 from personsearch.models.weights import load_proposer, load_trunk_of, trunk_folder
 from personsearch.runtime import best_device, keep_memory
 from personsearch.search.looking_again import EACH
-
-IOU = 0.5
 
 
 def main() -> None:
@@ -47,9 +44,7 @@ def main() -> None:
     trunk = load_trunk_of(given.igpn, best_device(), change).model
     projections = projections_of(trunk_folder(given.igpn)) if given.answers else None
     start = time.perf_counter()
-    looked = look(
-        proposer, trunk, benchmark, given.look_again, rules=PROFILES["strict"], projections=projections
-    )  # fmt: skip
+    looked = look(proposer, trunk, benchmark, given.look_again, rules=PROFILES["strict"], projections=projections)
     seconds = time.perf_counter() - start
     print(f"{len(benchmark.queries)} queries, {seconds / len(benchmark.queries):.1f} s each, scenes read once included")
     print(f"without a second look: {_figures(looked.result(0))}")
@@ -71,14 +66,10 @@ def people(looked: Looked) -> tuple[int, int, int]:
                     continue
                 box = torch.tensor([person.box])
                 shown += 1
-                lost = not _fits(looked.asked.people[name].boxes, box)
+                lost = not fits(looked.asked.people[name].boxes, box)
                 missed += lost
-                regained += lost and _fits(again.boxes, box)
+                regained += lost and fits(again.boxes, box)
     return shown, missed, regained
-
-
-def _fits(boxes: Tensor, box: Tensor) -> bool:
-    return bool((box_iou(boxes, box) >= IOU).any())
 
 
 def _figures(result: SearchResult) -> str:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from personsearch.data.records import Benchmark, Person
 from personsearch.errors import SettingError
-from personsearch.evaluation.answers import are_crops, evaluate_answers, rank_by, without_means
+from personsearch.evaluation.answers import CameraMeans, are_crops, evaluate_answers, rank_by
 from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights
 from personsearch.evaluation.protocols import Searched
 from personsearch.geometry.detections import Detections
@@ -51,7 +51,8 @@ def test_the_mean_of_each_camera_is_that_of_its_sure_people(benchmark: Benchmark
         boxes = torch.tensor([[0.0, 0, 5, 9]]).repeat(60, 1)
         found[scene.name] = Detections(boxes, scores, unit(60, 6, number))
     asked = unit(len(benchmark.queries), 6, 99)
-    centred, queries = without_means(benchmark, found, asked, 0.5)
+    taken = CameraMeans.of(benchmark, found, 0.5)
+    centred, queries = taken.off_people(found), taken.off_queries(benchmark, asked)
     means = {}
     for camera in {scene.camera for scene in benchmark.test}:
         own = [found[scene.name].embeddings[:-1] for scene in benchmark.test if scene.camera == camera]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from personsearch.models import inference
 from personsearch.models.inference import PackedBottleneck, PackedConv, prepare_for_inference
 from personsearch.models.resnet import TORCHVISION, Bottleneck, Conv, ConvFrozenNorm, Head, Stem
 from personsearch.runtime import exact_arithmetic, has_fast_bfloat16
@@ -38,7 +39,7 @@ def test_a_packed_convolution_reads_maps_of_every_size(kernel: int, stride: int)
     torch.manual_seed(0)
     plain = Conv(64, 128, kernel, stride)
     packed = PackedConv(copy.deepcopy(plain).to(torch.bfloat16))
-    for batch, height, width in ((2, 16, 5), (2, 16, 1), (1, 40, 30), (3, 1, 2), (0, 8, 8), (7, 14, 6)):
+    for batch, height, width in ((0, 8, 8), (2, 16, 5), (2, 16, 1), (1, 40, 30), (3, 1, 2), (7, 14, 6)):
         x = torch.randn(batch, 64, height, width)
         _close(packed(x), plain(x))
         _close(packed.rectified(x), plain(x).relu())
@@ -73,6 +74,19 @@ def test_a_prepared_network_answers_as_before() -> None:
     prepared = prepare_for_inference(whole)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         _close(prepared(pictures), expected)
+
+
+@torch.inference_mode()
+def test_a_torch_without_the_operators_runs_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    stem = _calm(Stem())
+    picture = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    expected = stem(picture)
+    monkeypatch.setattr(inference, "_can_pack", lambda: False)
+    prepared = prepare_for_inference(stem)
+    assert not any(isinstance(module, PackedConv | PackedBottleneck) for module in prepared.modules())
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _close(prepared(picture), expected)
 
 
 @fast

@@ -36,7 +36,9 @@ from personsearch.search.hits import GalleryHit
 from personsearch.search.indexing import index_sources
 from personsearch.search.looking_again import Asked, SecondLook, look_again
 from personsearch.search.picking import Limits
-from personsearch.search.searchers import SceneEncoder
+from personsearch.search.rows import IndexedScene
+from personsearch.search.searchers import READINGS, SceneEncoder
+from personsearch.search.sources import Source
 from personsearch.search.strangers import Strangers
 
 
@@ -128,6 +130,42 @@ def test_scenes_of_people_held_with_low_scores_are_looked_at(gallery: Gallery) -
     assert len(guide.asked_in) == 5
 
 
+def test_a_gallery_of_readings_is_ranked_by_its_own_rules(tmp_path: Path) -> None:
+    """Where nobody is found, the answer is the gallery's: widened, and telling whether the person is there."""
+    looks = torch.nn.functional.normalize(torch.randn(60, DIM, generator=torch.Generator().manual_seed(0)), dim=1)
+    with Gallery.create(tmp_path / "g", model="fake", fingerprint="fake-1", dim=DIM, read=READINGS) as made:
+        for number, path in enumerate(save_pictures(tmp_path / "pictures", 20)):
+            here = looks[number % 3 :: 3]
+            sights = torch.nn.functional.normalize(here + 0.02 * number * here.roll(1, dims=1), dim=1)
+            boxes = torch.tensor([[8.0 * i, 0.0, 8.0 * i + 6, 90.0] for i in range(len(here))])
+            people = Detections(boxes, torch.full((len(here),), 0.9), sights)
+            made.add([IndexedScene(Source.of(path), 160, 96, people)])
+    gallery = Gallery.open(tmp_path / "g")
+
+    @dataclass
+    class Reader(FakeModel):
+        reading: Tensor
+
+        def embed(self, image: Image.Image, boxes: Tensor) -> Tensor:
+            return self.reading[None]
+
+    @dataclass
+    class Blind(Guide):
+        def answer(self, scene: Image.Image, _query: object) -> list[Proposals]:
+            return [Proposals(torch.zeros(0, 4), torch.zeros(0))]
+
+    widened = 0
+    for reading in (*looks[:6], *-looks[:6]):
+        look = SecondLook(Blind(), lambda scene: scene.read(), 5)  # type: ignore[arg-type]
+        reader = SceneEncoder(Reader(reading), "fake-1", "fake", dim=DIM)
+        limits = Limits(top=100, per_scene=None)
+        answer = look_again(gallery, reader, look, Asked(picture([(3, 10)]), box_at(10)), limits)
+        expected = gallery.ask(reading, limits)
+        assert (answer.hits, answer.added, answer.absent) == (expected.hits, expected.added, expected.absent)
+        widened += len(answer.added) > 0
+    assert 0 < widened < 12
+
+
 def test_a_scene_that_is_gone_keeps_the_gallery_s_answer(gallery: Gallery, tmp_path: Path) -> None:
     (tmp_path / "pictures" / "p003.png").unlink()
     said: list[str] = []
@@ -152,14 +190,24 @@ def test_a_scene_without_anybody_is_looked_at_last(tmp_path: Path) -> None:
 
 
 def test_of_two_boxes_of_one_person_the_more_alike_stays() -> None:
-    held, cosines = torch.tensor([[0.0, 0, 10, 20], [30, 0, 40, 20], [80, 0, 90, 20]]), torch.tensor([0.5, 0.9, 0.3])
-    again = torch.tensor([[0.0, 0, 10, 22], [30, 0, 40, 22], [60, 0, 70, 20], [80, 0, 90, 20]])
-    stays, joins = who_stays(held, cosines, again, torch.tensor([0.8, 0.7, 0.1, 0.3]))
-    assert stays.tolist() == [False, True, True], "equals stay as they are held"
-    assert joins.tolist() == [True, False, True, False]
-    nobody, none = torch.zeros(0, 4), torch.zeros(0)
-    assert who_stays(held, cosines, nobody, none)[0].tolist() == [True] * 3
-    assert who_stays(nobody, none, again, cosines[[0, 0, 0, 0]])[1].tolist() == [True] * 4
+    boxes = torch.tensor([[0.0, 0, 10, 20], [30, 0, 40, 20], [80, 0, 90, 20], [0, 0, 10, 20]])
+    crowd = PeopleInMemory(_alike(0.5, 0.9, 0.3, 0.1), torch.tensor([4, 4, 4, 7]), torch.ones(4))
+    again = torch.tensor([[0.0, 0, 10, 22], [30, 0, 40, 22], [60, 0, 70, 20], [80, 0, 90, 20], [50, 0, 60, 20]])
+    found = Found(again, _alike(0.8, 0.7, 0.1, 0.3, 0.6), torch.ones(5), torch.tensor([4, 4, 4, 4, 7]))
+    query = torch.tensor([1.0, 0.0])
+    gone, stay = who_stays(crowd, boxes, found, query)
+    assert gone.tolist() == [0], "equals stay as they are held, and so does whoever is in another scene"
+    assert stay.boxes.tolist() == again[[0, 2, 4]].tolist()
+    gone, stay = who_stays(crowd, boxes, Found.nobody(2), query)
+    assert (len(gone), len(stay)) == (0, 0)
+    empty = PeopleInMemory(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64), torch.zeros(0))
+    gone, stay = who_stays(empty, torch.zeros(0, 4), found, query)
+    assert (len(gone), len(stay)) == (0, 5)
+
+
+def _alike(*cosines: float) -> Tensor:
+    """Readings with these cosines to (1, 0)."""
+    return torch.tensor([[cosine, (1 - cosine**2) ** 0.5] for cosine in cosines])
 
 
 def test_a_completed_crowd_is_as_one_made_anew() -> None:
@@ -255,21 +303,6 @@ def test_it_is_evaluated(weights: Path, tmp_path: Path) -> None:
             evaluate_weights(str(weights / model), benchmark, settings)
 
 
-@pytest.mark.parametrize("answers", [False, True])
-def test_a_second_look_at_nothing_changes_nothing(
-    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: bool
-) -> None:
-    """Where IGPN finds nobody, people are judged as they are without it."""
-    from personsearch.evaluation import second_look
-
-    benchmark = make_benchmark(tmp_path / "pictures")
-    _projections(weights / "trunk")
-    monkeypatch.setattr(second_look, "EACH", 0)
-    alone, _ = evaluate_weights(str(weights / "trunk"), benchmark, JudgeSettings(answers=answers))
-    looked, _ = evaluate_weights(str(weights / "igpn"), benchmark, JudgeSettings(look_again=1, answers=answers))
-    assert looked.average_precisions == pytest.approx(alone.average_precisions)
-
-
 def test_answers_need_a_second_look_and_projections(weights: Path, tmp_path: Path) -> None:
     benchmark = make_benchmark(tmp_path / "pictures")
     with pytest.raises(SettingError, match="give --look-again"):
@@ -292,8 +325,7 @@ def test_the_most_promising_scenes_hold_the_most_alike() -> None:
     from personsearch.evaluation.second_look import promising
 
     def people(*cosines: float) -> Detections:
-        embeddings = torch.tensor([[c, (1 - c * c) ** 0.5] for c in cosines]).reshape(-1, 2)
-        return Detections(torch.zeros(len(cosines), 4), torch.ones(len(cosines)), embeddings)
+        return Detections(torch.zeros(len(cosines), 4), torch.ones(len(cosines)), _alike(*cosines).reshape(-1, 2))
 
     held = {"a": people(0.2, 0.5), "b": people(), "c": people(0.9), "own": people(1.0)}
     query = Query("own", (0.0, 0.0, 1.0, 1.0), 1, ("a", "b", "c", "own"))

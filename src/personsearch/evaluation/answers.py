@@ -39,7 +39,8 @@ def evaluate_answers(
     crops = are_crops(benchmark)
     reader = CropReader(network, projections) if crops else PeopleReader(network, projections, rules.score_threshold)
     found, asked = read_people(reader, benchmark, boxes=boxes, query=query, rules=rules, progress=progress)
-    found, asked = without_means(benchmark, found, asked, rules.score_threshold)
+    means = CameraMeans.of(benchmark, found, rules.score_threshold)
+    found, asked = means.off_people(found), means.off_queries(benchmark, asked)
     rank = None if crops else rank_by(strangers_of(benchmark, found, rules.score_threshold))
     return evaluate_search(benchmark, found, asked, rules=rules, rank=rank)
 
@@ -75,24 +76,16 @@ class CameraMeans:
         """Readings [N, D] of people in a scene without the mean of its camera, of unit length."""
         return self.centres.take_off(readings, torch.full((len(readings),), self.numbers[name]))
 
+    def off_people(self, found: Mapping[str, Detections]) -> dict[str, Detections]:
+        """People of scenes by their names, with such readings."""
+        return {
+            name: replace(people, embeddings=self.take_off(name, people.embeddings)) for name, people in found.items()
+        }
+
     def off_queries(self, benchmark: Benchmark, readings: Tensor) -> Tensor:
         """The same for those [Q, D] of the benchmark's queries."""
         of = torch.tensor([self.numbers[query.scene] for query in benchmark.queries], dtype=torch.int64)
         return self.centres.take_off(readings, of)
-
-
-def without_means(
-    benchmark: Benchmark, found: dict[str, Detections], asked: Tensor, least: float
-) -> tuple[dict[str, Detections], Tensor]:
-    """Readings [N, D] of people in test scenes, and those [Q, D] of queries, without the mean of their cameras.
-
-    The mean is that of people of score `least` and more.
-    """
-    means = CameraMeans.of(benchmark, found, least)
-    centred = {
-        name: replace(people, embeddings=means.take_off(name, people.embeddings)) for name, people in found.items()
-    }
-    return centred, means.off_queries(benchmark, asked)
 
 
 def strangers_of(benchmark: Benchmark, found: Mapping[str, Detections], least: float) -> Strangers:

@@ -158,7 +158,7 @@ def projections_of(folder: Path) -> Projections:
     """Those beside a search network's weights. Raises SettingError where there are none, WeightsError."""
     projections = load_projections(folder, fingerprint_of_readings(folder))
     if projections is None:
-        raise SettingError(f"{folder.name} has no {PROJECTIONS_FILE} to read people by: leave --answers out")
+        raise SettingError(f"{folder}: has no {PROJECTIONS_FILE} to read people by: leave --answers out")
     return projections
 
 

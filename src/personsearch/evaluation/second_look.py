@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -110,7 +110,7 @@ def _asked(reader: Reader, benchmark: Benchmark, rules: Rules, answers: bool, pr
     if not answers:
         return Asked(benchmark, held, queries, rules)
     means = CameraMeans.of(benchmark, held, rules.score_threshold)
-    held = {name: replace(some, embeddings=means.take_off(name, some.embeddings)) for name, some in held.items()}
+    held = means.off_people(held)
     strangers = strangers_of(benchmark, held, rules.score_threshold)
     return Asked(benchmark, held, means.off_queries(benchmark, queries), rules, means, strangers)
 
@@ -130,21 +130,15 @@ def _answers(looked: Looked, each: int) -> Iterator[dict[str, tuple[Tensor, Tens
     for number, query in enumerate(asked.benchmark.queries):
         names = asked.gallery(query)
         crowd, boxes = asked.crowd(names), torch.cat([torch.zeros(0, 4), *(asked.people[name].boxes for name in names)])
-        cosines = crowd.cosines(asked.queries[number])
-        gone, found = [torch.zeros(0, dtype=torch.int64)], []
+        found = []
         for place, name in enumerate(names):
-            if name not in looked.read[number]:
-                continue
-            again, readings = looked.found[number][name][:each], looked.read[number][name][:each]
-            if asked.means is not None:
-                readings = asked.means.take_off(name, readings)
-            people = torch.nonzero(crowd.scene_of == place).flatten()
-            alike = readings @ asked.queries[number]
-            stays, joins = who_stays(boxes[people], cosines[people], again.boxes, alike)
-            gone.append(people[~stays])
-            new = Found(again.boxes, readings, again.similarities, torch.full((len(readings),), place))
-            found.append(new[joins])
-        everybody = Completed(crowd, torch.cat(gone), Found.joined(found, len(asked.queries[number])))
+            if name in looked.read[number]:
+                again, readings = looked.found[number][name][:each], looked.read[number][name][:each]
+                if asked.means is not None:
+                    readings = asked.means.take_off(name, readings)
+                found.append(Found(again.boxes, readings, again.similarities, torch.full((len(readings),), place)))
+        asked_for = asked.queries[number]
+        everybody = Completed(crowd, *who_stays(crowd, boxes, Found.joined(found, len(asked_for)), asked_for))
         boxes = torch.cat([boxes, everybody.found.boxes])
         likenesses, scene_of = asked.likenesses(number, everybody), everybody.scene_of
         seen = likenesses.isfinite()

@@ -48,14 +48,18 @@ class Found:
         return cls(*(torch.cat([getattr(p, name) for p in several]) for name in cls.__dataclass_fields__))
 
 
-def who_stays(held: Tensor, held_cosines: Tensor, found: Tensor, found_cosines: Tensor) -> tuple[Tensor, Tensor]:
-    """Of N held boxes [N, 4] and M found ones [M, 4] of one scene those that stay, as [N] and [M] bool.
+def who_stays(crowd: Crowd, boxes: Tensor, found: Found, query: Tensor) -> tuple[Tensor, Found]:
+    """Numbers [G] of the people in a crowd, with boxes [N, 4], for whom somebody found stands, and the found who stay.
 
-    Of two boxes that show one person the more alike stays, by cosines [N] and [M] to the query; of equals the one held.
+    Of two boxes of one scene that show one person the more alike stays, by the cosine to the query [D]; of equals the
+    one held.
     """
-    same = box_iou(held, found) >= SAME
-    more = found_cosines[None] > held_cosines[:, None]
-    return ~(same & more).any(dim=1), ~(same & ~more).any(dim=0)
+    held = torch.nonzero(torch.isin(crowd.scene_of, found.scene_of)).flatten()
+    same = crowd.scene_of[held][:, None] == found.scene_of
+    same &= box_iou(boxes[held], found.boxes) >= SAME
+    cosines = crowd.cosines_of(held, query)
+    more = (found.readings.to(query) @ query).to(cosines)[None] > cosines[:, None]
+    return held[(same & more).any(dim=1)], found[~(same & ~more).any(dim=0)]
 
 
 @dataclass(frozen=True)

@@ -84,19 +84,13 @@ def look_again(
     query = gallery.comparable(encoder.encode_query(asked.image, asked.box), asked.camera)
     code = look.proposer.encode_query(asked.image, [asked.box])
     crowd, scenes = gallery.crowd(), {scene.name: scene for scene in gallery.scenes()}
-    gone, found = [torch.zeros(0, dtype=torch.int64)], []
     promising = _promising(crowd, gallery.asking.first(query, limits), look.count, limits)
-    for number in progress(promising, "looking again", len(promising)):
-        scene = scenes[scene_name(crowd.scenes[number])]
-        boxes, readings, scores = _again(gallery, encoder, look, scene, code, complain)
-        new = Found(boxes, readings, scores, torch.full((len(boxes),), number))
-        people = torch.nonzero(crowd.scene_of == number).flatten()
-        cosines = crowd.cosines_of(people, query)
-        stays, joins = who_stays(crowd.boxes[people], cosines, boxes, (readings @ query).to(cosines))
-        gone.append(people[~stays])
-        found.append(new[joins])
-    everybody = CompletedGallery(crowd, torch.cat(gone), Found.joined(found, len(query)))
-    return gallery.asking.answer_among(everybody, query, limits)
+    found = [
+        _again(gallery, encoder, look, number, scenes[scene_name(crowd.scenes[number])], code, complain)
+        for number in progress(promising, "looking again", len(promising))
+    ]
+    gone, stay = who_stays(crowd, crowd.boxes, Found.joined(found, len(query)), query)
+    return gallery.asking.answer_among(CompletedGallery(crowd, gone, stay), query, limits)
 
 
 def _promising(crowd: Resident, ranked: Iterator[int], count: int, limits: Limits) -> list[int]:
@@ -119,25 +113,26 @@ def _again(
     gallery: Gallery,
     encoder: SceneEncoder,
     look: SecondLook,
+    number: int,
     scene: Scene,
     code: QueryCode,
     complain: Callable[[str], None],
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Boxes [M, 4], readings [M, D] as the gallery compares them, and scores [M], of whom the proposer finds in a
-    scene. Nobody where it cannot be read."""
-    nobody = torch.zeros(0, 4), torch.zeros(0, gallery.about.dim), torch.zeros(0)
+) -> Found:
+    """Whom the proposer finds in the gallery's scene of that number, read as the gallery's people are compared. Nobody
+    where it cannot be read."""
     try:
         image, kept = scene.read(), look.kept(scene)
     except (ImageError, VideoError) as error:
         complain(str(error))
-        return nobody
+        return Found.nobody(gallery.about.dim)
     (proposals,) = look.proposer.answer(look.proposer.ready(kept), code)
     best: Proposals = proposals[:EACH]
     if not len(best):
-        return nobody
+        return Found.nobody(gallery.about.dim)
     camera = camera_of(*file_and_frame(scene.picture))
     read = _embedded(encoder, look, image, kept, best.boxes)
-    return best.boxes, torch.stack([gallery.comparable(one, camera) for one in read]), best.similarities
+    compared = torch.stack([gallery.comparable(one, camera) for one in read])
+    return Found(best.boxes, compared, best.similarities, torch.full((len(best),), number))
 
 
 def _embedded(encoder: SceneEncoder, look: SecondLook, image: Image.Image, kept: Any, boxes: Tensor) -> Tensor:
