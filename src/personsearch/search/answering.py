@@ -14,10 +14,10 @@ from personsearch.search.once_a_scene import LEAD, SURENESS
 from personsearch.search.strangers import Strangers
 from personsearch.search.widening import LOOKED_AT, WIDEN, agreeing, first_answers, widened
 
-AGAIN = 4096
+AGAIN = 1024
 """People who are compared with a widened query, too: whoever was less alike than all of them stays behind, and a query
 among millions reads the gallery once."""
-_MANY = 8
+_MANY = 16
 """Times as many people, above which it is faster to pick those."""
 _BEHIND = 4.0
 """More than two cosines can differ by."""
