@@ -8,11 +8,13 @@ from personsearch.search.likenesses import Likenesses
 from personsearch.search.once_a_scene import once_a_scene
 
 
-@pytest.mark.parametrize("first", [1, 7, 60, 1000])
+@pytest.mark.parametrize("looks", [(1,), (7, 60), (60, 1000), (1000,), ()])
 @pytest.mark.parametrize("once", [True, False])
 @pytest.mark.parametrize("some", [None, 0.0, 0.1, 0.9])
-def test_the_first_come_first(first: int, once: bool, some: float | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(likenesses, "FIRST", first)
+def test_the_first_come_first(
+    looks: tuple[int, ...], once: bool, some: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(likenesses, "LOOKS", looks)
     for seed in range(5):
         chance = torch.Generator().manual_seed(seed)
         cosines = (torch.rand(300, generator=chance) * 2 - 1).round(decimals=2)  # with ties

@@ -20,6 +20,7 @@ from personsearch.search.centring import ELSEWHERE
 from personsearch.search.hits import Answer, GalleryHit
 from personsearch.search.likenesses import Likenesses
 from personsearch.search.neighbours import Neighbours, load_neighbours
+from personsearch.search.part import part_with
 from personsearch.search.picking import Limits, pick_rows
 from personsearch.search.place import Place
 from personsearch.search.ranking import Known, Resident
@@ -142,7 +143,10 @@ class Asking:
             answer = self._answer(near, query, limits, once, widen)
             if len(answer.hits) >= limits.top:
                 return answer
-        return self._answer(self.crowd(), query, limits, once, widen)
+        part = None if limits.among is None else part_with(self.crowd(), limits.among)
+        if limits.among is None or part is None:
+            return self._answer(self.crowd(), query, limits, once, widen)
+        return self._answer(part, query, replace(limits, among=limits.among[part.people]), once, widen)
 
     def first(self, query: Tensor, limits: Limits) -> Iterator[int]:
         """Numbers of the people in `crowd` as they are ranked by default for a query as in `answer`, best first."""

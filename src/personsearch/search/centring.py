@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from personsearch.search.stored import InMemory, Stored, exact, products
+from personsearch.search.stored import InMemory, Some, Stored, exact, products
 
 FEWEST = 50
 """People whose mean is that of their source and not their own."""
@@ -100,8 +100,8 @@ class CentredPeople:
 
     def cosines_of(self, people: Tensor, query: Tensor) -> Tensor:
         """[K] of the people with these numbers [K] alone, as `cosines` gives them."""
-        stored = InMemory(self.stored.take(people))
-        return CentredPeople(stored, self.source_of[people], self.centres, self.lengths[people]).cosines(query)
+        some = Some(self.stored, people)
+        return CentredPeople(some, self.source_of[people], self.centres, self.lengths[people]).cosines(query)
 
     def centred(self, query: Tensor, source: int = ELSEWHERE) -> Tensor:
         """A query [D] of a source, or of none of them, without that source's mean, of unit length."""

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from personsearch.search.once_a_scene import LEAD, SURENESS, once_a_scene
 
-FIRST = 1024
-"""People who are looked at before all others."""
+LOOKS = (256, 4096)
+"""People who are looked at before all others; more where these are too few."""
 _FIRST_CANDIDATES = 256
 
 
@@ -43,8 +43,10 @@ class Likenesses:
         comes before all others, and who leads in the scene of one of those is among them, too.
         """
         rest = torch.ones(len(self.cosines), dtype=torch.bool) if among is None else among.clone()
-        if len(self.cosines) > FIRST:
-            least = self.cosines.topk(FIRST).values[-1]
+        for count in LOOKS:
+            if count >= len(self.cosines):
+                break
+            least = self.cosines.topk(count).values[-1]
             few = torch.nonzero(self.cosines >= least).flatten()
             theirs = self._of(few)
             first = (theirs >= least) & rest[few]
