@@ -29,6 +29,7 @@ import pyarrow as pa
 import torch
 
 from personsearch.cli.options import bytes_of
+from personsearch.runtime import keep_memory
 from personsearch.search.about import About, write_about
 from personsearch.search.gallery import Gallery
 from personsearch.search.picking import Limits
@@ -73,6 +74,7 @@ def batches(people: int) -> Iterator[pa.Table]:
 
 def ask(folder: Path, memory: int | None) -> dict[str, float]:
     """Seconds and bytes of one way of asking. Run in a process of its own."""
+    keep_memory()  # as the command does
     gallery = Gallery.open(folder, memory=memory)  # which imports LanceDB
     before = resident(peak=False)
     start = time.perf_counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -136,13 +137,19 @@ class Resident:
             box=(x1, y1, x2, y2),
             similarity=similarity,
             score=score,
-            source=Path(row["source"]),
+            source=_path(row["source"]),
             frame=row["frame"],
             time=row["time"],
             width=row["width"],
             height=row["height"],
             indexed=source_of(row),
         )
+
+
+@lru_cache(maxsize=1 << 16)
+def _path(source: str) -> Path:
+    """One of few files, whose path takes longer to make than all else of a hit."""
+    return Path(source)
 
 
 def camera_of(path: Path, frame: int | None) -> Path:
