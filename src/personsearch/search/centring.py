@@ -38,7 +38,7 @@ class Centres:
         # float16 are whole numbers of 2^-24, of which float64 adds up 10^8 without rounding, in whatever order
         sums = torch.zeros(sources, stored.dim, dtype=torch.float64)
         for people, part in stored.parts():
-            for some, theirs in _pieces(part, source_of[people]):
+            for some, theirs, _ in _pieces(part, source_of[people]):
                 sums.index_add_(0, theirs, some.double())
         counts = source_of.bincount(minlength=sources)[:, None]
         everybody = sums.sum(dim=0) / max(len(readings), 1) * (len(readings) >= FEWEST)
@@ -76,8 +76,10 @@ class CentredPeople:
         stored = InMemory(stored) if isinstance(stored, Tensor) else stored
         lengths = torch.empty(len(stored))
         for people, part in stored.parts():
-            found = [(some.float() - centres.means[of]).norm(dim=1) for some, of in _pieces(part, source_of[people])]
-            lengths[people] = torch.cat([lengths[:0], *found])
+            found = torch.empty(len(part))  # filled in place: small tensors kept between big ones hold memory back
+            for some, of, place in _pieces(part, source_of[people]):
+                found[place] = (some.float() - centres.means[of]).norm(dim=1)
+            lengths[people] = found
         return cls(stored, source_of, centres, lengths.clamp_(min=1e-6))
 
     def cosines(self, query: Tensor) -> Tensor:
@@ -112,7 +114,8 @@ class CentredPeople:
         return self.centres.take_off(self.stored.take(people), self.source_of[people])
 
 
-def _pieces(readings: Tensor, source_of: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """A few readings at a time, and their sources."""
+def _pieces(readings: Tensor, source_of: Tensor) -> Iterator[tuple[Tensor, Tensor, slice]]:
+    """A few readings at a time, their sources, and their places."""
     for start in range(0, len(readings), _ROWS):
-        yield readings[start : start + _ROWS], source_of[start : start + _ROWS]
+        place = slice(start, start + _ROWS)
+        yield readings[place], source_of[place], place

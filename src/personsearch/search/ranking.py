@@ -10,22 +10,24 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from personsearch.errors import GalleryError
 from personsearch.search.centring import ELSEWHERE, CentredPeople, Centres
 from personsearch.search.hits import GalleryHit
 from personsearch.search.place import Place
-from personsearch.search.rows import flat, scene_name, source_of
+from personsearch.search.rows import flat, flat_values, scene_name, source_of
 from personsearch.search.stored import InMemory, InShards, Stored
 from personsearch.search.table import Snapshot
 
-_OF_PEOPLE = ("boxes", "scores")
+_OF_PEOPLE = ["boxes", "scores"]
 BYTES_OF_A_PERSON = 100
 """In memory beside a reading: box, score, scene, camera, length, and a few numbers more while a query is answered."""
 _BYTES_OF_A_NUMBER = 16
 """Of a reading while it is compared: as Arrow has it, as torch has it, and in higher precision."""
 _FEWEST_AT_A_TIME = 2000
+_ROWS_AT_A_TIME = 4096
 
 
 class SceneRows(Sequence[dict[str, Any]]):
@@ -75,9 +77,11 @@ class Resident:
     def of(cls, table: Any, dim: int, *, centred: bool = False, known: Known | None = None) -> Resident:
         """From all rows of a gallery, which `check_rows` has seen. `centred` people are without their camera's mean.
         From some rows, if the means and the cameras of all are `known`."""
-        table = _in_order(table)
-        stored = _tensor(table, "embeddings").reshape(-1, dim)
-        scenes = table.drop_columns([*_OF_PEOPLE, "embeddings"]).to_pylist()
+        order, readings = _order(table), table["embeddings"]
+        table = table.drop_columns(["embeddings"])
+        stored = _scattered(readings, _starts(table, order), dim)
+        table = table.take(order).combine_chunks()
+        scenes = table.drop_columns(_OF_PEOPLE).to_pylist()
         return cls._with(table, scenes, InMemory(stored.nan_to_num_(0.0) if centred else stored), centred, known)
 
     @classmethod
@@ -86,7 +90,8 @@ class Resident:
 
         Raises GalleryError where that is too little, and for a table that is damaged.
         """
-        table = _in_order(snapshot.scenes())
+        table = snapshot.scenes()
+        table = table.take(_order(table)).combine_chunks()
         counts = _counts(table)
         most = people_at_a_time(int(counts.sum()), table.nbytes, snapshot.dim, memory, snapshot.folder)
         stored = InShards(snapshot, table["_rowid"].to_numpy().astype(np.int64), counts, most, finite=centred)
@@ -173,8 +178,38 @@ def people_at_a_time(people: int, of_scenes: int, dim: int, memory: int, folder:
     return int(most)
 
 
-def _in_order(table: Any) -> Any:
-    return table.sort_by([("source", "ascending"), ("frame", "ascending")]).combine_chunks()
+def _order(table: Any) -> Any:
+    """Numbers of the rows, by file and frame."""
+    import pyarrow.compute as pc
+
+    return pc.sort_indices(table, sort_keys=[("source", "ascending"), ("frame", "ascending")])
+
+
+def _starts(table: Any, order: Any) -> NDArray[np.int64]:
+    """[S] where the people of each row begin, once rows are in that order; one number more, of all."""
+    counts, order = _counts(table).numpy(), order.to_numpy()
+    starts = np.empty(len(counts) + 1, np.int64)
+    starts[order] = np.cumsum(counts[order]) - counts[order]
+    starts[-1] = counts.sum()
+    return starts
+
+
+def _scattered(lists: Any, starts: NDArray[np.int64], dim: int) -> Tensor:
+    """[N, D] of a column of lists, each from its start on.
+
+    A part at a time, for a sorted copy would take as much memory again.
+    """
+    values = np.empty((starts[-1], dim), np.float16)
+    first = 0
+    for chunk in lists.chunks:
+        for start in range(0, len(chunk), _ROWS_AT_A_TIME):
+            part = chunk.slice(start, _ROWS_AT_A_TIME)
+            counts = part.value_lengths().to_numpy().astype(np.int64)
+            before = np.cumsum(counts) - counts
+            rows = np.repeat(starts[first : first + len(part)] - before, counts) + np.arange(counts.sum())
+            values[rows] = flat_values(part, "embeddings").reshape(-1, dim)
+            first += len(part)
+    return torch.from_numpy(values)
 
 
 def _counts(table: Any) -> Tensor:

@@ -156,9 +156,13 @@ def _possible(boxes: Any, scores: Any, size: Any) -> Any:
 
 def flat(table: Any, column: str) -> Any:
     """A list column, however deep, as one flat array; raises ValueError where something is missing inside."""
+    return flat_values(table[column].combine_chunks(), column)
+
+
+def flat_values(values: Any, column: str) -> Any:
+    """The same of an Arrow array of such a column."""
     import pyarrow as pa
 
-    values = table[column].combine_chunks()
     while pa.types.is_list(values.type) or pa.types.is_fixed_size_list(values.type):
         values = values.flatten()
         if values.null_count:
