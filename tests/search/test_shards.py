@@ -61,6 +61,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking, "people_at_a_time", lambda *_: 250)
+    monkeypatch.setattr(ranking, "_ROWS_AT_A_TIME", 7)
 
 
 def queries() -> list[torch.Tensor]:
