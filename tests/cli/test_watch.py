@@ -75,6 +75,28 @@ def told(result: Result) -> list[dict[str, Any]]:
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
+def test_a_renamed_picture_is_no_news(tmp_path: Path) -> None:
+    folder, g = tmp_path / "in", tmp_path / "g"
+    save_pictures(folder, 1)
+    picture([(3, 10)]).save(tmp_path / "query.png")
+    saved = tmp_path / "results.json"
+    saved.write_text(json.dumps({"query": {"source": "query.png", "time": None, "box": box_at(10)}}))
+
+    def arrive() -> None:
+        wait_for(lambda: scenes_in(g) == 1)
+        picture([(9, 10), (3, 60)]).save(folder / "seen.png")
+        wait_for(lambda: any(entry["answers"] for entry in read_audit(g).entries))
+        (folder / "seen.png").rename(folder / "renamed.png")
+        wait_for(lambda: str(folder / "renamed.png") in Gallery.open(g).sources)
+        picture([(9, 10), (3, 50)]).save(folder / "too.png")
+        (folder / "renamed.png").rename(folder / "again.png")  # together with one that is new
+        wait_for(lambda: sum(entry["answers"] or 0 for entry in read_audit(g).entries) == 2)
+
+    result = watch_while(arrive, folder, "--gallery", g, "--alert", saved, "--sure", 3)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert [Path(one["source"]).name for one in told(result)] == ["seen.png", "too.png"]
+
+
 def test_what_arrives_is_indexed_and_somebody_is_told_once(tmp_path: Path) -> None:
     folder, g = tmp_path / "in", tmp_path / "g"
     save_pictures(folder, 2)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -158,19 +158,22 @@ class _Keeper:
         from personsearch.search.files import Found
         from personsearch.search.indexing import index_sources
 
+        known = {source.digest for source in held.indexed()} - {None}
         try:
             report = index_sources(held, self._encoder, Found(files), every=self._every, complain=complain)
         except KeyboardInterrupt:  # what is in already is not told the next time
-            self._ask(held, files)
+            self._ask(held, files, known)
             raise
         if report.scenes or report.moved:
             say(f"{report.scenes} scenes with {report.people} people added, {len(held)} scenes now", err=True)
         if report.scenes:
-            self._ask(held, files)
+            self._ask(held, files, known)
 
-    def _ask(self, held: Gallery, files: Sequence[Path]) -> None:
+    def _ask(self, held: Gallery, files: Sequence[Path], known: Collection[str | None]) -> None:
+        """Of these files, but for those that were only renamed: their content was `known` before."""
+        arrived = {source.path for source in held.indexed() if source.digest not in known}
         for alert in self._alerts:
-            news = alert.news(held, {str(path) for path in files})
+            news = alert.news(held, arrived.intersection(str(path) for path in files))
             for one in news:
                 _tell(json.dumps(one), self._run)
             if news:

@@ -6,6 +6,7 @@ A file is complete when its size and its time have stayed for some seconds. Wher
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -81,7 +82,7 @@ def arrivals(
         if not folder.is_dir():
             raise SettingError(f"{folder}: no such folder; name one to watch")
     found = Arrivals(folders, settle)
-    looked = time.monotonic()
+    looked = -math.inf  # what comes before the folders are watched is seen by the first look after it
     yield found, found.look()
     for changes in watch(
         *folders, stop_event=stop, rust_timeout=round(1000 * _TICK), yield_on_timeout=True, watch_filter=None, step=50
