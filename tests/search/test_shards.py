@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from personsearch.cli.options import bytes_of
 from personsearch.errors import GalleryError, SettingError
 from personsearch.geometry.detections import Detections
-from personsearch.search import ranking
+from personsearch.search import ranking, table
 from personsearch.search.centring import EXACT
 from personsearch.search.gallery import Gallery
 from personsearch.search.picking import Limits
@@ -61,7 +61,8 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranking, "people_at_a_time", lambda *_: 250)
-    monkeypatch.setattr(ranking, "_ROWS_AT_A_TIME", 7)
+    for module in (ranking, table):
+        monkeypatch.setattr(module, "_ROWS_AT_A_TIME", 7)
 
 
 def queries() -> list[torch.Tensor]:

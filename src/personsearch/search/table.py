@@ -33,6 +33,8 @@ _COMMITS_BEFORE_MERGE = 500
 _KEPT = timedelta(minutes=1)
 """How long merged files stay, for readers that have them open."""
 _MOVED_AT_ONCE = 256
+_ROWS_AT_A_TIME = 1024
+"""Read of a snapshot: LanceDB's buffers stay small beside what is kept."""
 _TRIES = 5
 """Of reading a table whose old files another process deletes meanwhile."""
 _COMMIT_TRIES = 20
@@ -304,17 +306,28 @@ class Snapshot:
     def readings(self, rows: list[int], people: int) -> Tensor:
         """[n, D] float16 of all `people` in the rows with these rising numbers, row by row. Raises GalleryError."""
         with reading_part(self.folder):
-            try:
-                found = self._table.take_row_ids(rows).select(["embeddings"]).with_row_id().to_arrow()
-            except BaseException as error:
-                if is_fault(error) and self._outdated():
-                    raise GalleryError(f"{self.folder}: was changed while it was asked; ask again") from error
-                raise
-            found = found.sort_by("_rowid")
-            values = flat(found, "embeddings").reshape(-1, self.dim)
-            if found["_rowid"].to_pylist() != rows or len(values) != people:
-                raise ValueError("rows are missing, or people of rows")
-            return torch.from_numpy(values.copy())
+            values = np.empty((people, self.dim), np.float16)
+            filled = 0
+            for start in range(0, len(rows), _ROWS_AT_A_TIME):
+                part = self._embeddings(rows[start : start + _ROWS_AT_A_TIME])
+                values[filled : filled + len(part)] = part  # raises ValueError where there are more than `people`
+                filled += len(part)
+            if filled != people:
+                raise ValueError("people of rows are missing")
+            return torch.from_numpy(values)
+
+    def _embeddings(self, rows: list[int]) -> Any:
+        """[n, D] of all people in some rows. Raises ValueError where one is missing."""
+        try:
+            found = self._table.take_row_ids(rows).select(["embeddings"]).with_row_id().to_arrow()
+        except BaseException as error:
+            if is_fault(error) and self._outdated():
+                raise GalleryError(f"{self.folder}: was changed while it was asked; ask again") from error
+            raise
+        found = found.sort_by("_rowid")
+        if found["_rowid"].to_pylist() != rows:
+            raise ValueError("rows are missing")
+        return flat(found, "embeddings").reshape(-1, self.dim)
 
     def _outdated(self) -> bool:
         """Whether the table has another version by now."""
