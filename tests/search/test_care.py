@@ -349,6 +349,17 @@ def test_the_truest_of_two_counts(tmp_path: Path) -> None:
     assert film.exists()
 
 
+def test_what_a_failed_index_has_left_is_merged_into(tmp_path: Path) -> None:
+    index(tmp_path / "ga", *save_pictures(tmp_path / "a", 2))
+    (tmp_path / "both" / "scenes.lance").mkdir(parents=True)
+    for name in ("lock", "audit.jsonl", "scenes.lance/part"):
+        (tmp_path / "both" / name).write_text("")
+    merge([tmp_path / "ga"], tmp_path / "both")
+    assert rows_of(tmp_path / "both") == rows_of(tmp_path / "ga")
+    assert (tmp_path / "both" / "audit.jsonl").exists()
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_what_cannot_be_merged_is_one_line_and_makes_nothing(tmp_path: Path) -> None:
     save_pictures(tmp_path / "photos", 2)
     index(tmp_path / "a", tmp_path / "photos")

@@ -1,4 +1,4 @@
-"""Killed at any step, removing, merging and exporting lose nothing: all is as before, or done."""
+"""Killed at any step, removing, replacing, merging and exporting lose nothing: all is as before, or done."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from test_care import index, places, rows_of, traces
 
+from personsearch.search.contents import galleries_in
 from personsearch.search.erasing import ERASING
 from personsearch.search.gallery import Gallery
+from personsearch.search.replacing import is_replacing
 
 HERE = Path(__file__).parent
 
@@ -25,7 +27,8 @@ warnings.simplefilter("ignore")  # LanceDB warns of forks, of which nothing runs
 from pathlib import Path
 fakes, place = map(Path, sys.argv[1:])
 sys.path.insert(0, str(fakes))
-from search_fakes import box_at, searcher
+from search_fakes import DIM, box_at, searcher
+from personsearch.search.indexing import index_sources
 from personsearch.search.exporting import export
 from personsearch.search.gallery import Gallery
 from personsearch.search.merging import merge
@@ -50,6 +53,11 @@ def remove():
         if any(source.endswith("p002.png") for source in gallery.sources):
             gallery.erase([source for source in gallery.sources if source.endswith("p002.png")])
 
+def replace():
+    made = Gallery.create(place / "g", model="fake", fingerprint="fake-1", dim=DIM, force=True)
+    with made:
+        index_sources(made, searcher(), [place / "more"])
+
 def put_together():
     merge([place / "g", place / "other"], place / "both")
 
@@ -62,7 +70,7 @@ for line in sys.stdin:
     child = os.fork()
     if child == 0:
         left = kill_after(int(steps))
-        {"remove": remove, "merge": put_together, "export": take_along}[what]()
+        {"remove": remove, "replace": replace, "merge": put_together, "export": take_along}[what]()
         print(int(steps) - left[0], flush=True)
         os._exit(0)
     killed = os.waitpid(child, 0)[1] != 0
@@ -139,6 +147,26 @@ def _check_remove(place: Path, worker: Worker, kills: int) -> None:
     assert kills < 20 or (False, True) in met, "no kill came while bytes were being erased"
 
 
+def _check_replace(place: Path, worker: Worker, kills: int) -> None:
+    old, new = rows_of(place / "g"), rows_of(place / "other")
+    shutil.copytree(place / "g", place / "older")
+    steps = worker.run("replace", 10**9)
+    assert steps is not None
+    assert rows_of(place / "g") == new
+    finished = 0
+    for kill in _kill_at(kills, steps):
+        shutil.rmtree(place / "g")
+        shutil.copytree(place / "older", place / "g")
+        assert worker.run("replace", kill) is None
+        assert galleries_in(place / "g") == [place / "g"]
+        finished += is_replacing(place / "g")
+        assert rows_of(place / "g") in (old, new)
+        assert not is_replacing(place / "g")
+        assert worker.run("replace", 10**9) is not None
+        assert rows_of(place / "g") == new
+    assert kills < 20 or finished, "no kill came while one took the place of the other"
+
+
 def _check_merge(place: Path, worker: Worker, kills: int) -> None:
     before = rows_of(place / "g"), rows_of(place / "other")
     both = sorted([*before[0], *before[1]])
@@ -186,3 +214,4 @@ def test_kills_lose_nothing(tmp_path: Path, worker: Worker, kills: int) -> None:
     _check_export(tmp_path, worker, kills)
     _check_merge(tmp_path, worker, kills)
     _check_remove(tmp_path, worker, kills)
+    _check_replace(tmp_path, worker, kills)

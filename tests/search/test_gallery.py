@@ -13,10 +13,13 @@ import torch
 
 from personsearch.errors import GalleryError, SettingError
 from personsearch.geometry.detections import Detections
-from personsearch.search import table
+from personsearch.search import gallery as gallery_module
+from personsearch.search import replacing, table
+from personsearch.search.contents import galleries_in
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
 from personsearch.search.likenesses import descending
+from personsearch.search.place import move
 from personsearch.search.rows import IndexedScene
 from personsearch.search.sources import Source
 
@@ -310,6 +313,67 @@ def test_what_is_replaced_answers_until_the_new_one_is_whole(tmp_path: Path) -> 
         assert held.sources == ["/there/b", "/there/c"]
         held.remove()
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("done", [0, 1])
+def test_a_replacing_that_was_killed_is_finished_by_whoever_opens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, done: int
+) -> None:
+    folder = tmp_path / "g"
+    with new(folder) as gallery:
+        gallery.add([scene("a", people(3))])
+    left = [done]
+
+    def stopped(*places: Path) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        move(*places)
+
+    other = {"model": "fake", "fingerprint": "f2", "dim": 4, "force": True}
+    monkeypatch.setattr(replacing, "bring", stopped)
+    gallery = Gallery.create(folder, **other)
+    gallery.add([scene("b", people(2, 4))])
+    with pytest.raises(KeyboardInterrupt):
+        gallery.close()
+    assert not gallery.replaces  # the old one answers no more
+    monkeypatch.undo()
+    assert Gallery.exists(folder)
+    if done:
+        Gallery.create(folder, **other).remove()  # which would have replaced what was finished first
+    assert galleries_in(folder) == [folder]
+    held = Gallery.open(folder)
+    assert (held.about.fingerprint, held.sources) == ("f2", ["/there/b"])
+    assert not (folder / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["gal\nlery", "S3:", "b\udcff"])
+def test_a_name_that_no_gallery_can_have_is_refused_and_nothing_is_left(tmp_path: Path, name: str) -> None:
+    if name == "S3:":
+        for address in ("S3://bucket/people", "s3:people", "S3:/bucket/people"):
+            with pytest.raises(SettingError, match="s3://BUCKET/PATH"):
+                new(address)
+    else:
+        with pytest.raises(SettingError, match="give another folder"):
+            new(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_relative_name_may_look_like_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with new(Path("ab:cd")) as gallery:
+        gallery.add([scene("a", people(3))])
+    assert Gallery.open(Path("ab:cd")).people == 3
+
+
+def test_a_gallery_that_cannot_be_made_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(gallery_module, "write_about", refuse)
+    with pytest.raises(GalleryError, match="disk is full"):
+        new(tmp_path / "g")
+    assert not list(tmp_path.iterdir())
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from personsearch.errors import GalleryError, SettingError
+from personsearch.files import refusal
 
 SCHEME = "s3://"
 _ADDRESS = re.compile(r"([a-z0-9][a-z0-9._-]{1,62})((?:/[\w.!*'()-]+)*)/*", re.ASCII)
@@ -194,21 +195,25 @@ class BucketPath:
                     _filesystem().delete_dir(self.key)  # the object that stands for the folder itself
 
     def rename(self, target: BucketPath) -> BucketPath:
-        """Copies an object, or all below, within the store, and deletes the old ones. What lies deepest goes first, so
-        that an object on top, such as gallery.json, comes when all else is there."""
+        """Copies it within the store, and deletes the old one."""
+        self.copy(target)
         if self.is_file():
-            self._copy(target)
             self.unlink(missing_ok=True)
-            return target
-        below = [path for path in self._list(recursive=True) if path.is_file()]
-        for path in sorted(below, key=lambda path: -path.key.count("/")):
-            path._copy(target / path.key.removeprefix(f"{self.key}/"))
-        self.rmtree()
+        else:
+            self.rmtree()
         return target
 
-    def _copy(self, target: BucketPath) -> None:
-        with self._in_words():
-            _filesystem().copy_file(self.key, target.key)
+    def copy(self, target: BucketPath) -> None:
+        """An object, or all below, within the store. What lies deepest goes first, so that an object on top, such as
+        gallery.json, comes when all else is there."""
+        if self.is_file():
+            below = {self: target}
+        else:
+            found = [path for path in self._list(recursive=True) if path.is_file()]
+            below = {path: target / path.key.removeprefix(f"{self.key}/") for path in found}
+        for path in sorted(below, key=lambda path: -path.key.count("/")):
+            with self._in_words():
+                _filesystem().copy_file(path.key, below[path].key)
 
     @contextmanager
     def _in_words(self) -> Iterator[None]:
@@ -233,7 +238,7 @@ def require_bucket(place: BucketPath) -> None:
         if not place.bucket.exists():
             raise GalleryError(f"{place}: there is no bucket {place.bucket.key}; check its name and AWS_ENDPOINT_URL")
     except OSError as error:
-        raise GalleryError(f"{place}: cannot be read ({error.strerror})") from error
+        raise GalleryError(f"{place}: cannot be read {refusal(error)}") from error
 
 
 def storage_options() -> dict[str, str]:

@@ -9,18 +9,22 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from personsearch.errors import BusyError, GalleryError
+from personsearch.files import refusal
 from personsearch.search.about import ABOUT
 from personsearch.search.bucket import BucketPath, require_bucket
 from personsearch.search.flags import maintainer, writer
-from personsearch.search.place import Place
+from personsearch.search.place import Place, check_name
 
 LOCK = "lock"
 
 
 def check_may_create(folder: Place, force: bool, ours: Collection[str]) -> None:
-    """Raises GalleryError for a folder with something else in it than `ours`, or (unless `force`) with a gallery."""
+    """Raises GalleryError for a folder with something else in it than `ours`, or (unless `force`) with a gallery;
+    SettingError for a name that it cannot have."""
     if isinstance(folder, BucketPath):
         require_bucket(folder)
+    else:
+        check_name(folder)
     if not folder.exists():
         return
     if not folder.is_dir():
@@ -115,7 +119,7 @@ def _locked(folder: Path) -> IO[str]:
     try:
         lock = (folder / LOCK).open("w")
     except OSError as error:
-        raise GalleryError(f"{folder}: cannot be written ({error.strerror})") from error
+        raise GalleryError(f"{folder}: cannot be written {refusal(error, 'name another folder')}") from error
     try:
         import fcntl
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from personsearch.search.about import ABOUT
 from personsearch.search.bucket import BucketPath, require_bucket
 from personsearch.search.gallery import Gallery
 from personsearch.search.place import Place
+from personsearch.search.replacing import NEW
 from personsearch.search.rows import END, source_of
 from personsearch.search.sources import Source
 
@@ -85,7 +87,7 @@ def galleries_in(folder: Place) -> list[Place]:
         raise InputError(f"{folder}: no such folder; name one that holds galleries")
     found: list[Place] = []
     for parent, folders, files in os.walk(folder):
-        if ABOUT in files:
+        if ABOUT in files or (NEW in folders and Gallery.exists(Path(parent))):
             found.append(Path(parent))
             folders.clear()
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -103,9 +105,18 @@ def _galleries_in_bucket(folder: BucketPath) -> list[Place]:
     return [*found]
 
 
+def _size(folder: Place) -> int:
+    """Bytes of its files, as far as they may be looked at."""
+    size = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):  # also what another program has just deleted
+            size += path.stat().st_size if path.is_file() else 0
+    return size
+
+
 def summary(folder: Place) -> dict[str, Any]:
     """What a list says of a gallery; of a damaged one, what is wrong with it."""
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    size = _size(folder)
     try:
         gallery = Gallery.open(folder)
         contents = contents_of(gallery)

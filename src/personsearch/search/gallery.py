@@ -8,8 +8,8 @@ of them, in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from personsearch.data.records import Scene
 from personsearch.errors import BusyError, GalleryError
+from personsearch.files import refusal
 from personsearch.geometry.detections import Detections
 from personsearch.search.about import ABOUT, FORMAT, About, read_about, write_about
 from personsearch.search.approximating import lists_for, measured
@@ -33,8 +34,9 @@ from personsearch.search.hits import Answer, GalleryHit, picture_of
 from personsearch.search.limits import check_days, check_score
 from personsearch.search.neighbours import NEIGHBOURS, Neighbours, load_neighbours, save_neighbours
 from personsearch.search.picking import Limits
-from personsearch.search.place import Place, as_place, move, remove_all
+from personsearch.search.place import Place, as_place, remove_all
 from personsearch.search.ranking import Resident
+from personsearch.search.replacing import NEW, clear, finish_replacing, is_replacing, take_place
 from personsearch.search.rows import END, Held, IndexedScene, doubles, each_once, note, row_of, scene_name
 from personsearch.search.searchers import SEARCH
 from personsearch.search.sources import Source
@@ -45,9 +47,7 @@ from personsearch.search.table import NAME, SceneTable
 
 CODES = "codes"
 """Where the codes of a proposer lie (scene_codes.py)."""
-_NEW = "new"
-"""Where a gallery is made that is to replace another one, until it is closed."""
-OURS = {f"{NAME}.lance", ABOUT, f"{ABOUT}.part", f".{ABOUT}.part", LOCK, CODES, _NEW, STRANGERS, f".{STRANGERS}.part"}
+OURS = {f"{NAME}.lance", ABOUT, f"{ABOUT}.part", f".{ABOUT}.part", LOCK, CODES, NEW, STRANGERS, f".{STRANGERS}.part"}
 OURS |= {NEIGHBOURS, f".{NEIGHBOURS}.part", AUDIT, HEAD, f".{HEAD}.part", ERASING, SUMS, f".{SUMS}.part", FLAGS}
 _USUAL = Limits()
 
@@ -99,6 +99,7 @@ class Gallery:
         check_may_create(folder, force, OURS)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         about = About(model, fingerprint, dim, min_score, created, read=read, reid=reid, keep_days=_keeps(folder))
+        made = not folder.exists()
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         own = claim(folder)
@@ -106,13 +107,18 @@ class Gallery:
             if cls.exists(folder):
                 own.stay_alone()
             with own.alone(), writing(folder):
+                if is_replacing(folder):  # what a killed program has begun
+                    take_place(folder)
                 check_may_create(folder, force, OURS)
-                remove_all(folder / _NEW)
-                place = folder / _NEW if cls.exists(folder) else folder
-                _clear(place)
+                remove_all(folder / NEW)
+                place = folder / NEW if cls.exists(folder) else folder
+                clear(place)
                 table = SceneTable.create(place, dim)
                 write_about(place, about)
         except BaseException:
+            if made and not own.shared:  # nobody else has put anything there
+                with suppress(OSError):
+                    remove_all(folder)
             own.close()
             raise
         return cls(folder, about, table, own)
@@ -127,6 +133,10 @@ class Gallery:
         Raises GalleryError if there is no gallery, or no such index, it is damaged or newer, or another process writes.
         """
         folder = as_place(folder)
+        with _looking(folder):
+            begun = is_replacing(folder)  # by a program that was killed
+        if begun:
+            finish_replacing(folder)
         about = read_about(folder)
         own = claim(folder) if write else None
         try:
@@ -146,10 +156,8 @@ class Gallery:
     @staticmethod
     def exists(folder: Place) -> bool:
         """Whether a gallery, in whatever state, is there. Raises GalleryError where that cannot be seen."""
-        try:
-            return (folder / ABOUT).is_file()
-        except OSError as error:
-            raise GalleryError(f"{folder}: cannot be read ({error.strerror})") from error
+        with _looking(folder):
+            return (folder / ABOUT).is_file() or is_replacing(folder)
 
     def close(self) -> None:
         """Merges small files if there are many, and lets other writers in. Harmless when called twice."""
@@ -171,7 +179,7 @@ class Gallery:
     @property
     def replaces(self) -> bool:
         """Whether there is another gallery still, whose place it takes when it is closed."""
-        return self._table.folder != self.folder
+        return self._table.folder != self.folder and not is_replacing(self.folder)
 
     def remove(self) -> None:
         """Deletes the gallery, which must be open for writing; the folder, too, if nothing else is in it.
@@ -185,7 +193,7 @@ class Gallery:
                 if len(self):
                     self.close()
                     return
-            remove_all(self.folder / _NEW)
+            remove_all(self.folder / NEW)
             if not self.replaces:
                 (self.folder / ABOUT).unlink(missing_ok=True)  # first: without it there is no gallery
                 for part in (f"{NAME}.lance", CODES):
@@ -302,7 +310,7 @@ class Gallery:
 
     def _finish_erasing(self) -> None:
         self._changed()
-        finish_erasing(self._table, self.scenes(), self.folder / CODES, self.folder / _NEW)
+        finish_erasing(self._table, self.scenes(), self.folder / CODES, self.folder / NEW)
 
     def fill(self, batches: Iterable[Any]) -> None:
         """Takes these rows (record batches) instead of all that it holds, in one step."""
@@ -360,13 +368,7 @@ class Gallery:
                 self._table.tidy()
 
     def _take_place(self) -> None:
-        """What it replaces goes; `gallery.json` comes last."""
-        with writing(self.folder):
-            (self.folder / ABOUT).unlink()
-            _clear(self.folder)
-            for part in (f"{NAME}.lance", ABOUT):
-                move(self._table.folder / part, self.folder / part)
-            self._table.folder.rmdir()
+        take_place(self.folder)
         self._table = SceneTable.open(self.folder, self.about.dim)
         self._asking = Asking(self.folder, self.about, self._table, None, False)
         if is_erasing(self.folder):  # from what it has replaced: codes may be left of that
@@ -497,12 +499,12 @@ class Gallery:
         return self._held
 
 
-def _clear(folder: Place) -> None:
-    """Deletes a table and what was counted of it: the versions of the next one, and some of its files, have the same
-    names. Raises OSError."""
-    for name in (STRANGERS, NEIGHBOURS, SUMS):
-        (folder / name).unlink(missing_ok=True)
-    remove_all(folder / f"{NAME}.lance")
+@contextmanager
+def _looking(folder: Place) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise GalleryError(f"{folder}: cannot be read {refusal(error)}") from error
 
 
 def _keeps(folder: Place) -> float | None:

@@ -9,13 +9,16 @@ from itertools import chain
 from typing import Any
 
 from personsearch.errors import GalleryError, SettingError
+from personsearch.search.about import ABOUT
 from personsearch.search.claiming import check_may_create
 from personsearch.search.contents import Content, contents_of
 from personsearch.search.erasing import only
 from personsearch.search.faults import writing
 from personsearch.search.gallery import OURS, Gallery
 from personsearch.search.place import Place, move, remove_all
+from personsearch.search.replacing import clear
 from personsearch.search.sources import State
+from personsearch.search.table import NAME
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,18 @@ def _make(into: Place, galleries: Sequence[Gallery], kept: Sequence[set[str]], d
             made.fill(_rows(galleries, kept))
             made.keep_for(days)
         with writing(into):
-            move(part, into.resolve())
+            _put(part, into.resolve())
     finally:
         with suppress(OSError):
             remove_all(part)
+
+
+def _put(part: Place, into: Place) -> None:
+    """Where the place holds something of a gallery's, such as the lock of an index that failed or an old audit, it
+    stays; `gallery.json` comes last. Raises OSError."""
+    if not into.exists():
+        move(part, into)
+        return
+    clear(into)
+    for name in (f"{NAME}.lance", ABOUT):
+        move(part / name, into / name)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+import unicodedata
 from pathlib import Path
 
 from personsearch.errors import SettingError
 from personsearch.files import check_folder, written_whole
-from personsearch.search.bucket import SCHEME, BucketPath
+from personsearch.search.bucket import BucketPath
 
 Place = Path | BucketPath
 
@@ -18,10 +19,9 @@ def as_place(where: Place | str) -> Place:
     if isinstance(where, BucketPath):
         return where
     text = str(where)
-    scheme = re.match(r"([a-z][a-z0-9+.-]+):/", text)
-    if scheme is None:
+    if re.match(r"[a-z][a-z0-9+.-]+:/|s3:", text, re.IGNORECASE) is None:
         return Path(where)
-    if f"{scheme[1]}://" != SCHEME:
+    if re.match(r"s3:/", text) is None:
         raise SettingError(f"{text}: galleries are in folders or in buckets; give a folder or s3://BUCKET/PATH")
     return BucketPath.parse(text)
 
@@ -29,7 +29,16 @@ def as_place(where: Place | str) -> Place:
 def check_place(place: Place) -> None:
     """Raises SettingError where no gallery can be made; writes nothing."""
     if isinstance(place, Path):
+        check_name(place)
         check_folder(place)
+
+
+def check_name(folder: Path) -> None:
+    """Raises SettingError for a folder whose path LanceDB cannot take."""
+    path = str(folder.absolute())
+    odd = next((letter for letter in path if unicodedata.category(letter) in ("Cc", "Cs")), None)
+    if odd is not None:
+        raise SettingError(f"{path!a}: galleries cannot lie below a name with {odd!a} in it; give another folder")
 
 
 def write(place: Place, data: bytes) -> None:
@@ -52,6 +61,17 @@ def remove_all(place: Place) -> None:
 def move(place: Place, target: Place) -> None:
     """Renames within a folder; in a bucket, copies what is there and deletes it. Raises OSError."""
     place.rename(target)  # type: ignore[arg-type]  # both are of one kind
+
+
+def bring(place: Place, target: Place) -> None:
+    """As `move`, but what is in a bucket also stays where it was: a kill then leaves all of it in one of both places.
+
+    Raises OSError.
+    """
+    if isinstance(place, BucketPath):
+        place.copy(target)  # type: ignore[arg-type]  # both are of one kind
+    else:
+        move(place, target)
 
 
 def folder_on_disk(place: Place, what: str) -> Path:

@@ -344,4 +344,6 @@ def _connect(folder: Place) -> Any:
         import lancedb
     except ImportError as error:
         raise GalleryError("galleries need LanceDB; install it: pip install 'personsearch[gallery]'") from error
-    return lancedb.connect(str(folder), storage_options=storage_options() if isinstance(folder, BucketPath) else None)
+    if isinstance(folder, BucketPath):
+        return lancedb.connect(str(folder), storage_options=storage_options())
+    return lancedb.connect(str(folder.absolute()))  # a relative one may look like an address
