@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -20,6 +21,31 @@ PICTURE_FORMATS = {
     **{".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"},
 }
 """What pictures are written as, by the suffix of the file."""
+
+
+ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room there, or name another place"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "get the right to use it, or name another place"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "end other programs, or allow more files (ulimit -n)"),
+    errno.EAGAIN: "end other programs, or allow more of them (ulimit -u)",
+    errno.EFBIG: "allow larger files (ulimit -f), or name another place",
+    errno.ENOMEM: "end other programs, or use a machine with more memory",
+    errno.EIO: "the disk or its cable fails: copy what it holds, and name another place",
+    errno.ESTALE: "the share was cut off: mount it again",
+}
+"""What to do about errors of the system, by their number. They say nothing of the file that was to be read."""
+
+
+def refusal(error: OSError, otherwise: str = "") -> str:
+    """What the system says in brackets, and what to do about it: `otherwise` where the file itself is at fault.
+
+    >>> refusal(OSError(errno.EIO, "Input/output error"))
+    '(Input/output error); the disk or its cable fails: copy what it holds, and name another place'
+    >>> refusal(OSError(errno.ENOENT, "No such file or directory"), "copy it again")
+    '(No such file or directory); copy it again'
+    """
+    advice = ADVICE.get(error.errno or 0, otherwise)
+    return f"({error.strerror or error})" + (f"; {advice}" if advice else "")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 
 from personsearch import experiment, files, synthesis
 from personsearch.cli import app as cli
-from personsearch.cli import console, find, search
+from personsearch.cli import find, search
 from personsearch.cli import models as cli_models
 from personsearch.cli.app import app
 from personsearch.cli.console import print_hits, printable, shortened
@@ -27,6 +27,7 @@ from personsearch.data import sources
 from personsearch.errors import SettingError
 from personsearch.evaluation import evaluate as judge
 from personsearch.evaluation import report
+from personsearch.files import ADVICE
 from personsearch.search import searchers
 from personsearch.search.hits import GalleryHit
 from personsearch.search.searchers import SceneSearcher
@@ -397,7 +398,7 @@ def test_a_full_stdout_is_one_line() -> None:
             stdout=nowhere, stderr=subprocess.PIPE, text=True, check=False,
         )  # fmt: skip
     assert done.returncode == 1
-    assert done.stderr.splitlines() == [f"error: input or output: No space left on device; {console._ADVICE[28]}"]
+    assert done.stderr.splitlines() == [f"error: input or output: No space left on device; {ADVICE[28]}"]
 
 
 def test_signals_are_left_as_they_were() -> None:

@@ -144,7 +144,9 @@ def test_every_call_of_the_library_is_guarded(
     [
         (PermissionError(errno.EACCES, "x"), "Permission denied"),
         (RuntimeError("LanceError(IO): Generic: Too many open files (os error 24), src/x.rs"), "Too many open files"),
-        (MemoryError(), "not enough memory"),
+        (MemoryError(), "Cannot allocate memory: end other programs"),
+        (Panic("OS can't spawn worker thread: Resource temporarily unavailable (os error 11)"), "ulimit -u"),
+        (Panic('failed to create UnixStream: Os { code: 24, kind: Uncategorized, message: "Too many" }'), "ulimit -n"),
     ],
 )
 def test_what_is_not_the_tables_fault_is_not_called_damage(tmp_path: Path, error: Exception, said: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from search_fakes import DIM, FakeModel, picture, save_pictures, save_video, searcher
@@ -88,7 +89,14 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path: Path, monkeypatch: pyte
             raise PermissionError(13, "Permission denied", str(path))
         return scandir(path)  # type: ignore[call-overload]
 
+    def refuse_below(path: object, **how: Any) -> object:
+        if Path(str(path)).parent.name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return look(path, **how)  # type: ignore[arg-type]
+
+    look = os.stat
     monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "stat", refuse_below)
     found = find_files([tmp_path / "photos"])
     assert len(found.files) == 2
     assert len(found.unusable) == 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import json
 import os
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from personsearch.errors import SettingError
-from personsearch.files import check_file
+from personsearch.files import ADVICE, check_file
 from personsearch.progress import Progress
 
 if TYPE_CHECKING:
@@ -24,10 +23,6 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LINES = 20.0
 _LINES_OF_A_NAME = 3
-_ADVICE = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room there, or name another place"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "get the right to use it, or name another place"),
-}
 
 
 def printable(text: object) -> str:
@@ -74,7 +69,7 @@ def drop_unwritten() -> None:
 def line_of(error: OSError) -> str:
     """What the system refused, and what to do about it."""
     line = f"{error.filename or 'input or output'}: {error.strerror or error}"
-    return f"{line}; {_ADVICE[error.errno]}" if error.errno in _ADVICE else line
+    return f"{line}; {ADVICE[error.errno]}" if error.errno in ADVICE else line
 
 
 def lacks_memory(error: Exception) -> str | None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from personsearch.errors import SettingError, WeightsError
+from personsearch.files import refusal
 from personsearch.models.guided import GuidedNetwork
 from personsearch.models.rpn import RPNOutput, make_anchors
 from personsearch.models.search_network import SearchNetwork
@@ -112,7 +113,7 @@ def chosen_graphs(folder: Path, name: str | Path, runtime: str | None) -> Graphs
         try:
             digest = digest_of(folder, about.parts, about.runtime)
         except OSError as error:
-            raise WeightsError(f"{error.filename}: cannot be read ({error.strerror}); export again") from None
+            raise WeightsError(f"{error.filename}: cannot be read {refusal(error, 'export again')}") from None
         if digest != about.digest:
             raise WeightsError(f"{folder}: its graphs are not those that {GRAPHS_FILE} tells of; export again")
     return about

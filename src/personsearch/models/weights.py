@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from personsearch.errors import SettingError, WeightsError
-from personsearch.files import written_whole
+from personsearch.files import refusal, written_whole
 from personsearch.models.graphs import GraphsAbout, chosen_graphs, fingerprint_with, run_by_graphs
 from personsearch.models.guided import GuidedNetwork
 from personsearch.models.igpn_trunk import TrunkIGPN, TrunkName, igpn_on
@@ -253,7 +253,7 @@ def read_config(name_or_folder: str | Path, wanted: type[Any] | None = None) -> 
         if not isinstance(name, str):
             raise TypeError(f"the class is {name!r}")
     except OSError as error:
-        raise WeightsError(f"{path}: cannot be read ({error.strerror}); copy it again, or give other weights") from None
+        raise WeightsError(f"{path}: cannot be read {refusal(error, 'copy it again, or give other weights')}") from None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damaged(path, error) from None
     if wanted is not None and not (name in KIND_OF_CLASS and issubclass(KIND_OF_CLASS[name].network, wanted)):

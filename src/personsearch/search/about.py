@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from personsearch.errors import GalleryError
+from personsearch.files import refusal
 from personsearch.search.bucket import BucketPath, require_bucket
 from personsearch.search.place import Place, write
 from personsearch.search.searchers import READS, REID, SEARCH
@@ -72,6 +73,6 @@ def read_about(folder: Place) -> About:
             raise ValueError("impossible numbers")
         return about
     except OSError as error:
-        raise GalleryError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise GalleryError(f"{path}: cannot be read {refusal(error)}") from error
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise GalleryError(f"{path}: damaged; index again with --force") from error

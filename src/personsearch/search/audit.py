@@ -22,6 +22,7 @@ from typing import Any, Protocol, Self
 from PIL import Image
 
 from personsearch.errors import GalleryError
+from personsearch.files import refusal
 from personsearch.search.bucket import BucketPath
 from personsearch.search.flags import auditor, user
 from personsearch.search.place import Place, write
@@ -84,7 +85,7 @@ def record(
             log.append(json.dumps(entry).encode() + b"\n", lambda: _note(folder, entry["n"], entry["hash"]))
             return entry
     except OSError as error:
-        raise GalleryError(f"{folder / AUDIT}: cannot be written ({error.strerror or error})") from error
+        raise GalleryError(f"{folder / AUDIT}: cannot be written {refusal(error)}") from error
 
 
 def read_audit(folder: Place) -> Audit:
@@ -94,7 +95,7 @@ def read_audit(folder: Place) -> Audit:
     try:
         lines = _log(folder).read().split(b"\n")
     except OSError as error:
-        raise GalleryError(f"{path}: cannot be read ({error.strerror or error})") from error
+        raise GalleryError(f"{path}: cannot be read {refusal(error)}") from error
     entries: list[dict[str, Any]] = []
     before, fault = _FIRST, None
     if lines.pop():

@@ -15,15 +15,11 @@ from pathlib import Path
 from typing import IO
 
 from personsearch.errors import BusyError, GalleryError, PersonSearchError
+from personsearch.files import ADVICE
 from personsearch.search.bucket import BucketPath, fault_of_store
 from personsearch.search.place import Place
 from personsearch.search.rows import END, check_rows, check_schema
 
-_SYSTEM = frozenset(
-    {errno.EPERM, errno.EACCES, errno.EROFS, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE}
-    | {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-)
-"""Errors of the system, which do not mean that the table is damaged; others do, such as of a missing file."""
 _MOST_STATES = 4
 """Older states of a damaged table that are tried; each is read in full."""
 
@@ -119,17 +115,22 @@ def is_conflict(error: BaseException) -> bool:
 
 
 def _system_error(error: BaseException, folder: Place) -> str | None:
-    """The system's message if the fault is not the table's: no permission, no space, no memory; else None."""
+    """The system's message, and what to do, if the fault is not the table's: no permission, no space, no memory, no
+    thread; else None. Other errors of the system do mean that the table is damaged, such as of a missing file."""
     if isinstance(folder, BucketPath):
         known = fault_of_store(str(error))
         return None if known is None else known[1]
     if isinstance(error, MemoryError):
-        return "there is not enough memory"
+        return _in_words(errno.ENOMEM)
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
-        found = re.search(r"\(os error (\d+)\)", str(error))
-        number = int(found[1]) if found else None
-    return os.strerror(number) if number in _SYSTEM else None
+        found = re.search(r"\(os error (\d+)\)|\bOs \{ code: (\d+)", str(error))  # as Rust writes them
+        number = int(found[1] or found[2]) if found else None
+    return _in_words(number) if number in ADVICE else None
+
+
+def _in_words(number: int) -> str:
+    return f"{os.strerror(number)}: {ADVICE[number]}"
 
 
 def _what_is_left(folder: Place, dim: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -47,11 +48,20 @@ def find_files(sources: Iterable[Path], *, may_be_empty: bool = False) -> Found:
     search = _Search(may_be_empty)
     for source in sources:
         refuse_bucket(source)
+        _refuse_address(source)
         if source.is_dir():
             search.folder(source)
         else:
             search.file(source)
     return search.found()
+
+
+def _refuse_address(source: Path) -> None:
+    """Raises InputError for an address: `Path` makes https:/HOST of https://HOST."""
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]+:", source.parts[0] if source.parts else "") and not source.exists():
+        raise InputError(
+            f"{source}: addresses are not read; download it and name the file, or watch a camera: personsearch watch"
+        )
 
 
 def check_file(path: Path) -> None:
@@ -179,7 +189,10 @@ def _litter(name: str) -> bool:
 
 
 def _is_gallery(folder: Path) -> bool:
-    return (folder / "gallery.json").exists() and (folder / "scenes.lance").exists()
+    try:
+        return (folder / "gallery.json").exists() and (folder / "scenes.lance").exists()
+    except OSError:  # nothing may be looked at: told when it is entered
+        return False
 
 
 def _sorted(counts: Counter[str]) -> dict[str, int]:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from personsearch.errors import BusyError, GalleryError
+from personsearch.files import refusal
 from personsearch.search.bucket import BucketPath
 
 FLAGS = "flags"
@@ -74,7 +75,7 @@ def _raised(folder: BucketPath, kind: str, gives_way_to: str, waits_for: str | N
     except OSError as error:
         if not str(error.filename).startswith(str(folder / FLAGS)):
             raise
-        raise GalleryError(f"{folder}: cannot be written ({error.strerror or error})") from error
+        raise GalleryError(f"{folder}: cannot be written {refusal(error)}") from error
 
 
 def _wait(folder: BucketPath, others: list[BucketPath], until: float) -> None:

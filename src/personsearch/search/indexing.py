@@ -12,6 +12,7 @@ from PIL import Image
 from personsearch.data.pictures import ImageFile
 from personsearch.data.video import read_header, sample_video
 from personsearch.errors import GalleryError, InputError
+from personsearch.files import refusal
 from personsearch.progress import Progress, quiet
 from personsearch.search.ahead import ahead
 from personsearch.search.files import Found, find_files, is_video, one_line
@@ -135,7 +136,7 @@ def _describe(path: Path, every: float) -> Source:
     except UnicodeEncodeError as error:
         raise InputError(f"{str(path)!a}: its name is not UTF-8; rename it") from error
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check that it is still there") from error
+        raise InputError(f"{path}: cannot be read {refusal(error, 'check that it is still there')}") from error
     if source.size == 0:
         raise InputError(f"{path}: is empty (0 bytes); copy it again or leave it out")
     return source

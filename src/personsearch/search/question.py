@@ -13,6 +13,7 @@ from torch import Tensor
 
 from personsearch.data.records import Box
 from personsearch.errors import InputError
+from personsearch.files import refusal
 from personsearch.geometry.boxes import check_box
 from personsearch.search.appearances import Appearance, appearances
 from personsearch.search.audit import picture_hash
@@ -100,7 +101,7 @@ def _listed(path: Path, *names: str) -> list[Sight]:
             near = path.parent / source
             found.append(Sight((source if source.exists() else near).resolve(), time, (x1, y1, x2, y2)))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); {_ADVICE}") from error
+        raise InputError(f"{path}: cannot be read {refusal(error, _ADVICE)}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: holds no question; {_ADVICE}") from error
     return found

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from personsearch.data.records import Scene
 from personsearch.errors import GalleryError, ImageError, SettingError
+from personsearch.files import refusal
 from personsearch.models.correlation import CorrelatedScene
 from personsearch.models.guided import GuidedNetwork, SceneCode
 from personsearch.models.igpn_trunk import TrunkCode, TrunkIGPN
@@ -147,7 +148,7 @@ class SceneCodes(Generic[C]):
             made_by = str(json.loads(about.read_text())["fingerprint"])
             self._size = sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
         except OSError as error:  # a full disk, or a folder that is not ours: the answer matters more than its code
-            self._complain(f"{self.folder}: no scene codes are kept ({error.strerror or error})")
+            self._complain(f"{self.folder}: no scene codes are kept {refusal(error)}")
             self._limit = 0
             return
         except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -238,7 +239,7 @@ def _state(scene: Scene) -> str:
     try:
         stat = path.stat()
     except OSError as error:
-        raise ImageError(f"{path} cannot be read ({error.strerror}): index the gallery's files again") from None
+        raise ImageError(f"{path} cannot be read {refusal(error, 'index the gallery again')}") from None
     return f"{stat.st_size} {stat.st_mtime_ns}"
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from personsearch.errors import GalleryError
+from personsearch.files import refusal
 from personsearch.search.audit import read_audit
 from personsearch.search.contents import contents_of
 from personsearch.search.erasing import is_erasing
@@ -49,7 +50,7 @@ def _table(folder: Place) -> Iterator[Finding]:
         yield Finding(str(error), True)
         return
     except OSError as error:
-        yield Finding(f"{error.filename}: cannot be read ({error.strerror}); index again with --force", True)
+        yield Finding(f"{error.filename}: cannot be read {refusal(error, 'index again with --force')}", True)
         return
     for path in damaged:
         what = "index again with --force, or take a copy of it"

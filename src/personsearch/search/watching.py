@@ -96,6 +96,6 @@ def _files(folders: Sequence[Path]) -> list[Path]:
     """[] for a folder that is gone for the moment, as a disk that is not there."""
     files: dict[Path, None] = {}
     for folder in folders:
-        with suppress(InputError):
+        with suppress(InputError, OSError):
             files |= dict.fromkeys(find_files([folder], may_be_empty=True).files)
     return list(files)

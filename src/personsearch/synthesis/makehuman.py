@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from personsearch.errors import DataError
+from personsearch.files import refusal
 
 Floats = NDArray[Any]
 Ints = NDArray[Any]
@@ -49,7 +50,7 @@ def read_lines(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); copy it again") from None
+        raise DataError(f"{path}: cannot be read {refusal(error, 'copy it again')}") from None
     return [line for line in map(str.strip, text.splitlines()) if line and not line.startswith("#")]
 
 
