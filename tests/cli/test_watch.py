@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import sys
@@ -14,15 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rtsp_server import RtspServer
 from search_fakes import FakeModel, box_at, picture, save_pictures, save_video
 from typer.testing import CliRunner, Result
 
 from personsearch.cli.app import app
 from personsearch.search import searchers
+from personsearch.search.alerts import Alert
+from personsearch.search.appearances import Appearance
 from personsearch.search.audit import read_audit
 from personsearch.search.gallery import Gallery
+from personsearch.search.hits import GalleryHit
+from personsearch.search.question import Question
 from personsearch.search.searchers import SceneSearcher
+from personsearch.search.sources import Source
 from personsearch.search.watching import Arrivals
 
 BOX_OF_3 = ["--box", "10", "26", "30", "86"]
@@ -95,6 +102,47 @@ def test_a_renamed_picture_is_no_news(tmp_path: Path) -> None:
     result = watch_while(arrive, folder, "--gallery", g, "--alert", saved, "--sure", 3)
     assert result.exit_code == 0, (result.output, result.exception)
     assert [Path(one["source"]).name for one in told(result)] == ["seen.png", "too.png"]
+
+
+def test_a_picture_that_is_replaced_is_news(tmp_path: Path) -> None:
+    folder, g = tmp_path / "in", tmp_path / "g"
+    folder.mkdir()
+    picture([(3, 10)]).save(tmp_path / "query.png")
+    saved = tmp_path / "results.json"
+    saved.write_text(json.dumps({"query": {"source": "query.png", "time": None, "box": box_at(10)}}))
+
+    def arrive() -> None:
+        for people in ([(3, 60)], [(9, 10)], [(3, 20)]):
+            picture(people).save(tmp_path / "next.png")
+            before = {one.digest for one in Gallery.open(g).indexed()} if Gallery.exists(g) else set()
+            (tmp_path / "next.png").replace(folder / "camera.png")
+            wait_for(lambda before=before: scenes_in(g) and {s.digest for s in Gallery.open(g).indexed()} != before)
+        wait_for(lambda: sum(entry["answers"] or 0 for entry in read_audit(g).entries) == 2)
+
+    result = watch_while(arrive, folder, "--gallery", g, "--alert", saved, "--sure", 3)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert [one["best"]["box"][0] for one in told(result)] == [60, 20]
+
+
+def test_a_film_that_has_grown_is_told_from_where_it_was_and_another_one_anew(tmp_path: Path) -> None:
+    path = tmp_path / "film.mkv"
+    before, other = random.Random(0).randbytes(100_000), random.Random(1).randbytes(100_000)
+
+    def seen(content: bytes, first: float, last: float) -> bool:
+        path.write_bytes(content)
+        source = Source.of(path, 1.0).with_digest()
+        hits = [GalleryHit("s", box_at(10), 1.0, 1.0, path, int(time), time, 160, 96, source) for time in (first, last)]
+        return alert._note(Appearance(tuple(hits), hits[0]))
+
+    alert = Alert("a", Question([], torch.zeros(0, 0), ""))
+    assert seen(before, 2.0, 4.0)
+    assert not seen(before, 2.0, 4.0)
+    assert not seen(b"a header" + before[8:] + other, 2.0, 6.0)  # it has grown, and she goes on
+    assert seen(before + other + other, 9.0, 9.0)
+    assert seen(other, 2.0, 4.0)
+    assert not seen(other, 3.0, 4.0)
+    assert seen(b"short", 2.0, 4.0)
+    assert not seen(b"short", 2.0, 4.0)
 
 
 def test_what_arrives_is_indexed_and_somebody_is_told_once(tmp_path: Path) -> None:
