@@ -48,6 +48,14 @@ def refusal(error: OSError, otherwise: str = "") -> str:
     return f"({error.strerror or error})" + (f"; {advice}" if advice else "")
 
 
+def beside(path: Path, end: str) -> Path:
+    """A hidden name beside a file or folder, for what takes its place. Raises SettingError for what has no name."""
+    target = Path(os.path.realpath(path))
+    if not target.name:
+        raise SettingError(f"{path}: has no name; give that of a new folder")
+    return target.with_name(f".{target.name[:40]}.{end}")
+
+
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
     """A file to write instead of `path`: renamed to it when the block ends without an error, and removed otherwise.

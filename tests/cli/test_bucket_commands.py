@@ -83,7 +83,7 @@ def test_commands_say_the_same_of_a_gallery_in_a_bucket(store: Store, tmp_path: 
     listed = run("gallery", "list", f"s3://{BUCKET}").output
     assert all(f"s3://{BUCKET}/top/{name}" in listed for name in ("g", "other", "both"))
     whats = [entry["what"] for entry in read_audit(store.place("top/g")).entries]
-    assert whats == ["search", "search", "search", "remove", "retain", "prune", "export"]
+    assert whats == ["search", "search", "search", "remove", "retain", "prune", "export", "replace"]
 
 
 def test_what_cannot_be_is_one_line(store: Store, tmp_path: Path) -> None:

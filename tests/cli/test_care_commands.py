@@ -101,6 +101,18 @@ def test_removing_and_pruning_say_first_what_would_go(place: Path) -> None:
     assert len(Gallery.open(g)) == 5
 
 
+def test_what_goes_by_itself_goes_at_once_and_is_in_the_audit(place: Path) -> None:
+    g, old = place / "g", place / "photos" / "p001.png"
+    assert run("gallery", "retain", g, "--days", 30).exit_code == 0
+    os.utime(old, (0, time.time() - 40 * 86_400))  # as a copy from elsewhere
+    indexed = run_json("index", old, "--gallery", g)
+    assert indexed["total"]["scenes"] == len(Gallery.open(g)) == 6
+    assert (indexed["added"]["expired"], indexed["added"]["gone"]) == ([str(old)], [])
+    assert run("index", place / "photos", "--gallery", g, "--force").exit_code == 0
+    done = [(entry["what"], entry["answers"]) for entry in run_json("gallery", "audit", g)["entries"]]
+    assert done == [("retain", None), ("prune", 1), ("replace", 4)]
+
+
 def test_what_verify_advises_of_a_stopped_removal_works(place: Path) -> None:
     (place / "g" / ERASING).touch()  # killed before its commit
     assert "gallery prune" in one_line(run("gallery", "verify", place / "g"))
@@ -165,7 +177,7 @@ def test_a_full_disk_ends_an_export_in_one_line(place: Path) -> None:
         line = one_line(run(*command, "--out", place / "out"))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "make room there" in line
+    assert "ulimit -f" in line
     assert not (place / "out").exists()
     assert "appearances" in run(*command, "--out", place / "out").stdout
     assert "--force" in one_line(run(*command, "--out", place / "out"))
@@ -195,6 +207,7 @@ def test_what_cannot_be_is_one_line(place: Path) -> None:
         (["export", g, "--image", place / "photos" / "p003.png", "--box", 900, 900, 950, 950, *out], "outside"),
         (["export", g, *query, "--out", place / "photos"], "other files"),
         (["export", g, *query, *out, "--sure", 7], "--sure"),
+        (["export", g, *query, "--out", "/"], "has no name"),
     ]:
         line = one_line(run("gallery", *command))
         assert words in line, (command, line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -120,7 +121,55 @@ def test_search_from_a_moment_of_a_video(tmp_path: Path) -> None:
     assert times("--min-gap", 4) == [6]
     assert times("--include-own") == [0, 2, 4, 6]
     assert "--at" in refused(2, "search", gallery, "--image", video, *BOX_OF_3)
-    assert "earlier --at" in refused(1, "detect", video, "--at", 500)
+    assert "earlier moment" in refused(1, "detect", video, "--at", 500)
+
+
+@pytest.mark.parametrize(
+    ("sight", "said"),
+    [
+        ("walk.avi:5,26,25,86", "a moment is of a video.*VIDEO@SECONDS"),
+        ("p003.png@3:10,26,30,86", "a moment is of a video.*IMAGE:X1"),
+        ("walk.avi@99:5,26,25,86", "walk.avi@99.*give an earlier moment"),
+        ("p003.png:5,26,5,86", "--also .*p003.png:5,26,5,86: box '5 26 5 86' has no area"),
+        ("p003.png:500,26,520,86", "p003.png:500.*lies outside the picture"),
+    ],
+)
+def test_a_fault_of_a_further_sight_names_it(tmp_path: Path, photos: Path, sight: str, said: str) -> None:
+    save_video(photos / "walk.avi")
+    run_json("index", photos / "p003.png", "--gallery", tmp_path / "g")
+    ask = ("search", tmp_path / "g", "--image", photos / "p003.png", *BOX_OF_3)
+    for option in ("--also", "--not"):
+        line = run(*ask, option, photos / sight).stderr
+        assert re.search(said.replace("--also", option), line), line
+        assert "--at" not in line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["index", "", "--gallery", "g"], "an empty name was given"),
+        (["index", "photos", "--gallery="], "an empty name was given"),
+        (["index", "photos"], "Missing option '--gallery'; root index --help says how"),
+        (["search", "g", "--image", "a.png", "--top", "nan"], "'--top'"),
+        (["search", "g", "--image", "a.png", "--box", "1", "2", "3"], "--box"),
+        (["gallery", "shw"], "No such command 'shw'"),
+        (["find"], "No such command 'find'"),
+        (["index", "https://there/a.jpg", "--gallery", "g"], "addresses are not read"),
+        (["index", "rtsp://there/a", "--gallery", "g"], "personsearch watch"),
+    ],
+)
+def test_what_is_typed_wrongly_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture([(3, 10)]).save(tmp_path / "a.png")
+    assert said in refused(1 if "://" in "".join(words) else 2, *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_commands_alone_show_their_help() -> None:
+    for words in ([], ["gallery"], ["--help"]):
+        assert "Usage" in run(*words).output
 
 
 def test_detect_lists_and_draws(tmp_path: Path, photos: Path) -> None:

@@ -16,11 +16,13 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from rtsp_server import RtspServer
 from search_fakes import FakeModel, box_at, picture, save_pictures, save_video
 from typer.testing import CliRunner, Result
 
 from personsearch.cli.app import app
+from personsearch.geometry.detections import Detections
 from personsearch.search import searchers
 from personsearch.search.alerts import Alert
 from personsearch.search.appearances import Appearance
@@ -235,6 +237,7 @@ def test_what_cannot_be_watched_is_one_line(tmp_path: Path) -> None:
         ((folder, *to, "--alert", tmp_path / "none.json"), "cannot be read"),
         ((folder, *to, "--alert", gone), "nowhere.png"),
         ((folder, *to, "--run", "cat"), "--alert"),
+        ((folder, *to, "--alert", gone, "--run", "'oops"), "close its quotes"),
         ((folder, *to, "--settle", "nan"), "--settle"),
         ((folder, *to, "--length", 0), "--length"),
     ]:
@@ -242,6 +245,21 @@ def test_what_cannot_be_watched_is_one_line(tmp_path: Path) -> None:
         assert result.exit_code in (1, 2), (arguments, result.output)
         (line,) = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
         assert words in line
+
+
+def test_the_seconds_end_a_long_index_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_pictures(tmp_path / "in", 100)
+
+    def slow(self: FakeModel, image: Image.Image, least: float = 0.5) -> Detections:
+        time.sleep(0.2)
+        return detect(self, image, least)
+
+    detect = FakeModel.detect
+    monkeypatch.setattr(FakeModel, "detect", slow)
+    result = run("watch", tmp_path / "in", "--gallery", tmp_path / "g", "--stop-after", 1.5)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert "stopped" in result.stderr
+    assert scenes_in(tmp_path / "g") < 100
 
 
 def test_a_gallery_that_is_written_to_is_waited_for(tmp_path: Path) -> None:

@@ -311,6 +311,12 @@ def test_heic_without_a_reader_says_what_to_install(tmp_path, monkeypatch):
     _refused(_heic(tmp_path / "a.jpg"), "is a HEIC picture")
 
 
+def test_a_film_with_the_name_of_a_picture_is_no_heic(tmp_path):
+    path = tmp_path / "film.jpg"
+    path.write_bytes(b"\0\0\0\x1cftypisom" + bytes(40))
+    _refused(path, "is not a picture that can be read")
+
+
 def test_heic_is_read_by_what_is_installed(tmp_path, monkeypatch):
     """A stand-in for the package: it shows what Pillow would be told."""
     reader = types.ModuleType("no_such_reader")

@@ -53,6 +53,33 @@ def test_films_behind_a_broken_one_go_in(tmp_path: Path) -> None:
     assert (again.scenes, again.skipped, len(again.failures)) == (0, 1, 3)
 
 
+def test_what_is_held_of_a_film_stays_until_there_is_something_new(tmp_path: Path) -> None:
+    film = save_video(tmp_path / "walk.avi", seconds=3)
+    with Gallery.create(tmp_path / "g", model="fake", fingerprint="fake-1", dim=DIM) as gallery:
+        index_sources(gallery, searcher(), [film])
+        held = gallery.scenes()
+        film.write_bytes(film.read_bytes()[:100])  # a copy that has just begun
+        assert index_sources(gallery, searcher(), [film]).failures
+        assert [scene.name for scene in gallery.scenes()] == [scene.name for scene in held]
+        save_video(film, seconds=2)
+        index_sources(gallery, searcher(), [film])
+        assert len(gallery) == 2
+
+
+def test_a_film_keeps_its_interval_unless_another_one_is_given(tmp_path: Path) -> None:
+    films = [save_video(tmp_path / name, seconds=4) for name in ("one.avi", "two.avi")]
+    with Gallery.create(tmp_path / "g", model="fake", fingerprint="fake-1", dim=DIM) as gallery:
+        assert index_sources(gallery, searcher(), films[:1], every=2.0).scenes == 2
+        again = index_sources(gallery, searcher(), films)
+        assert (again.scenes, again.skipped) == (4, 1)  # the new one once a second
+        films[0].rename(tmp_path / "moved.avi")
+        moved = index_sources(gallery, searcher(), [tmp_path / "moved.avi"])
+        assert (moved.scenes, moved.moved, moved.skipped) == (0, 1, 1)
+        save_video(tmp_path / "moved.avi", seconds=6)  # it has changed
+        assert index_sources(gallery, searcher(), [tmp_path / "moved.avi"]).scenes == 3
+        assert index_sources(gallery, searcher(), [tmp_path / "moved.avi"], every=1.0).scenes == 6
+
+
 def test_a_moment_behind_damage_is_the_frame_that_is_read_again(tmp_path: Path) -> None:
     path = damaged(tmp_path / "a.avi")
     image, time = read_scene(path, 3.0)
@@ -65,7 +92,7 @@ def test_moments_and_steps_of_any_size(tmp_path: Path) -> None:
     assert index(tmp_path / "g", path, every=1e-7).scenes == 5
     assert read_scene(path, 1e-300)[1] == pytest.approx(0.2)
     assert read_scene(path, 0.0)[1] == 0
-    with pytest.raises(VideoError, match="earlier --at"):
+    with pytest.raises(VideoError, match="earlier moment"):
         read_scene(path, 1e308)
     for moment in (-1e-300, float("inf"), float("nan")):
         with pytest.raises(SettingError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,17 @@ def test_it_says_where_it_is(gallery: Path, started: list[dict[str, Any]]) -> No
     code, line = serve(gallery)
     assert (code, "http://127.0.0.1:8765" in line) == (0, True)
     assert "ssl_certfile" not in started[0]
+
+
+def test_an_address_that_cannot_be_had_is_one_line_with_what_to_do(
+    gallery: Path, started: list[dict[str, Any]]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        assert "give another --port" in serve(gallery, "--port", other.getsockname()[1])[1]
+    token = ("--token", "letmein0123456789", "--proxy")
+    assert "no such address" in serve(gallery, "--host", "nohost.invalid", *token)[1]
+    assert "of this machine" in serve(gallery, "--host", "192.0.2.1", *token)[1]
+    assert not started
 
 
 def test_others_need_a_token_and_tls(gallery: Path, started: list[dict[str, Any]]) -> None:

@@ -29,13 +29,27 @@ from personsearch.cli.console import (
 )
 from personsearch.errors import PersonSearchError
 
+UsageError: Any = typer.BadParameter.__bases__[0]  # of the click inside of typer, which gives it no name
+
 
 class _Group(TyperGroup):
     """Turns what goes wrong into one line and an exit code, for every command."""
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         prepare_streams()
-        return super().main(*arguments, **options)
+        given = (arguments[0] if arguments else options.get("args")) or sys.argv[1:]
+        if any(word == "" or (word.startswith("--") and word.find("=") == len(word) - 1) for word in given):
+            say("error: an empty name was given: is a variable of the shell unset? name something", err=True)
+            sys.exit(2)
+        alone, options["standalone_mode"] = options.get("standalone_mode", True), False
+        if not alone:
+            return super().main(*arguments, **options)
+        try:
+            code = super().main(*arguments, **options)
+        except UsageError as error:
+            code = error.exit_code
+            say(_line_of_usage(error), err=True)
+        sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -55,6 +69,15 @@ class _Group(TyperGroup):
             if line is None:
                 raise
             _fail(line, 1)
+
+
+def _line_of_usage(error: Any) -> str:
+    """What was typed that is no command, and where to look; a group of commands alone shows its help."""
+    line = str(error.format_message())
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return line
+    command = "" if error.ctx is None else f"{error.ctx.command_path} "
+    return f"error: {line.rstrip('.')}; {command}--help says how"
 
 
 def _fail(line: str, code: int) -> None:

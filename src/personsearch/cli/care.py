@@ -157,8 +157,10 @@ def prune(
 
 
 def _tell_of_index(folder: Place, went: bool) -> None:
+    from personsearch.search.pruning import index_went
+
     if went:
-        complain(f"the approximate index went, too; make it anew: personsearch gallery approximate {folder}")
+        complain(index_went(folder))
 
 
 def _tell_what_went(

@@ -12,6 +12,7 @@ import typer
 
 from personsearch.cli.asking import DEFAULT_MODEL, Reading
 from personsearch.cli.console import bar, complain, print_json, refuse_overwriting, say, told_on_stop
+from personsearch.cli.noting import note
 from personsearch.cli.options import At, Device, Force, IntoGallery, Json, Model, Read, Reid, Runtime, Score, within
 from personsearch.errors import PersonSearchError, SettingError
 from personsearch.files import check_folder, check_picture_name, save_picture
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
     from personsearch.search.place import Place
     from personsearch.search.searchers import SceneEncoder
 
-Every = Annotated[float, typer.Option(callback=within(0, above=True), help="Seconds between frames of a video.")]
+Every = Annotated[
+    float | None,
+    typer.Option(
+        callback=within(0, above=True),
+        help="Seconds between frames of a video; by default 1, and of one that is in, as before.",
+    ),
+]
 NewScore = Annotated[float | None, typer.Option(callback=Score, help="Least confidence, for a new gallery (0.5).")]
 
 Ray = Annotated[
@@ -58,7 +65,7 @@ def index(
     sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="Pictures, videos, and folders of them.")],
     gallery: IntoGallery,
     model: Model = None,
-    every: Every = 1.0,
+    every: Every = None,
     min_score: NewScore = None,
     read: Read = None,
     reid: Reid = None,
@@ -80,7 +87,8 @@ def index(
 
     check_place(gallery)
     found = find_files(sources)
-    made = force or not Gallery.exists(gallery)
+    there = Gallery.exists(gallery)
+    made = force or not there
     how = Reading(model, read, reid, runtime, device)
     held, searcher = open_for_index(gallery, how, min_score, force)
     with told_on_stop(lambda: _way_on(held, force=force)), held, bar("indexing") as progress, ExitStack() as stack:
@@ -94,6 +102,8 @@ def index(
             totals = {"scenes": len(held), "people": held.people}
             if made and not totals["scenes"]:
                 held.remove()
+    if there and force and totals["scenes"]:
+        note(gallery, "replace", answers=len(held.sources))
     nothing = ""
     if made and not totals["scenes"]:
         nothing = "the gallery stays as it was" if held.replaces else "no gallery was made"

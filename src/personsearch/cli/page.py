@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import socket
 import ssl
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,9 +64,25 @@ def serve(
         return encoder
 
     app = make_app(gallery, load, token=token, secure=bool(tls), proxy=proxy, memory=memory, complain=complain)
+    _check_free(host, port)
     where = f"http{'s' if tls else ''}://{f'[{host}]' if ':' in host else host}:{port}"
     say(f"open {where} in a browser; Ctrl-C ends it", err=True)
     uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False, date_header=False, **tls)
+
+
+def _check_free(host: str, port: int) -> None:
+    """Raises SettingError for an address that is taken, or not of this machine."""
+    try:
+        kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(kind, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except socket.gaierror:
+        raise SettingError(f"--host {host}: there is no such address; give one of this machine") from None
+    except OSError as error:
+        advice = {errno.EADDRINUSE: "give another --port", errno.EACCES: "give a --port of 1024 or more"}
+        what = advice.get(error.errno or 0, "give an address of this machine")
+        raise SettingError(f"{host} port {port}: {error.strerror}; {what}") from None
 
 
 def _tls(certificate: Path | None, key: Path | None) -> dict[str, Any]:

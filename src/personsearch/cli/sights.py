@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from personsearch.errors import SettingError
+from personsearch.errors import InputError, SettingError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,6 +51,7 @@ class Shown:
 def read_sights(written: Sequence[str] | None, option: str) -> list[Shown]:
     """Raises SettingError for one that is not written as it must be, and what reading a picture raises."""
     from personsearch.geometry.boxes import check_box
+    from personsearch.search.files import is_video
     from personsearch.search.searchers import read_scene
 
     sights = []
@@ -62,9 +63,15 @@ def read_sights(written: Sequence[str] | None, option: str) -> list[Shown]:
             x1, y1, x2, y2 = (float(number) for number in match["box"].split(","))
         except ValueError:
             raise SettingError(f"{option} {text}: write it as {_HOW}") from None
-        picture, moment = read_scene(Path(match["file"]), None if match["at"] is None else float(match["at"]))
-        box = check_box((x1, y1, x2, y2), picture.width, picture.height)
-        sights.append(Shown(Path(match["file"]), moment, picture, box))
+        path, at = Path(match["file"]), None if match["at"] is None else float(match["at"])
+        if is_video(path) != (at is not None):
+            raise SettingError(f"{option} {text}: a moment is of a video, and of nothing else; write it as {_HOW}")
+        try:
+            picture, moment = read_scene(path, at)
+            box = check_box((x1, y1, x2, y2), picture.width, picture.height)
+        except InputError as error:
+            raise type(error)(f"{option} {text}: {error}") from error
+        sights.append(Shown(path, moment, picture, box))
     return sights
 
 

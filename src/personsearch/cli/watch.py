@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -55,7 +56,7 @@ def watch(
     sure: Sure = 2,
     run: Run = None,
     model: Model = None,
-    every: Every = 1.0,
+    every: Every = None,
     min_score: NewScore = None,
     read: Read = None,
     device: Device = None,
@@ -70,7 +71,7 @@ def watch(
     from personsearch.search.watching import arrivals
 
     folders, cameras = _sorted(sources, record, length)
-    if run is not None and not (alert and shlex.split(run)):
+    if run is not None and not (alert and _words(run)):
         raise SettingError("--run is what an --alert runs: give both")
     check_place(gallery)
     held, encoder = open_for_index(gallery, Reading(model, read, None, None, device), min_score, force=False)
@@ -91,6 +92,14 @@ def watch(
             for thread in threads:
                 thread.join(15)
     say(f"stopped; {gallery} keeps what was indexed, and the same command goes on", err=True)
+
+
+def _words(run: str) -> list[str]:
+    """Of a command. Raises SettingError."""
+    try:
+        return shlex.split(run)
+    except ValueError as error:
+        raise SettingError(f"--run {run}: is no command ({error}); close its quotes") from None
 
 
 def _sorted(sources: Sequence[str], record: Path | None, length: float) -> tuple[list[Path], list[Any]]:
@@ -124,7 +133,7 @@ class _Keeper:
     """Takes files into the gallery, asks the alerts of them, and lets go what is too old."""
 
     def __init__(
-        self, folder: Place, encoder: SceneEncoder, every: float, alerts: Sequence[Alert], run: str | None
+        self, folder: Place, encoder: SceneEncoder, every: float | None, alerts: Sequence[Alert], run: str | None
     ) -> None:
         self._folder, self._encoder, self._every, self._alerts, self._run = folder, encoder, every, alerts, run
         self._kept = time.monotonic()
@@ -144,7 +153,7 @@ class _Keeper:
             elif time.monotonic() - self._kept >= _KEEP_EVERY:
                 self._kept = time.monotonic()
                 with Gallery.open(self._folder, write=True) as held:
-                    retain(held)
+                    retain(held, complain)
         except BusyError as error:
             if not self._waits:
                 complain(f"{error}; trying again")
@@ -186,7 +195,7 @@ def _tell(line: str, run: str | None) -> None:
         print(line, flush=True)
         return
     try:
-        ended = subprocess.run(shlex.split(run), input=f"{line}\n", text=True, timeout=_LONGEST_RUN, check=False)
+        ended = subprocess.run(_words(run), input=f"{line}\n", text=True, timeout=_LONGEST_RUN, check=False)
         if ended.returncode:
             complain(f"{run}: ended with {ended.returncode} on {line}")
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -195,7 +204,8 @@ def _tell(line: str, run: str | None) -> None:
 
 @contextmanager
 def _stopped_by_signals(stop: threading.Event, after: float | None) -> Iterator[None]:
-    """Inside, SIGTERM does what Ctrl-C does: it interrupts the work, which keeps what is done."""
+    """Inside, SIGTERM and the end of the seconds do what Ctrl-C does: they interrupt the work, which keeps what is
+    done."""
 
     def interrupt(*_: object) -> None:
         stop.set()
@@ -205,7 +215,7 @@ def _stopped_by_signals(stop: threading.Event, after: float | None) -> Iterator[
         yield
         return
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGINT)}
-    timer = threading.Timer(after or 0, stop.set)
+    timer = threading.Timer(after or 0, lambda: os.kill(os.getpid(), signal.SIGINT))
     timer.daemon = True
     if after is not None:
         timer.start()

@@ -34,6 +34,8 @@ _TURNS = {
 }
 """The tag's values, and what turns the stored picture upright."""
 _LYING = (5, 6, 7, 8)  # those that swap width and height
+_HEIC = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1", b"miaf")
+"""Brands of such pictures; films have others."""
 _HEIF_READERS = ("pi_heif", "pillow_heif")
 
 
@@ -128,7 +130,7 @@ def _open(path: Path) -> Image.Image:
     except UnidentifiedImageError:
         with path.open("rb") as file:
             head = file.read(12)
-        if head[4:8] != b"ftyp" or head[8:12] in (b"avif", b"avis"):
+        if head[4:8] != b"ftyp" or head[8:12] not in _HEIC:
             raise
     _register_heif(path)
     return Image.open(path, formats=("HEIF",))

@@ -95,7 +95,7 @@ def frame_at(path: Path, seconds: float) -> SampledFrame:
         for index, (time, frame) in enumerate(video.frames()):
             if time >= seconds:
                 return _sampled(path, index, time, frame)
-    raise VideoError(f"{path}: ends before {seconds:g} s; give an earlier --at")
+    raise VideoError(f"{path}: ends before {seconds:g} s; give an earlier moment")
 
 
 def _sampled(path: Path, index: int, time: Fraction, frame: Any) -> SampledFrame:

@@ -25,7 +25,7 @@ from personsearch.export.quantizing import (
     sample_inputs,
 )
 from personsearch.export.tracing import check_tools, parts_of, write_onnx, write_openvino
-from personsearch.files import check_folder
+from personsearch.files import beside, check_folder
 from personsearch.models.embedders import load_embedder
 from personsearch.models.graphs import (
     GRAPHS_FILE,
@@ -95,7 +95,7 @@ def export_model(
     benchmark = _benchmark(settings.data or f"coco:{SAMPLE}")
     if settings.int8 and not has_fast_int8():
         complain("this CPU has no VNNI: eight bits are no faster here; use them on one that has it")
-    part = out.with_name(f".{out.name[:40]}.part")
+    part = beside(out, "part")
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
@@ -116,7 +116,7 @@ def export_model(
 
 def _put_in_place(part: Path, out: Path) -> None:
     """The older export stays until the new one is whole."""
-    old = out.with_name(f".{out.name[:40]}.old")
+    old = beside(out, "old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():
         out.rename(old)

@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from personsearch.errors import InputError, SettingError
-from personsearch.files import check_folder, save_picture, write_whole
+from personsearch.files import beside, check_folder, save_picture, write_whole
 from personsearch.progress import Progress, quiet
 from personsearch.search.blurring import blurred
 from personsearch.search.clips import Clip, write_clips
@@ -82,7 +82,7 @@ def whole_folder(out: Path, force: bool) -> Iterator[Path]:
     """
     check_may_replace(out, force)
     target = Path(os.path.realpath(out))
-    part, old = (target.with_name(f".{target.name}.{end}") for end in ("part", "old"))
+    part, old = beside(out, "part"), beside(out, "old")
     for left in (part, old):
         if left.exists():
             shutil.rmtree(left)
@@ -101,7 +101,7 @@ def check_may_replace(out: Path, force: bool) -> None:
     """Raises SettingError where `out` may not be written. Puts an export back whose replacing was killed."""
     target = Path(os.path.realpath(out))
     check_folder(target)
-    old = target.with_name(f".{target.name}.old")
+    old = beside(out, "old")
     if old.exists() and not target.exists():
         old.rename(target)
     names = {entry.name for entry in target.iterdir()} if target.exists() else set()

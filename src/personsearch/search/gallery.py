@@ -261,6 +261,11 @@ class Gallery:
         held = self._holdings().get(source.path)
         return held is not None and held.source != source
 
+    def every(self, path: str) -> float | None:
+        """Seconds between the frames that it holds of a film; None of a picture, or where it holds nothing."""
+        held = self._holdings().get(path)
+        return None if held is None else held.source.every
+
     def frames(self, source: Source) -> set[int | None]:
         """Which frames of the unchanged file are in; {None} for a picture, empty if it changed."""
         held = self._holdings().get(source.path)

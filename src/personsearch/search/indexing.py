@@ -26,6 +26,8 @@ from personsearch.search.rows import IndexedScene
 from personsearch.search.searchers import SceneEncoder
 from personsearch.search.sources import Source, State, recognise
 
+EVERY = 1.0
+"""Seconds between the frames of a film that are read."""
 BATCH = 16
 """Scenes written at once: what a kill can lose."""
 
@@ -59,7 +61,7 @@ def index_sources(
     searcher: SceneEncoder,
     sources: Sequence[Path] | Found,
     *,
-    every: float = 1.0,
+    every: float | None = None,
     strict: bool = False,
     workers: Workers | None = None,
     progress: Progress = quiet,
@@ -69,15 +71,17 @@ def index_sources(
 
     Files that are in, unchanged, are skipped; a changed one replaces what was held of it; one that was moved or only
     touched is known by its content and gets its new path. What is older than the gallery keeps goes. A video is
-    sampled once in `every` seconds; one that was stopped goes on where it was. For a file that cannot be read
-    `complain` is called with one line, and the file is passed over (`strict`: the error is raised). Whatever ends
-    this, what was encoded before is written; a kill loses at most `BATCH` scenes. Where there are `workers`, they read
-    the files instead of `searcher`, several at a time and in any order.
+    sampled once in `every` seconds, or when None as it was before, else once in `EVERY`; one that was stopped goes on
+    where it was. For a file that cannot be read `complain` is called with one line, and the file is passed over
+    (`strict`: the error is raised). Whatever ends this, what was encoded before is written; a kill loses at most
+    `BATCH` scenes. Where there are `workers`, they read the files instead of `searcher`, several at a time and in any
+    order.
 
     Raises GalleryError for a gallery of another model or a full disk, SettingError, and what `find_files` raises.
     """
     gallery.require_model(searcher.fingerprint)
-    check_every(every)
+    if every is not None:
+        check_every(every)
     found = sources if isinstance(sources, Found) else find_files(sources)
     report = IndexReport(files=len(found.files) + len(found.unusable), passed_over=found.passed_over)
 
@@ -89,8 +93,9 @@ def index_sources(
 
     for line in found.unusable:
         fail(InputError(line))
-    report.expired = [source.path for source in retain(gallery)]
     _relink(gallery, found.files, every, report)
+    report.expired = [source.path for source in retain(gallery, complain)]  # also what only its new time makes too old
+    report.gone = [path for path in report.gone if path not in report.expired]
     with _Batches(gallery, report) as batches:
         if workers is None:
             _read_here(searcher, gallery, found.files, every, batches, fail, progress)
@@ -99,10 +104,10 @@ def index_sources(
     return report
 
 
-def _passes(gallery: Gallery, path: Path, every: float, report: IndexReport) -> bool:
+def _passes(gallery: Gallery, path: Path, every: float | None, report: IndexReport) -> bool:
     """Whether a file is not to be read, as it is too old or in already, and notes that."""
     try:
-        source = _describe(path, every)
+        source = _describe(path, _pace(gallery, path, every))
     except InputError:  # told when its turn comes
         return False
     if too_old(source, gallery.about.keep_days):
@@ -112,7 +117,7 @@ def _passes(gallery: Gallery, path: Path, every: float, report: IndexReport) -> 
     return gallery.holds(source)
 
 
-def _relink(gallery: Gallery, files: Sequence[Path], every: float, report: IndexReport) -> None:
+def _relink(gallery: Gallery, files: Sequence[Path], every: float | None, report: IndexReport) -> None:
     """Gives files that were moved or touched what the gallery holds of them, and notes which ones are gone."""
     held = gallery.indexed()
     if not held:
@@ -121,7 +126,7 @@ def _relink(gallery: Gallery, files: Sequence[Path], every: float, report: Index
     now = []
     for path in files:
         with suppress(InputError):  # told when the file's turn comes
-            now.append(_describe(path, every))
+            now.append(_describe(path, _pace(gallery, path, every)))
     pairs = recognise(held, gone, now)
     gallery.relink(pairs)
     report.moved = len(pairs)
@@ -129,10 +134,15 @@ def _relink(gallery: Gallery, files: Sequence[Path], every: float, report: Index
     report.gone = [source.path for source in gone if source.path not in found_again]
 
 
-def _describe(path: Path, every: float) -> Source:
+def _pace(gallery: Gallery, path: Path, every: float | None) -> float:
+    """Seconds between the frames that are read of a film."""
+    return every or gallery.every(str(path)) or EVERY
+
+
+def _describe(path: Path, pace: float) -> Source:
     try:
         str(path).encode()
-        source = Source.of(path, every if is_video(path) else None)
+        source = Source.of(path, pace if is_video(path) else None)
     except UnicodeEncodeError as error:
         raise InputError(f"{str(path)!a}: its name is not UTF-8; rename it") from error
     except OSError as error:
@@ -154,11 +164,11 @@ class _Opened:
     """Why it is not read"""
 
 
-def _open(path: Path, every: float) -> _Opened:
+def _open(path: Path, pace: float) -> _Opened:
     """A picture is decoded. Nothing is raised."""
 
     def opened() -> Iterator[_Opened]:
-        source = _describe(path, every).with_digest()  # before its pixels: of a file that changes meanwhile, time tells
+        source = _describe(path, pace).with_digest()  # before its pixels: of a file that changes meanwhile, time tells
         yield _Opened(path, source, ImageFile(path).read() if source.every is None else None)
 
     try:
@@ -168,24 +178,28 @@ def _open(path: Path, every: float) -> _Opened:
     return found
 
 
-def _encode(
-    gallery: Gallery, searcher: SceneEncoder, file: _Opened, every: float, batches: _Batches
-) -> Iterator[tuple[str, float]]:
+def _forget_outdated(gallery: Gallery, source: Source) -> None:
+    if gallery.outdated(source):
+        gallery.forget(source.path)
+
+
+def _encode(gallery: Gallery, searcher: SceneEncoder, file: _Opened, batches: _Batches) -> Iterator[tuple[str, float]]:
     """Encodes one file; yields (what is read now, share of it done) as it goes. Raises its fault."""
     if file.source is None:
         assert file.fault is not None
         raise file.fault
     source, reader = file.source, SceneReader(searcher)
-    if gallery.outdated(source):
-        gallery.forget(source.path)
     if file.image is not None:
-        batches.add(reader.read(source, file.image))
+        scene = reader.read(source, file.image)
+        _forget_outdated(gallery, source)
+        batches.add(scene)
         return
+    header = read_header(file.path)  # what was held stays where there is nothing new
+    _forget_outdated(gallery, source)
     held = gallery.frames(source)
-    header = read_header(file.path)
     seconds = (header.frames or 0) / (header.rate or 1)
     left_out: list[str] = []
-    for sample in ahead(sample_video(file.path, every)):
+    for sample in ahead(sample_video(file.path, source.every or EVERY)):
         if sample.index not in held:
             try:
                 batches.add(reader.read(source, sample.image, sample.index, sample.time))
@@ -202,16 +216,16 @@ def _read_here(
     searcher: SceneEncoder,
     gallery: Gallery,
     files: Sequence[Path],
-    every: float,
+    every: float | None,
     batches: _Batches,
     fail: Callable[[InputError], None],
     progress: Progress,
 ) -> None:
     """Reads files one after the other, each opened while the one before is read."""
-    todo = [path for path in files if not _passes(gallery, path, every, batches.report)]
-    for number, file in enumerate(ahead(_open(path, every) for path in todo), len(files) - len(todo)):
+    todo = [(path, _pace(gallery, path, every)) for path in files if not _passes(gallery, path, every, batches.report)]
+    for number, file in enumerate(ahead(_open(path, pace) for path, pace in todo), len(files) - len(todo)):
         try:
-            for scene, share in in_one_line(file.path, _encode(gallery, searcher, file, every, batches)):
+            for scene, share in in_one_line(file.path, _encode(gallery, searcher, file, batches)):
                 progress.tell(number + share, len(files), scene)
         except InputError as error:
             fail(error)
@@ -222,7 +236,7 @@ def _share_out(
     workers: Workers,
     gallery: Gallery,
     files: Sequence[Path],
-    every: float,
+    every: float | None,
     batches: _Batches,
     fail: Callable[[InputError], None],
     progress: Progress,
@@ -236,10 +250,9 @@ def _share_out(
         for path in files:
             try:
                 if not _passes(gallery, path, every, batches.report):
-                    source = _describe(path, every)
-                    if gallery.outdated(source):
-                        gallery.forget(source.path)
+                    source = _describe(path, _pace(gallery, path, every))
                     (cut,) = in_one_line(path, _cut(source, gallery.frames(source)))
+                    _forget_outdated(gallery, source)
                     assembly.expect(cut)
                     yield from cut
             except InputError as error:

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from personsearch.errors import GalleryError, SettingError
+from personsearch.files import beside
 from personsearch.search.about import ABOUT
 from personsearch.search.claiming import check_may_create
 from personsearch.search.contents import Content, contents_of
@@ -108,7 +110,7 @@ def _rows(galleries: Sequence[Gallery], kept: Sequence[set[str]]) -> Iterator[An
 
 def _make(into: Place, galleries: Sequence[Gallery], kept: Sequence[set[str]], days: float | None) -> None:
     """A new gallery, made under a hidden name beside its place."""
-    part = into.resolve().with_name(f".{into.resolve().name}.part")
+    part = beside(into, "part") if isinstance(into, Path) else into.with_name(f".{into.name}.part")
     about = galleries[0].about
     with writing(part):
         remove_all(part)  # of a merge that was killed

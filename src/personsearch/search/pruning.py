@@ -6,11 +6,14 @@ How old something is tells the time at which its file was last written: for a fi
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from personsearch.errors import GalleryError
+from personsearch.search.audit import record
 from personsearch.search.gallery import Gallery
 from personsearch.search.limits import check_days
+from personsearch.search.place import Place
 from personsearch.search.sources import Source, State
 
 DAY = 86_400
@@ -63,9 +66,24 @@ def prune(gallery: Gallery, rule: Rule) -> list[tuple[Source, str]]:
     return found
 
 
-def retain(gallery: Gallery) -> list[Source]:
-    """Erases what is older than the gallery keeps (`Gallery.keep_for`); [] where nothing is. Raises GalleryError."""
+def retain(gallery: Gallery, complain: Callable[[str], None] = lambda line: None) -> list[Source]:
+    """Erases what is older than the gallery keeps (`Gallery.keep_for`), with a line in its audit; [] where nothing is.
+
+    `complain` hears what else went. Raises GalleryError.
+    """
     found = [source for source in gallery.indexed() if too_old(source, gallery.about.keep_days)]
     if found:
+        had_index = gallery.table.unindexed() is not None
         gallery.erase([source.path for source in found])
+        try:
+            record(gallery.folder, "prune", answers=len(found))
+        except GalleryError as error:
+            complain(f"not noted in the audit: {error}")
+        if had_index:
+            complain(index_went(gallery.folder))
     return found
+
+
+def index_went(folder: Place) -> str:
+    """What to say where erasing has taken the approximate index along."""
+    return f"the approximate index went, too; make it anew: personsearch gallery approximate {folder}"

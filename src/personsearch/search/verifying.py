@@ -67,7 +67,10 @@ def _table(folder: Place) -> Iterator[Finding]:
     for state, what in advice.items():
         if states[state]:
             first = next(c.source.path for c in contents if c.source.state() is state)
-            yield Finding(f"{states[state]} files are {state}, such as {first}: {what}", False)
+            yield Finding(
+                f"{states[state]} files {'' if state is State.UNREADABLE else 'are '}{state}, such as {first}: {what}",
+                False,
+            )
     for content in contents:
         if not content.complete:
             yield Finding(f"{content.source.path}: is not in to its end; index it again to go on", False)

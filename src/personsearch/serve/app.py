@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from personsearch.errors import GalleryError, PersonSearchError
 from personsearch.search.drawing import place_of
+from personsearch.search.exporting import as_csv
 from personsearch.search.place import Place
 from personsearch.search.searchers import SceneEncoder
 from personsearch.serve import guard
@@ -22,7 +23,7 @@ from personsearch.serve.door import COOKIE, Door
 from personsearch.serve.images import GoneError, Images, check_there, read_scene
 from personsearch.serve.library import Library, Shelf, UnknownError
 from personsearch.serve.pace import Pace
-from personsearch.serve.questions import Question, Reply, as_csv, ask, described, exported
+from personsearch.serve.questions import COLUMNS, Question, Reply, ask, described, exported
 from personsearch.serve.uploads import MOST_BYTES, Uploads
 from personsearch.serve.witness import Witness
 
@@ -35,6 +36,7 @@ _REFUSED: dict[str, Any] = {
 }
 _PAGE = 60
 """Scenes that are listed at once."""
+_NOT_UNDERSTOOD = "this question cannot be understood: load the page again"
 
 Id = Annotated[str, Field(max_length=64, pattern=r"^[0-9a-z-]+$")]
 
@@ -231,7 +233,7 @@ def _serve_answers(app: FastAPI, library: Library, uploads: Uploads, witness: Wi
         form: Literal["csv", "json"], asked: Asked, shelf: Annotated[Shelf, Depends(library.now)], request: Request
     ) -> Response:
         rows = exported(noted("export", asked, shelf, request).found)
-        text = as_csv(rows) if form == "csv" else json.dumps(rows, indent=2) + "\n"
+        text = as_csv(rows, COLUMNS) if form == "csv" else json.dumps(rows, indent=2) + "\n"
         kind = "text/csv" if form == "csv" else "application/json"
         return Response(
             text, media_type=kind, headers={"Content-Disposition": f'attachment; filename="answers.{form}"'}
@@ -266,9 +268,11 @@ def _tell_errors(app: FastAPI) -> None:
             case PersonSearchError():
                 return 400, str(error)
             case HTTPException():
-                return error.status_code, "there is nothing here: open the page at /"
+                if error.status_code in (404, 405):
+                    return error.status_code, "there is nothing here: open the page at /"
+                return error.status_code, _NOT_UNDERSTOOD
             case RequestValidationError():
-                return 422, "this question cannot be understood: load the page again"
+                return 422, _NOT_UNDERSTOOD
         return 500, "a fault of personsearch itself: please report it"
 
     def answer(_request: Request, error: Exception) -> JSONResponse:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -145,8 +143,12 @@ def described(shelf: Shelf, found: Sequence[Found]) -> list[dict[str, Any]]:
     return answers
 
 
+COLUMNS = ["rank", "source", "first", "last", "frames", "best_time", "best_frame", "x1", "y1", "x2", "y2"]
+COLUMNS += ["similarity", "sure", "strangers"]
+
+
 def exported(found: Sequence[Found]) -> list[dict[str, Any]]:
-    """Answers for a file: paths, times in seconds, boxes in pixels."""
+    """Answers for a file, of these columns: paths, times in seconds, boxes in pixels."""
     rows = []
     for rank, one in enumerate(found, 1):
         seen, (x1, y1, x2, y2) = one.appearance, one.appearance.best.box
@@ -160,15 +162,3 @@ def exported(found: Sequence[Found]) -> list[dict[str, Any]]:
             }
         )  # fmt: skip
     return rows
-
-
-def as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    """One line an answer. A name that a table would run as a formula begins with an apostrophe."""
-    file = io.StringIO()
-    columns = list(rows[0]) if rows else ["rank", "source", "first", "last"]
-    writer = csv.DictWriter(file, columns)
-    writer.writeheader()
-    for row in rows:
-        source = str(row["source"])
-        writer.writerow({**row, "source": f"'{source}" if source[:1] in "=+-@\t\r" else source})
-    return file.getvalue()
