@@ -18,12 +18,13 @@ import pytest
 import torch
 from PIL import Image
 from rtsp_server import RtspServer
-from search_fakes import FakeModel, box_at, picture, save_pictures, save_video
+from search_fakes import DIM, FakeModel, box_at, picture, save_pictures, save_video
 from typer.testing import CliRunner, Result
 
 from personsearch.cli.app import app
+from personsearch.cli.watch import _Keeper
 from personsearch.geometry.detections import Detections
-from personsearch.search import searchers
+from personsearch.search import indexing, searchers
 from personsearch.search.alerts import Alert
 from personsearch.search.appearances import Appearance
 from personsearch.search.audit import read_audit
@@ -124,6 +125,34 @@ def test_a_picture_that_is_replaced_is_news(tmp_path: Path) -> None:
     result = watch_while(arrive, folder, "--gallery", g, "--alert", saved, "--sure", 3)
     assert result.exit_code == 0, (result.output, result.exception)
     assert [one["best"]["box"][0] for one in told(result)] == [60, 20]
+
+
+def test_the_rest_of_a_film_that_was_stopped_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "BATCH", 2)
+    film, model, asked = save_video(tmp_path / "walk.avi", seconds=8), FakeModel(), []
+
+    class Told:
+        question = Question([], torch.zeros(0, 0), "")
+
+        def news(self, held: Gallery, sources: set[str]) -> list[dict[str, Any]]:
+            asked.append((len(held), sorted(sources)))
+            return []
+
+    def keeper() -> _Keeper:
+        return _Keeper(
+            tmp_path / "g", SceneSearcher(model, "fake-1", "fake", 0.5, DIM, "readings"), 1.0, [Told()], None
+        )
+
+    def stop() -> None:
+        if model.seen == 5:
+            raise KeyboardInterrupt
+
+    Gallery.create(tmp_path / "g", model="fake", fingerprint="fake-1", dim=DIM, read="readings").close()
+    model.before = stop
+    with pytest.raises(KeyboardInterrupt):
+        keeper().take([film])
+    keeper().take([film])
+    assert asked == [(4, [str(film)]), (8, [str(film)])]
 
 
 def test_a_film_that_has_grown_is_told_from_where_it_was_and_another_one_anew(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from layout_fixtures import make_benchmark
@@ -22,7 +23,7 @@ from personsearch.models.search_network import SearchNetwork
 from personsearch.models.tensor_files import MODEL_FILE, fingerprint
 from personsearch.models.weights import save_weights
 from personsearch.search.answering import PeopleInMemory, rank_people
-from personsearch.search.strangers import find_strangers
+from personsearch.search.strangers import Strangers, find_strangers
 
 
 def unit(count: int, dim: int, seed: int) -> Tensor:
@@ -76,6 +77,16 @@ def test_people_are_ranked_as_by_a_gallery() -> None:
     there = people[5]  # her answers are clear of strangers: everybody is ranked again
     widened = rank_by(strangers)(there, Searched(people @ there, people, scores, scene_of))
     assert not torch.allclose(widened, rank_people(there, crowd).likenesses.everybody)
+
+
+def test_who_cannot_be_compared_ranks_last() -> None:
+    people = F.normalize(torch.randn(5, 8, generator=torch.Generator().manual_seed(0)))
+    cosines = people @ people[0]
+    people[3], cosines[3] = 0.0, -torch.inf  # as the evaluator gives who has no number
+    nobody = Strangers(np.zeros(0, np.float32))
+    ranked = rank_by(nobody)(people[0], Searched(cosines, people, torch.ones(5), torch.arange(5)))
+    assert ranked[3] == -torch.inf
+    assert ranked[[0, 1, 2, 4]].isfinite().all()
 
 
 def test_crops_fill_their_pictures(benchmark: Benchmark) -> None:

@@ -6,6 +6,7 @@ import errno
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from search_fakes import picture
@@ -95,6 +96,18 @@ def test_a_kill_between_a_line_and_its_note_is_no_fault(folder: Path) -> None:
     record(folder, "search")
     assert read_audit(folder).fault is None
     assert len(read_audit(folder).entries) == 10
+
+
+def test_lines_that_come_while_it_is_read_are_no_fault(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, others = audit._FileLog.read, [2, 1, 0]
+
+    def read_late(log: Any) -> bytes:
+        for _ in range(others.pop(0)):
+            record(folder, "search")
+        return read(log)
+
+    monkeypatch.setattr(audit._FileLog, "read", read_late)
+    assert read_audit(folder).fault is None
 
 
 def test_many_at_once_leave_one_chain(tmp_path: Path) -> None:

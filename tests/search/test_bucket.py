@@ -21,7 +21,7 @@ from store import BUCKET, Store
 
 from personsearch.errors import BusyError, GalleryError, SettingError
 from personsearch.geometry.detections import Detections
-from personsearch.search import audit, flags, gallery, table
+from personsearch.search import audit, flags, gallery, merging, table
 from personsearch.search.audit import read_audit, record
 from personsearch.search.bucket import BucketPath
 from personsearch.search.contents import contents_of, galleries_in, summary
@@ -33,6 +33,7 @@ from personsearch.search.place import Place, as_place, remove_all, write
 from personsearch.search.pruning import Rule, prune
 from personsearch.search.rows import IndexedScene
 from personsearch.search.sources import Source
+from personsearch.search.stranger_file import STRANGERS
 from personsearch.search.verifying import verify
 from personsearch.serve.library import Library
 
@@ -354,6 +355,92 @@ def test_what_two_indexes_add_at_once_is_in_once(store: Store) -> None:
     first.close()
     second.close()
     assert len(Gallery.open(place).table.rows(["source"])) == BATCH
+
+
+def test_what_two_indexes_find_changed_stays_whole_whoever_ends_first(store: Store) -> None:
+    place, people = store.place("g"), some_scenes("x", 0, 1)[0].people
+
+    def frames(source: Source, *numbers: int) -> list[IndexedScene]:
+        return [IndexedScene(source, 100, 50, people, number, float(number)) for number in numbers]
+
+    old, now = Source("/x/film.mp4", 1, 1, 1.0), Source("/x/film.mp4", 2, 2, 1.0)
+    with new(place) as gallery:
+        gallery.add(frames(old, 0, 1, 2))
+    one, other = Gallery.open(place, write=True), Gallery.open(place, write=True)
+    assert one.outdated(now)
+    assert other.outdated(now)
+    one.forget(now.path, but=now)
+    one.add(frames(now, 0, 1))
+    other.forget(now.path, but=now)  # and ends here
+    one.add(frames(now, 2, 3))
+    one.finish(now)
+    for held in (one, other):
+        held.close()
+    assert Gallery.open(place).frames(now) == {0, 1, 2, 3}
+    assert Gallery.open(place).holds(now)
+
+
+@pytest.mark.parametrize("every", [None, 1.0, 0.1])
+def test_only_other_states_of_a_file_are_forgotten(store: Store, every: float | None) -> None:
+    place, people = store.place("g"), some_scenes("x", 0, 1)[0].people
+    states = [Source("/x/a", size, time, pace) for size in (1, 2) for time in (1, 2) for pace in (None, 0.1, 1.0)]
+    with new(place) as gallery:
+        for state in states:
+            gallery.add([IndexedScene(state, 100, 50, people, None if state.every is None else 0, None)])
+        gallery.forget("/x/a", but=Source("/x/a", 1, 2, every))
+    rows = Gallery.open(place).table.rows(["size", "mtime_ns", "every"])
+    assert [(row["size"], row["mtime_ns"], row["every"]) for row in rows] == [(1, 2, every)]
+
+
+def test_what_is_added_while_galleries_are_merged_is_not_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flags, "PATIENCE", 0.5)
+    for name in ("into", "other"):
+        with new(store.place(name)) as gallery:
+            gallery.add(some_scenes(name, 0))
+    refused = []
+
+    def winners(contents: Any) -> Any:
+        try:
+            with Gallery.open(store.place("into"), write=True) as late:
+                late.add(some_scenes("late", 0))
+        except BusyError as error:  # whoever adds is told, and tries again
+            refused.append(error)
+        return chosen(contents)
+
+    chosen = merging._winners
+    monkeypatch.setattr(merging, "_winners", winners)
+    merging.merge([store.place("other")], store.place("into"))
+    assert len(refused) == 1
+    assert len(Gallery.open(store.place("into"))) == 2 * BATCH
+
+
+def test_what_was_counted_before_others_added_is_not_kept(store: Store) -> None:
+    place = store.place("g")
+    new(place).close()
+    held = Gallery.open(place, write=True)
+    held.add(some_scenes("one", 0))
+    held.strangers()
+    with Gallery.open(place, write=True) as other:
+        other.add(some_scenes("other", 0))
+    (place / STRANGERS).unlink()
+    held.close()
+    kept = len(Gallery.open(place).strangers())
+    (place / STRANGERS).unlink()
+    assert kept == len(Gallery.open(place).strangers())
+
+
+def test_a_line_of_the_audit_that_was_refused_is_not_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    place = store.place("a")
+    for number in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(audit, "_note", refuse)
+            with pytest.raises(GalleryError, match="cannot be written"):
+                audit.record(place, "refused")
+        assert [entry["what"] for entry in audit.read_audit(place).entries] == ["search"] * number
+        audit.record(place, "search")
 
 
 def test_a_new_gallery_that_another_one_fills_is_not_removed(store: Store) -> None:

@@ -349,6 +349,27 @@ def test_the_truest_of_two_counts(tmp_path: Path) -> None:
     assert film.exists()
 
 
+def test_a_kill_while_galleries_are_merged_lets_nobody_stay_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index(tmp_path / "into", *save_pictures(tmp_path / "a", 2))
+    index(tmp_path / "other", *save_pictures(tmp_path / "b", 2))
+    with Gallery.open(tmp_path / "other", write=True) as other:
+        other.keep_for(30)
+    before = rows_of(tmp_path / "into")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("keep_for", "fill"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Gallery, name, stop)
+            with pytest.raises(KeyboardInterrupt):
+                merge([tmp_path / "other"], tmp_path / "into")
+        held = Gallery.open(tmp_path / "into")
+        assert rows_of(tmp_path / "into") == before or held.about.keep_days == 30
+
+
 def test_what_a_failed_index_has_left_is_merged_into(tmp_path: Path) -> None:
     index(tmp_path / "ga", *save_pictures(tmp_path / "a", 2))
     (tmp_path / "both" / "scenes.lance").mkdir(parents=True)

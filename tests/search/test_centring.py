@@ -1,5 +1,6 @@
 """The mean of a source is taken off its people and its queries."""
 
+import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -33,6 +34,21 @@ def test_small_sources_and_strange_queries_lose_the_mean_of_everybody() -> None:
     query = readings[:1]
     strange = centres.take_off(query, torch.tensor([ELSEWHERE]))
     torch.testing.assert_close(strange, F.normalize(query - everybody))
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-4])
+def test_whoever_is_the_mean_of_a_source_is_like_nobody(noise: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    stuck = F.normalize(torch.randn(1, 512, generator=generator)).repeat(3000, 1)
+    stuck += noise * F.normalize(torch.randn(3000, 512, generator=generator))
+    others = F.normalize(torch.randn(300, 512, generator=generator) + torch.randn(1, 512, generator=generator))
+    readings, source_of = torch.cat([stuck, others]).half(), torch.tensor([0] * 3000 + [1] * 300)
+    people = CentredPeople.of(readings, source_of, Centres.of(readings, source_of, 2))
+    (query,) = people.readings(torch.tensor([3005]))
+    cosines = people.cosines(query)
+    assert cosines.argmax() == 3005
+    assert (cosines[:3000] == 0).all()
+    assert (people.readings(torch.arange(3000)) == 0).all()
 
 
 def test_few_people_keep_their_readings() -> None:

@@ -7,14 +7,15 @@ import json
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from personsearch.errors import GalleryError, SettingError
+from personsearch.errors import BusyError, GalleryError, SettingError
 from personsearch.geometry.detections import Detections
+from personsearch.search import claiming, replacing, table
 from personsearch.search import gallery as gallery_module
-from personsearch.search import replacing, table
 from personsearch.search.contents import galleries_in
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
@@ -374,6 +375,25 @@ def test_a_gallery_that_cannot_be_made_leaves_no_folder(tmp_path: Path, monkeypa
     with pytest.raises(GalleryError, match="disk is full"):
         new(tmp_path / "g")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_of_a_gallery_that_was_deleted_locks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    once, others = claiming._locked_once, []
+
+    def deleted_meanwhile(folder: Path) -> Any:
+        lock = once(folder)
+        if not others:  # another program deletes the gallery, and makes one anew
+            (folder / "lock").unlink()
+            others.append(once(folder))
+            others[0].close()
+        return lock
+
+    monkeypatch.setattr(claiming, "_locked_once", deleted_meanwhile)
+    held = claiming.FolderClaim(tmp_path)
+    monkeypatch.undo()
+    with pytest.raises(BusyError):
+        claiming.FolderClaim(tmp_path)
+    held.close()
 
 
 def test_another_model_is_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from layout_fixtures import make_benchmark
 from PIL import Image
-from search_fakes import DIM, FakeModel, box_at, picture, save_pictures
+from search_fakes import DIM, FakeModel, box_at, picture, save_pictures, save_video
 from torch import Tensor
 from typer.testing import CliRunner
 
@@ -103,6 +103,25 @@ def test_who_was_missed_is_found(gallery: Gallery) -> None:
     assert hits[2].similarity < 0.99
     again = next(hit for hit in hits if hit.source.stem == "p003")
     assert again.box == pytest.approx(box_at(10), abs=1.5), "her box has its legs again"
+
+
+def test_a_gallery_of_films_is_looked_at_again(tmp_path: Path) -> None:
+    film = save_video(tmp_path / "walk.avi", seconds=3)
+    with Gallery.create(tmp_path / "g", model="fake", fingerprint="fake-1", dim=DIM) as gallery:
+        index_sources(gallery, encoder(), [*save_pictures(tmp_path / "pictures", 3), film])
+    for count in (2, 5, 6, 99):
+        guide = Guide()
+        assert ask(gallery, 3, count, guide)
+        assert len(guide.asked_in) == min(count, 6)  # a row that says that a film is in to its end is no scene
+
+
+def test_nobody_is_shown_who_was_replaced_or_takes_a_place_and_is_refused(gallery: Gallery) -> None:
+    hits = ask(gallery, 1, 99, top=50, per_scene=None)
+    assert all(hit.similarity > -1 for hit in hits)
+    assert len({*places(hits)}) == len(hits)
+    held = ask(gallery, 1, 99, top=50, min_score=0.7)  # whoever is found has 0.5
+    plain = gallery.ask(encoder().encode_query(picture([(1, 10)]), box_at(10)), Limits(50, min_score=0.7), once=True)
+    assert [(hit.box, hit.similarity) for hit in held] == [(hit.box, hit.similarity) for hit in plain.hits]
 
 
 def test_only_the_most_promising_scenes_are_looked_at(gallery: Gallery) -> None:

@@ -87,6 +87,16 @@ def test_without_strangers_nothing_is_told(scenes: int, each: int) -> None:
     assert found.reach(people=10) is None
 
 
+def test_who_has_no_reading_is_no_stranger() -> None:
+    generator = torch.Generator().manual_seed(0)
+    readings = F.normalize(torch.randn(60, 8, generator=generator))
+    scene_of, scores = torch.arange(60) // 3, torch.ones(60)
+    readings[[5, 30]] = torch.nan
+    whole = readings.isfinite().all(dim=1)
+    expected = find_strangers(readings[whole], scene_of[whole], scores[whole])
+    assert np.array_equal(find_strangers(readings, scene_of, scores).likenesses, expected.likenesses)
+
+
 def test_rates_are_told_from_ten_strangers_on() -> None:
     known = Strangers(np.arange(1000, dtype=np.float32) / 1024)
     assert known.rate_above(900 / 1024) == pytest.approx(0.1)

@@ -167,10 +167,10 @@ class _Keeper:
         from personsearch.search.files import Found
         from personsearch.search.indexing import index_sources
 
-        known = {source.digest for source in held.indexed()} - {None}
+        known = {source.digest for source in held.indexed() if held.holds(source)} - {None}
         try:
             report = index_sources(held, self._encoder, Found(files), every=self._every, complain=complain)
-        except KeyboardInterrupt:  # what is in already is not told the next time
+        except (KeyboardInterrupt, BusyError):  # what is in already is not told the next time
             self._ask(held, files, known)
             raise
         if report.scenes or report.moved:
@@ -179,7 +179,7 @@ class _Keeper:
             self._ask(held, files, known)
 
     def _ask(self, held: Gallery, files: Sequence[Path], known: Collection[str | None]) -> None:
-        """Of these files, but for those that were only renamed: their content was `known` before."""
+        """Of these files, but for those that were only renamed: their content was `known` before, to its end."""
         arrived = {source.path for source in held.indexed() if source.digest not in known}
         for alert in self._alerts:
             news = alert.news(held, arrived.intersection(str(path) for path in files))

@@ -102,6 +102,7 @@ def rank_by(strangers: Strangers) -> Rank:
 
     def rank(query: Tensor, people: Searched) -> Tensor:
         crowd = PeopleInMemory(people.embeddings, people.scene_of, people.scores)
-        return rank_people(query, crowd, strangers=strangers).likenesses.everybody
+        ranked = rank_people(query, crowd, strangers=strangers).likenesses.everybody
+        return ranked.masked_fill(people.cosines == -torch.inf, -torch.inf)
 
     return rank

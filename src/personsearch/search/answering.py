@@ -124,11 +124,15 @@ def rank_people(
 
 
 def _compared_again(crowd: Crowd, widened: Tensor, cosines: Tensor, among: Tensor | None) -> Tensor:
-    """Cosines [N] to a widened query of the `AGAIN` who were most alike before it was; all others keep their order
-    behind them."""
+    """Cosines [N] to a widened query of the `AGAIN` who were most alike before it was, and of all who were as alike and
+    may not be answers: they keep others of their scenes from being one. The rest keep their order behind them."""
     if len(cosines) <= _MANY * AGAIN:
         return crowd.cosines(widened)
-    near = (cosines if among is None else cosines.where(among, -torch.inf)).topk(AGAIN, sorted=False).indices
+    near = cosines.topk(AGAIN, sorted=False).indices
+    if among is not None:
+        allowed = cosines.where(among, -torch.inf).topk(AGAIN).values
+        least = allowed.where(allowed > -torch.inf, torch.inf).amin()
+        near = torch.nonzero(cosines >= least).flatten()
     behind = cosines - _BEHIND
     behind[near] = crowd.cosines_of(near, widened)
     return behind

@@ -29,6 +29,8 @@ from personsearch.search.place import Place, write
 
 AUDIT, HEAD = "audit.jsonl", "audit.head.json"
 _FIRST = "0" * 64
+_TRIES = 5
+"""Of reading a log that others add lines to."""
 _ADVICE = "compare it with a copy; whoever could write to the folder may have changed it"
 
 
@@ -90,8 +92,17 @@ def record(
 
 def read_audit(folder: Place) -> Audit:
     """The log, checked; an empty one where there is none. Raises GalleryError for one that cannot be read."""
+    for _ in range(_TRIES):
+        head = _head(folder)
+        audit = _read(folder, head)
+        if audit.fault is None or _head(folder) == head:
+            break  # else others have added lines meanwhile
+    return audit
+
+
+def _read(folder: Place, head: Any) -> Audit:
+    """The log as it is now, beside the note of its last line that was there before."""
     path = folder / AUDIT
-    head = _head(folder)
     try:
         lines = _log(folder).read().split(b"\n")
     except OSError as error:
@@ -168,7 +179,11 @@ class _BucketLog:
         if held.count(b"\n") >= self.lines:
             path, held = self._object(int(path.name.partition(".")[0]) + 1), b""
         path.write_bytes(held + line)
-        then()
+        try:
+            then()
+        except OSError:
+            path.write_bytes(held) if held else path.unlink(missing_ok=True)
+            raise
 
     def _last_object(self) -> tuple[BucketPath, bytes]:
         found = sorted(self._folder.glob("*.jsonl"))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from personsearch.search.stored import InMemory, Some, Stored, exact, products
 
@@ -15,6 +14,8 @@ FEWEST = 50
 """People whose mean is that of their source and not their own."""
 _ROWS = 512
 """People converted to float32 at a time: they stay in the cache."""
+_APART = 1e-3
+"""From the mean of its source: a reading that is nearer differs from it by the rounding of float16 alone."""
 EXACT = 1024
 """The most alike, who are all that a search shows and widens by: float16 rounds the products of the others."""
 ELSEWHERE = -1
@@ -51,8 +52,11 @@ class Centres:
         return cls(torch.zeros(sources + 1, dim))
 
     def take_off(self, readings: Tensor, source_of: Tensor) -> Tensor:
-        """Readings [N, D] without the mean of their sources [N], of unit length; ELSEWHERE takes that of everybody."""
-        return F.normalize(readings.float() - self.means[source_of])
+        """Readings [N, D] without the mean of their sources [N], of unit length, or 0 for who is that mean; ELSEWHERE
+        takes that of everybody."""
+        apart = readings.float() - self.means[source_of]
+        lengths: Tensor = apart.norm(dim=1, keepdim=True)
+        return apart / lengths.masked_fill_(lengths < _APART, torch.inf)
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class CentredPeople:
     """[N] int64"""
     centres: Centres
     lengths: Tensor
-    """|r - m|, [N] float32, or a little where it is 0"""
+    """|r - m|, [N] float32; infinite where it is nothing but rounding, so that the cosine is 0"""
 
     @classmethod
     def of(cls, stored: Tensor | Stored, source_of: Tensor, centres: Centres) -> CentredPeople:
@@ -80,7 +84,7 @@ class CentredPeople:
             for some, of, place in _pieces(part, source_of[people]):
                 found[place] = (some.float() - centres.means[of]).norm(dim=1)
             lengths[people] = found
-        return cls(stored, source_of, centres, lengths.clamp_(min=1e-6))
+        return cls(stored, source_of, centres, lengths.masked_fill_(lengths < _APART, torch.inf))
 
     def cosines(self, query: Tensor) -> Tensor:
         """[N] to a query [D] float32 that is centred itself; 0 for who is the mean of a source, and -1 for what is no

@@ -3,6 +3,7 @@ add scenes, and one alone takes care of what is there."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -116,6 +117,21 @@ class BucketClaim:
 
 
 def _locked(folder: Path) -> IO[str]:
+    while True:
+        lock = _locked_once(folder)
+        if _is_there(folder, lock):
+            return lock
+        lock.close()  # of a gallery that was deleted between its opening and its locking
+
+
+def _is_there(folder: Path, lock: IO[str]) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock.fileno()), (folder / LOCK).stat())
+    except OSError:
+        return False
+
+
+def _locked_once(folder: Path) -> IO[str]:
     try:
         lock = (folder / LOCK).open("w")
     except OSError as error:

@@ -30,14 +30,14 @@ from personsearch.search.claiming import LOCK, Claim, check_may_create, claim
 from personsearch.search.erasing import ERASING, begin_erasing, finish_erasing, is_erasing, only
 from personsearch.search.faults import writing
 from personsearch.search.flags import FLAGS
-from personsearch.search.hits import Answer, GalleryHit, picture_of
+from personsearch.search.hits import Answer, GalleryHit
 from personsearch.search.limits import check_days, check_score
 from personsearch.search.neighbours import NEIGHBOURS, Neighbours, load_neighbours, save_neighbours
 from personsearch.search.picking import Limits
 from personsearch.search.place import Place, as_place, remove_all
 from personsearch.search.ranking import Resident
 from personsearch.search.replacing import NEW, clear, finish_replacing, is_replacing, take_place
-from personsearch.search.rows import END, Held, IndexedScene, doubles, each_once, note, row_of, scene_name
+from personsearch.search.rows import END, Held, IndexedScene, doubles, each_once, note, row_of, scene_of_row
 from personsearch.search.searchers import SEARCH
 from personsearch.search.sources import Source
 from personsearch.search.stranger_file import STRANGERS, load_strangers, save_strangers
@@ -245,11 +245,7 @@ class Gallery:
         """All scenes it holds, by file and frame, without their people."""
         rows = self._table.rows(["source", "frame", "time", "width", "height"])
         rows = sorted((row for row in rows if row["frame"] != END), key=lambda row: (row["source"], row["frame"] or 0))
-        return [
-            Scene(scene_name(row), picture_of(Path(row["source"]), row["frame"]), row["width"], row["height"],
-                  time=row["time"])
-            for row in rows
-        ]  # fmt: skip
+        return [scene_of_row(row) for row in rows]
 
     def holds(self, source: Source) -> bool:
         """Whether the file, unchanged since, is in to its end."""
@@ -296,10 +292,10 @@ class Gallery:
         """Notes that a video is in to its end, so that it is not read again."""
         self._append([row_of(source, END, None, 0, 0, Detections.empty(self.about.dim))])
 
-    def forget(self, path: str) -> None:
-        """Drops everything of one file; harmless if nothing is held of it."""
+    def forget(self, path: str, but: Source | None = None) -> None:
+        """Drops everything of one file, `but` what it gave as it is now; harmless if nothing is held of it."""
         with self._own.writing():
-            self._table.delete(path)
+            self._table.delete(path, but)
         self._changed()
 
     def erase(self, paths: Collection[str]) -> None:
@@ -316,6 +312,13 @@ class Gallery:
     def _finish_erasing(self) -> None:
         self._changed()
         finish_erasing(self._table, self.scenes(), self.folder / CODES, self.folder / NEW)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Inside, nobody else writes, so that what is read of it stays true. Raises BusyError."""
+        with self._own.alone():
+            self.refresh()
+            yield
 
     def fill(self, batches: Iterable[Any]) -> None:
         """Takes these rows (record batches) instead of all that it holds, in one step."""
@@ -398,7 +401,7 @@ class Gallery:
     def _upgrade(self) -> None:
         """Makes one of an older format a current one; the number first, so that an older program says what it lacks."""
         if self.about.format < FORMAT:
-            about = replace(self.about, format=FORMAT)
+            about = replace(read_about(self.folder), format=FORMAT)  # another program may have changed the rest
             with writing(self.folder):
                 write_about(self.folder, about)
             self.about = about
@@ -488,6 +491,8 @@ class Gallery:
 
     def _keep_counts(self) -> None:
         """Counts once, for all who will ask, what is counted over everybody. Raises GalleryError, OSError."""
+        if self._own.shared and self._table.others_wrote:
+            self.refresh()  # what was read before is not of this version
         version = self._table.version
         if len(self) and load_strangers(self.folder, version) is None:
             save_strangers(self.folder, version, self.strangers())

@@ -180,7 +180,7 @@ def _open(path: Path, pace: float) -> _Opened:
 
 def _forget_outdated(gallery: Gallery, source: Source) -> None:
     if gallery.outdated(source):
-        gallery.forget(source.path)
+        gallery.forget(source.path, but=source)
 
 
 def _encode(gallery: Gallery, searcher: SceneEncoder, file: _Opened, batches: _Batches) -> Iterator[tuple[str, float]]:

@@ -37,12 +37,15 @@ class Likenesses:
         return self._of(slice(None))
 
     def falling(self, among: Tensor | None = None) -> Iterator[int]:
-        """Numbers of people by falling likeness, equal ones by number; of those alone that are true in `among` [N].
+        """Numbers of people by falling likeness, equal ones by number; of those alone that are true in `among` [N], and
+        of nobody with the cosine -inf, who cannot be compared.
 
         Nobody is more alike than the cosine says. So whoever is as alike as the least of the most alike by cosine
         comes before all others, and who leads in the scene of one of those is among them, too.
         """
-        rest = torch.ones(len(self.cosines), dtype=torch.bool) if among is None else among.clone()
+        rest = self.cosines > -torch.inf
+        if among is not None:
+            rest &= among
         for count in LOOKS:
             if count >= len(self.cosines):
                 break

@@ -26,7 +26,7 @@ from personsearch.search.gallery import Gallery
 from personsearch.search.hits import Answer, file_and_frame
 from personsearch.search.picking import Limits
 from personsearch.search.ranking import Resident, camera_of
-from personsearch.search.rows import scene_name
+from personsearch.search.rows import END, scene_of_row
 from personsearch.search.searchers import SceneEncoder
 
 EACH = 3
@@ -83,14 +83,23 @@ def look_again(
     """
     query = gallery.comparable(encoder.encode_query(asked.image, asked.box), asked.camera)
     code = look.proposer.encode_query(asked.image, [asked.box])
-    crowd, scenes = gallery.crowd(), {scene.name: scene for scene in gallery.scenes()}
+    crowd = gallery.crowd()
     promising = _promising(crowd, gallery.asking.first(query, limits), look.count, limits)
     found = [
-        _again(gallery, encoder, look, number, scenes[scene_name(crowd.scenes[number])], code, complain)
+        _again(gallery, encoder, look, number, scene_of_row(crowd.scenes[number]), code, complain)
         for number in progress(promising, "looking again", len(promising))
     ]
-    gone, stay = who_stays(crowd, crowd.boxes, Found.joined(found, len(query)), query)
+    gone, stay = who_stays(crowd, crowd.boxes, _admitted(crowd, Found.joined(found, len(query)), limits), query)
     return gallery.asking.answer_among(CompletedGallery(crowd, gone, stay), query, limits)
+
+
+def _admitted(crowd: Resident, found: Found, limits: Limits) -> Found:
+    """Those who may be answers: nobody else takes the place of somebody who is held."""
+    hits = [
+        crowd.hit_in(scene, box, 0.0, score)
+        for scene, box, score in zip(found.scene_of.tolist(), found.boxes, found.scores.tolist(), strict=True)
+    ]
+    return found[torch.tensor([limits.admits(hit) for hit in hits], dtype=torch.bool)]
 
 
 def _promising(crowd: Resident, ranked: Iterator[int], count: int, limits: Limits) -> list[int]:
@@ -104,8 +113,8 @@ def _promising(crowd: Resident, ranked: Iterator[int], count: int, limits: Limit
         # whatever the score of who is held: who is found there has another
         if scene not in chosen and (limits.allow is None or limits.allow(crowd.hit(person, 0.0))):
             chosen[scene] = None
-    people = crowd.scene_of.bincount(minlength=len(crowd.scenes))
-    return [*chosen, *torch.nonzero(people == 0).flatten().tolist()][:count]
+    empty = torch.nonzero(crowd.scene_of.bincount(minlength=len(crowd.scenes)) == 0).flatten().tolist()
+    return [*chosen, *(number for number in empty if crowd.scenes[number]["frame"] != END)][:count]
 
 
 @torch.inference_mode()

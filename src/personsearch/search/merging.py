@@ -52,6 +52,8 @@ def merge(folders: Sequence[Place], into: Place) -> MergeReport:
         check_may_create(into, False, OURS)
     with ExitStack() as stack:
         target = stack.enter_context(Gallery.open(into, write=True)) if there else None
+        if target is not None:
+            stack.enter_context(target.alone())
         galleries = [*([] if target is None else [target]), *(Gallery.open(folder) for folder in folders)]
         _require_one_kind(galleries)
         kept, left_out = _winners([contents_of(gallery) for gallery in galleries])
@@ -59,8 +61,8 @@ def merge(folders: Sequence[Place], into: Place) -> MergeReport:
         if target is None:
             _make(into, galleries, kept, days)
         else:
+            target.keep_for(days)  # first: a kill in between lets nobody stay longer
             target.fill(_rows(galleries, kept))
-            target.keep_for(days)
     merged = contents_of(Gallery.open(into))
     return MergeReport(sum(c.scenes for c in merged), sum(c.people for c in merged), len(merged), left_out)
 

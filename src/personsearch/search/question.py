@@ -139,12 +139,16 @@ def ask(
         return torch.stack([gallery.comparable(one, camera) for one, camera in zip(readings, cameras, strict=True)])
 
     def allow(hit: GalleryHit) -> bool:
-        inside = within is None or str(hit.source) in within
-        return inside and not any(sight.shows(hit) for sight in question.sights)
+        return not any(sight.shows(hit) for sight in question.sights)
+
+    among = None
+    if within is not None:
+        crowd = gallery.crowd()
+        among = torch.tensor([row["source"] in within for row in crowd.scenes], dtype=torch.bool)[crowd.scene_of]
 
     shown = centred(question.sights, question.readings)
     query = refined(shown, centred(question.others, question.other_readings))
-    hits = gallery.answer(query, Limits(_ALL, 1, allow=allow)).hits
+    hits = gallery.answer(query, Limits(_ALL, 1, allow=allow, among=among)).hits
     strangers = gallery.strangers()
     kept = [hit for hit in hits if sureness_of(hit.similarity, strangers).level >= sure]
     return [(one, sureness_of(one.best.similarity, strangers)) for one in appearances(kept, join)]

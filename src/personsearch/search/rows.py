@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from personsearch.data.records import Scene
 from personsearch.geometry.detections import Detections
+from personsearch.search.hits import picture_of
 from personsearch.search.sources import Source
 
 
@@ -30,6 +33,12 @@ class IndexedScene:
         boxes, scores = self.people.boxes.float().cpu().numpy(), self.people.scores.float().cpu().numpy()
         if not _possible(boxes, scores, np.array([self.width, self.height] * 2)).all():
             raise ValueError("the model gave impossible boxes or scores")
+
+
+def scene_of_row(row: dict[str, Any]) -> Scene:
+    """A row's scene, without its people."""
+    picture = picture_of(Path(row["source"]), row["frame"])
+    return Scene(scene_name(row), picture, row["width"], row["height"], time=row["time"])
 
 
 def scene_name(row: dict[str, Any]) -> str:

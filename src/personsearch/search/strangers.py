@@ -76,6 +76,7 @@ def find_strangers(readings: Tensor, scene_of: Tensor, scores: Tensor) -> Strang
     is not there is matched to the stranger most like her.
     """
     sure = scores >= (scores.double().quantile(0.5) if len(scores) else 0)
+    sure &= readings.isfinite().all(dim=1)
     readings, scene_of = readings[sure], scene_of[sure]
     order = scene_of.argsort(stable=True)
     _, counts = np.unique(scene_of.numpy(), return_counts=True)

@@ -181,8 +181,13 @@ class SceneTable:
         """As `append`, for rows in an Arrow table of the `schema`."""
         self._commit(lambda: self._table.add(rows))
 
-    def delete(self, path: str) -> None:
-        self._commit(lambda: self._table.delete(f"source = {_quoted(path)}"))
+    def delete(self, path: str, but: Source | None = None) -> None:
+        """All rows of a file, `but` those of this state of it, which another program may have added meanwhile."""
+        where = f"source = {_quoted(path)}"
+        if but is not None:
+            sampled = "every IS NOT NULL" if but.every is None else f"every IS NULL OR every != {but.every!r}"
+            where += f" AND (size != {but.size} OR mtime_ns != {but.mtime_ns} OR {sampled})"
+        self._commit(lambda: self._table.delete(where))
 
     def _commit(self, change: Callable[[], Any]) -> None:
         """Makes a change, again where another program's came first."""
