@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from personsearch.cli.console import complain, say
+from personsearch.cli.find import load_worker
 from personsearch.cli.options import AGallery, Device, Memory, Runtime, within
 from personsearch.errors import SettingError
 
@@ -43,23 +44,14 @@ def serve(
             "the page needs FastAPI and uvicorn; install them: pip install 'personsearch[serve]'"
         ) from error
     from personsearch.search.gallery import Gallery
-    from personsearch.search.searchers import SceneEncoder, load_searcher
+    from personsearch.search.searchers import SceneEncoder
 
     tls = _tls(certificate, key)
     check_address(host, token, encrypted=bool(tls) or proxy)
     about = Gallery.open(gallery).about
 
     def load() -> SceneEncoder:
-        encoder = load_searcher(
-            about.model,
-            device,
-            about.min_score,
-            about.read,
-            reid=about.reid,
-            runtime=runtime,
-            complain=complain,
-            like=about.fingerprint,
-        )
+        encoder = load_worker(about, runtime, device)
         Gallery.open(gallery).require_model(encoder.fingerprint, encoder.read)
         return encoder
 
