@@ -81,9 +81,7 @@ def test_things_that_pass_for_people_have_no_say() -> None:
 def test_without_strangers_nothing_is_told(scenes: int, each: int) -> None:
     found = find_strangers(*_people(scenes, each))
     assert len(found) == 0
-    assert found.rate_above(0.5) is None
     assert found.threshold(0.5) is None
-    assert found.chance_above(0.5, people=10) is None
     assert found.reach(people=10) is None
 
 
@@ -97,17 +95,11 @@ def test_who_has_no_reading_is_no_stranger() -> None:
     assert np.array_equal(find_strangers(readings, scene_of, scores).likenesses, expected.likenesses)
 
 
-def test_rates_are_told_from_ten_strangers_on() -> None:
+def test_likenesses_are_told_from_ten_strangers_on() -> None:
     known = Strangers(np.arange(1000, dtype=np.float32) / 1024)
-    assert known.rate_above(900 / 1024) == pytest.approx(0.1)
-    assert known.rate_above(-1.0) == 1
-    assert known.rate_above(990 / 1024) == pytest.approx(0.01)
-    assert known.rate_above(991 / 1024) is None
     assert known.threshold(0.1) == 900 / 1024
     assert known.threshold(0.001) is None
     assert known.threshold(1.0) == 0
-    assert known.chance_above(900 / 1024, people=3) == pytest.approx(1 - 0.9**3)
-    assert known.chance_above(-1.0, people=3) == 1
     assert known.reach(people=1, chance=0.1) == 900 / 1024
     assert known.reach(people=10**9) == 999 / 1024
 

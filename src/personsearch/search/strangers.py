@@ -39,20 +39,10 @@ class Strangers:
     def __len__(self) -> int:
         return len(self.likenesses)
 
-    def rate_above(self, likeness: float) -> float | None:
-        """The part of all strangers who are as alike as this or more; None where too few are, to tell."""
-        above = len(self) - int(np.searchsorted(self.likenesses, np.float32(likeness), side="left"))
-        return above / len(self) if above >= FEWEST else None
-
     def threshold(self, rate: float) -> float | None:
         """The likeness that this part of all strangers reaches; None where there are too few of them to tell."""
         above = int(rate * len(self))
         return float(self.likenesses[-min(above, len(self))]) if above >= FEWEST else None
-
-    def chance_above(self, likeness: float, people: int) -> float | None:
-        """How likely one of so many strangers is as alike as this or more: 1 - (1 - rate)^people."""
-        rate = self.rate_above(likeness)
-        return None if rate is None else float(-np.expm1(people * np.log1p(-rate))) if rate < 1 else 1.0
 
     def reach(self, people: int, chance: float = CHANCE) -> float | None:
         """The likeness that somebody among so many strangers reaches with no more than this chance.
