@@ -393,7 +393,7 @@ def test_only_other_states_of_a_file_are_forgotten(store: Store, every: float | 
 
 
 def test_what_is_added_while_galleries_are_merged_is_not_lost(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flags, "PATIENCE", 0.5)
+    monkeypatch.setattr(flags, "WRITERS_PATIENCE", 0.5)
     for name in ("into", "other"):
         with new(store.place(name)) as gallery:
             gallery.add(some_scenes(name, 0))
