@@ -318,7 +318,7 @@ def test_seeds_may_be_given_twice(data: Path, fakes: Fakes, tmp_path: Path) -> N
     command = ("binet-table-1", "--data", f"prw:{data / 'prw'}", "--out", tmp_path / "R")
     assert run(*command, "--seeds", "1,0", "--seeds", "0").exit_code == 0
     assert table(tmp_path / "R", "binet-table-1")["seeds"] == [1, 0]
-    for seeds in ("-1", "0,-1", "", "0,,1", "0;1", "4294967296"):
+    for seeds in ("-1", "0,-1", ",", "0,,1", "0;1", "4294967296"):
         assert "such as 0,1,2" in refused(*command, "--seeds", seeds)
 
 
