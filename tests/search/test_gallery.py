@@ -377,6 +377,23 @@ def test_a_gallery_that_cannot_be_made_leaves_no_folder(tmp_path: Path, monkeypa
     assert not list(tmp_path.iterdir())
 
 
+def test_a_gallery_that_another_program_makes_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def claimed_later(folder: Path) -> Any:
+        if not made:  # the folder was not there when it was looked at
+            made.append(True)
+            with new(folder) as other:
+                other.add([scene("a", people(3))])
+        return claim(folder)
+
+    claim = gallery_module.claim
+    monkeypatch.setattr(gallery_module, "claim", claimed_later)
+    with pytest.raises(GalleryError, match="holds a gallery already"):
+        new(tmp_path / "g")
+    assert Gallery.open(tmp_path / "g").people == 3
+
+
 def test_a_lock_of_a_gallery_that_was_deleted_locks_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     once, others = claiming._locked_once, []
 

@@ -116,9 +116,11 @@ class Gallery:
                 table = SceneTable.create(place, dim)
                 write_about(place, about)
         except BaseException:
-            if made and not own.shared:  # nobody else has put anything there
-                with suppress(OSError):
-                    remove_all(folder)
+            with suppress(OSError):
+                if made and not own.shared and not (folder / ABOUT).exists():  # else another program was faster
+                    clear(folder)
+                    (folder / LOCK).unlink()
+                    folder.rmdir()  # not where somebody has put something else there
             own.close()
             raise
         return cls(folder, about, table, own)
