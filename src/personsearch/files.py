@@ -49,10 +49,11 @@ def refusal(error: OSError, otherwise: str = "") -> str:
 
 
 def beside(path: Path, end: str) -> Path:
-    """A hidden name beside a file or folder, for what takes its place. Raises SettingError for what has no name."""
+    """A hidden name beside a file or folder, for what takes its place. Raises SettingError where none can."""
     target = Path(os.path.realpath(path))
-    if not target.name:
-        raise SettingError(f"{path}: has no name; give that of a new folder")
+    if not target.name or target == Path.cwd():
+        what = "is the folder that you are in" if target.name else "has no name"
+        raise SettingError(f"{path}: {what}; give the name of a new folder")
     return target.with_name(f".{target.name[:40]}.{end}")
 
 

@@ -15,6 +15,7 @@ from search_fakes import DIM, box_at, picture, save_pictures, save_video, search
 
 from personsearch.data.video import sample_video
 from personsearch.errors import InputError, SettingError
+from personsearch.export.exporting import ExportSettings, export_model
 from personsearch.search import exporting
 from personsearch.search.appearances import Appearance
 from personsearch.search.audit import picture_hash
@@ -24,6 +25,7 @@ from personsearch.search.exporting import as_csv, export, still_of, whole_folder
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
 from personsearch.search.indexing import index_sources
+from personsearch.search.merging import merge
 from personsearch.search.question import Seen, Sight, ask, pose, read_others, read_sights
 
 
@@ -150,6 +152,19 @@ def test_a_full_disk_leaves_nothing_half_written(place: Path) -> None:
     assert before == {path: path.read_bytes() for path in (place / "older").rglob("*") if path.is_file()}
     export(place / "older", seen, force=True)
     assert len(json.loads((place / "older" / "appearances.json").read_text())) == 6
+
+
+def test_the_folder_that_one_is_in_is_not_replaced(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (place / "empty").mkdir()
+    monkeypatch.chdir(place / "empty")
+    with pytest.raises(SettingError, match="that you are in"):
+        export(Path(), [])
+    with pytest.raises(SettingError, match="that you are in"):
+        merge([place / "g"], Path())
+    with pytest.raises(SettingError, match="that you are in"):
+        export_model("binet-rendered", Path(), ExportSettings(to="onnx"))
+    assert Path.cwd() == place / "empty"
+    assert not list(Path().iterdir())
 
 
 def test_only_an_export_is_replaced(place: Path) -> None:

@@ -90,12 +90,12 @@ def export_model(
     too. Raises SettingError for what cannot be exported or a folder that holds anything else, WeightsError, DataError,
     and PersonSearchError where a tool is missing, or mAP falls by more than the gate; nothing is written then.
     """
+    part = beside(out, "part")
     _check_out(out, settings.force)
     check_tools(settings.to)
     benchmark = _benchmark(settings.data or f"coco:{SAMPLE}")
     if settings.int8 and not has_fast_int8():
         complain("this CPU has no VNNI: eight bits are no faster here; use them on one that has it")
-    part = beside(out, "part")
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.mkdir(parents=True)
