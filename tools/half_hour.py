@@ -23,6 +23,9 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from personsearch.settings import change_settings, settings_to_dict
+from personsearch.training.recipes import get_recipe
+
 PART = 16_000_000
 """Bytes of a part of the weights at most."""
 _KEPT = ("config.json", "model.safetensors", "projections.safetensors")
@@ -70,10 +73,12 @@ def render(people: Path, given: argparse.Namespace) -> None:
 
 def train(recipe: str, people: Path, out: Path, start: str, steps: int, settings: Sequence[str], device: str) -> None:
     """Trains a recipe on the benchmark, or goes on with it."""
+    changes = [f"optimizer.steps={steps}", *settings]
+    asked = {"recipe": settings_to_dict(change_settings(get_recipe(recipe), changes)), "steps_done": steps}
     done = out / "config.json"
-    if done.exists() and json.loads(done.read_text()).get("steps_done") == steps:
+    if done.exists() and asked.items() <= json.loads(done.read_text()).items():
         return
-    words = [word for setting in (f"optimizer.steps={steps}", *settings) for word in ("--set", setting)]
+    words = [word for setting in changes for word in ("--set", setting)]
     where = ("--data", f"coco:{people}", "--out", out, "--start", start, "--device", device)
     again = ("--resume",) if out.exists() else ()
     run("train", recipe, *where, *words, *again, "--checkpoint-every", 500)

@@ -17,7 +17,7 @@ from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
 from personsearch.errors import DataError, SettingError, WeightsError
 from personsearch.evaluation.one_stage import evaluate_model
-from personsearch.files import check_folder, write_json_lines
+from personsearch.files import write_json_lines
 from personsearch.models.igpn_trunk import TrunkIGPN
 from personsearch.models.inference import prepare_for_inference
 from personsearch.models.networks import Network, kind_of
@@ -36,9 +36,9 @@ from personsearch.training.logs import lines_up_to
 from personsearch.training.loop import CHECKPOINT, LOG, Training
 from personsearch.training.methods import Backbone, Prepared, check_method, prepare
 from personsearch.training.recipes import AnyRecipe, get_recipe, learns_detection
+from personsearch.training.run_folders import EVALUATIONS, LOSSES, check_run_folder, has_begun
 
 DETECTED = "detected.jsonl"
-EVALUATIONS = "evaluations.jsonl"
 CODES = "codes"
 CODES_GB = 50.0
 """Of what a frozen trunk says of the training scenes: 10 MB a scene of 900x1500."""
@@ -76,10 +76,10 @@ def train(
     `backbone` is a file of ImageNet weights, None for torchvision's, a run to take backbone and embedding from,
     "random", or `Whole` weights to train further. `fit` adds projections. `judge` is called at each checkpoint.
     """
-    _refuse_early(chosen := change_settings(get_recipe(recipe), settings), out, resume, detector)
+    _refuse_early(chosen := change_settings(get_recipe(recipe), settings), out, resume, checkpoint_every, detector)
     benchmark, judged = load_training(data), load_judged(chosen, evaluate_on)
     with joined(device := checked_device(device)) as share:
-        _begin(benchmark.notes, complain, share, chosen.seed)
+        _begin([*benchmark.notes, *_anew(out, resume)], complain, share, chosen.seed)
         find, found_by = _finder(detector, benchmark, device, out / DETECTED, progress)
         keeping = Keeping(codes or out / CODES, int(codes_gb * 1e9), complain, progress)
         made = prepare(chosen, benchmark, backbone, share, device, find, keeping)
@@ -115,7 +115,7 @@ def finish(out: Path, network: Network, benchmark: Benchmark | None, device: str
     """
     if not is_first():
         return
-    draw_losses(out / LOG, out / "losses.png")
+    draw_losses(out / LOG, out / LOSSES)
     if benchmark is None:
         return
     annotated = sum(len(scene.persons) for scene in benchmark.train)
@@ -127,6 +127,10 @@ def finish(out: Path, network: Network, benchmark: Benchmark | None, device: str
         save_projections(out, made, loaded.fingerprint)
 
 
+def _anew(out: Path, resume: bool) -> list[str]:
+    return [f"{out}: no checkpoint to go on from; this begins at step 0"] if resume and not has_begun(out) else []
+
+
 def _begin(notes: Sequence[str], complain: Callable[[str], None], share: tuple[int, int], seed: int) -> None:
     """Tells the notes once, and makes what is random a function of the seed."""
     torch.manual_seed(seed)
@@ -134,15 +138,13 @@ def _begin(notes: Sequence[str], complain: Callable[[str], None], share: tuple[i
         complain(note)
 
 
-def _refuse_early(recipe: AnyRecipe, out: Path, resume: bool, detector: str | None) -> None:
+def _refuse_early(recipe: AnyRecipe, out: Path, resume: bool, every: int, detector: str | None) -> None:
     """Raises SettingError or PersonSearchError for what is wrong before any data is read."""
     check_method(recipe)
     check_drawing()
     if detector is not None and recipe.method != "reid":
         raise SettingError(f"{recipe.name} finds people itself: leave the detector out")
-    check_folder(out)
-    if (out / CHECKPOINT).exists() and not resume:
-        raise SettingError(f"{out} holds a run already: go on with --resume, or give another --out")
+    check_run_folder(out, recipe, resume=resume, every=every)
 
 
 def _finder(
@@ -203,7 +205,7 @@ def note_evaluation(
 
 def way_on(out: Path) -> str:
     """How a run that ended early goes on, as a command."""
-    if not (out / CHECKPOINT).exists():
+    if not has_begun(out):
         return "no checkpoint was written yet: the same command starts again"
     return f"the same command with --resume goes on from step {read_facts(out / CHECKPOINT)['step']}"
 
@@ -216,7 +218,7 @@ def compare_with_begun(
     Returns what its weights and checkpoints should say besides: its earlier rates, each with its last step. The rate
     may be lowered if `changes`, those of the caller, name it: so a run that diverged goes on.
     """
-    if not (out / CHECKPOINT).exists():
+    if not has_begun(out):
         return {}
     begun = read_facts(out / CHECKPOINT)
     named = any(change.partition("=")[0].strip() == _RATE for change in changes)

@@ -44,6 +44,22 @@ def test_tables_share_runs() -> None:
     assert len(names("binet-table-2", planner(PRW), 0, 1, 2)) == 18
 
 
+def test_longer_runs_lie_beside_the_others_and_start_from_the_same() -> None:
+    table = get_table("binet-table-4")
+    assert isinstance(table, Table)
+    for scale, ground, steps in (("small", SMALL, [420, 1260, 1260]), ("paper", SYSU, [50_000, 50_000])):
+        usual, twice = (runs_of(table, Planner(get_scale(scale), ground, (), n), [0]) for n in (1.0, 2.0))
+        assert [run.made.optimizer.steps for run in usual] == steps
+        first = len(steps) - 2  # the detector that small runs start from keeps its length
+        assert twice[:first] == usual[:first]
+        for one, other in zip(usual[first:], twice[first:], strict=True):
+            assert other.name == one.name.replace("-seed0", "-x2-seed0")
+            assert other.made.optimizer.steps == 2 * one.made.optimizer.steps
+            if other.made.optimizer.schedule == "drops":
+                assert other.made.optimizer.drops == tuple(2 * drop for drop in one.made.optimizer.drops)
+            assert (other.start, other.whole) == (one.start, one.whole)
+
+
 def test_a_temperature_that_the_recipe_has_is_no_run_of_its_own() -> None:
     """T belongs to OIM's scalar of 10; rendered recipes have 20."""
     assert names("binet-table-3", planner(SYSU)) == ["binet-seed0", *(f"binet-t{t}-seed0" for t in ("0.5", "1", "3"))]

@@ -142,6 +142,23 @@ def test_the_same_command_after_a_stop_gives_the_same_table(
     assert table(tmp_path / "R", "binet-table-2") == table(tmp_path / "whole", "binet-table-2")
 
 
+def test_a_longer_table_lies_beside_the_other(data: Path, fakes: Fakes, tmp_path: Path) -> None:
+    whole = ("binet-table-2", "--data", f"prw:{data / 'prw'}", "--out", tmp_path)
+    assert run(*whole).exit_code == 0
+    before = {file.name: file.read_bytes() for file in tmp_path.glob("*.*")}
+    fakes.trained.clear()
+    result = run(*whole, "--longer", 2)
+    assert result.exit_code == 0, result.output
+    assert fakes.trained
+    assert all(name.endswith("-x2-seed0") for name in fakes.trained)
+    assert {file.name: file.read_bytes() for file in tmp_path.glob("*.*") if file.name in before} == before
+    made = table(tmp_path, f"{whole[0]}-x2")
+    assert made["longer"] == 2
+    assert "runs 2 times as long" in (tmp_path / f"{whole[0]}-x2.md").read_text()
+    assert "leave --longer out" in refused("binet-table-8", *whole[1:], "--longer", 2)
+    assert "--longer nan" in refused(*whole, "--longer", "nan")
+
+
 def test_how_long_it_takes_is_told_by_the_steps_done_here(data: Path, fakes: Fakes, tmp_path: Path) -> None:
     command = ("--data", f"prw:{data / 'prw'}", "--out", tmp_path / "R")
     assert run("binet-table-1", *command).exit_code == 0

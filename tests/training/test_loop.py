@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -374,3 +375,76 @@ def test_an_impossible_folder_is_refused_before_the_data_is_read(
     monkeypatch.undo()
     with pytest.raises(SettingError, match="no device"):
         experiment.train("binet_rendered", "coco:x", tmp_path / "run", device="foo")
+
+
+# ---------------------------------------------------------------- what lies in the folder already
+
+
+LEFT = {
+    "weights": ("model.safetensors", "config.json"),
+    "an export": ("graphs.json", "stem.onnx"),
+    "a branch": ("instance.safetensors",),
+    "evaluations": ("evaluations.jsonl",),
+    "losses": ("losses.png",),
+}
+
+
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("names", LEFT.values(), ids=LEFT)
+def test_what_another_run_left_is_not_overwritten(tmp_path: Path, names: tuple[str, ...], resume: bool) -> None:
+    for name in names:
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(SettingError, match=r"and no checkpoint\.safetensors to go on from: give another --out"):
+        _train(tmp_path, resume=resume)
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(names)
+    assert all((tmp_path / name).read_text() == "{}" for name in names)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_finished_run_without_its_checkpoint_stays(finished: Path, tmp_path: Path, resume: bool) -> None:
+    out = shutil.copytree(finished, tmp_path / "run")
+    (out / "checkpoint.safetensors").unlink()
+    before = {file.name: file.read_bytes() for file in out.iterdir()}
+    with pytest.raises(SettingError, match=r"holds model\.safetensors, and no"):  # though all its settings are the same
+        _train(out, resume=resume)
+    assert {file.name: file.read_bytes() for file in out.iterdir()} == before
+
+
+def test_a_log_of_many_steps_stays(tmp_path: Path) -> None:
+    line = '{"step": %d, "rate": 1}\n'
+    (tmp_path / "log.jsonl").write_text(line % 10)
+    with pytest.raises(SettingError, match=r"holds log\.jsonl, and no"):
+        _train(tmp_path, every=2)
+    assert (tmp_path / "log.jsonl").read_text() == line % 10
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_whose_first_checkpoint_was_not_written_begins_again(
+    finished: Path, tmp_path: Path, resume: bool
+) -> None:
+    shutil.copyfile(finished / "model.safetensors", tmp_path / "model.safetensors")
+    config = json.loads((finished / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "steps_done": 2}))
+    (tmp_path / "log.jsonl").write_text("")
+    (tmp_path / "notes.txt").write_text("mine")  # what is the user's own harms nobody
+    assert _same(_train(tmp_path, resume=resume), finished)
+    (tmp_path / "checkpoint.safetensors").unlink()
+    (tmp_path / "config.json").write_text(json.dumps({**config, "steps_done": 2}))
+    with pytest.raises(SettingError, match=r"holds model\.safetensors, and no"):  # of other settings
+        _train(tmp_path, "loss.oim.queue=9", resume=resume)
+
+
+def test_it_is_told_that_there_was_nothing_to_resume(tmp_path: Path) -> None:
+    told: list[str] = []
+    for _ in range(2):
+        experiment.train(
+            "binet_rendered",
+            "coco:x",
+            tmp_path / "run",
+            settings=TINY,
+            backbone="random",
+            resume=True,
+            workers=0,
+            complain=told.append,
+        )
+    assert told == [f"{tmp_path / 'run'}: no checkpoint to go on from; this begins at step 0"]

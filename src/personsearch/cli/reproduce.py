@@ -15,6 +15,10 @@ AtHome = Annotated[
     float | None,
     typer.Option(callback=within(0, 1), help="Of rendered people: part of training sights at their own place."),
 ]
+Longer = Annotated[
+    float,
+    typer.Option(callback=within(0.01, 100), help="Runs of so many times the scale's epochs, beside the others."),
+]
 
 
 def reproduce(
@@ -24,6 +28,7 @@ def reproduce(
     scale: Annotated[str, typer.Option(help="paper, small (two CPU cores), identity (minutes) or tiny.")] = "paper",
     seeds: Annotated[list[str] | None, typer.Option(help="Such as 0,1,2; by default those of the scale.")] = None,
     home: AtHome = None,
+    longer: Longer = 1.0,
     settings: Annotated[list[str] | None, typer.Option("--set", help="a.b=value, for every run.")] = None,
     backbone: Annotated[str | None, typer.Option(help="ImageNet weights; torchvision's by default.")] = None,
     only_plan: Annotated[bool, typer.Option("--only-plan", help="Say what there is to do, and stop.")] = False,
@@ -50,7 +55,9 @@ def reproduce(
     if data is None:
         raise SettingError("give --data: cuhk-sysu:DIR, prw:DIR, coco:DIR, or rendered")
     chosen = read_seeds(",".join(seeds)) if seeds else wanted_scale.seeds
-    wanted = Wanted(wanted_table, data, out, wanted_scale, chosen, home, tuple(settings or ()), backbone, device)
+    wanted = Wanted(
+        wanted_table, data, out, wanted_scale, chosen, home, tuple(settings or ()), backbone, device, longer
+    )
     with (
         told_on_stop(lambda: "what was done is kept, and the same command goes on from there"),
         bar("reproducing") as progress,

@@ -71,10 +71,12 @@ class Planner:
     ground: Ground
     changes: tuple[str, ...] = ()
     """Further changes of every recipe that has such a setting"""
+    longer: float = 1.0
+    """How many times the scale's epochs runs have; what they start from keeps its own"""
 
     def run_name(self, weights: Weights, seed: int) -> str:
         """Of the weights of one seed."""
-        return f"{weights.variant}{self._suffix(weights)}-seed{seed}"
+        return f"{weights.variant}{self._suffix(weights)}{length_suffix(self.longer)}-seed{seed}"
 
     def recipe(self, weights: Weights) -> AnyRecipe:
         """What is trained for a row, before the scale changes it. Raises SettingError."""
@@ -94,7 +96,7 @@ class Planner:
         if start.weights is not None:
             before.append(self._first(start, seed))
             first = before[-1].name
-        settings = self._settings(recipe, weights, self.scale.epochs.get(kind), seed)
+        settings = self._settings(recipe, weights, self.scale.epochs.get(kind), seed, self.longer)
         made = Run(self.run_name(weights, seed), recipe.name, settings, first, start.whole, detector)
         return [*before, made]
 
@@ -122,11 +124,16 @@ class Planner:
         settings = self._settings(recipe, start.weights, start.epochs, seed)
         return Run(f"start-{start.weights.variant}-seed{seed}", recipe.name, settings)
 
-    def _settings(self, recipe: AnyRecipe, weights: Weights, epochs: float | None, seed: int) -> tuple[str, ...]:
+    def _settings(
+        self, recipe: AnyRecipe, weights: Weights, epochs: float | None, seed: int, longer: float = 1.0
+    ) -> tuple[str, ...]:
         changes = [*self.scale.settings.get(type(recipe).__name__, ()), *self._temperature(recipe, weights)]
+        changed = change_settings(recipe, changes)
         if epochs is not None:
-            changed = change_settings(recipe, changes)
-            changes.append(f"optimizer.steps={steps_of(changed, self.ground, epochs)}")
+            changes.append(f"optimizer.steps={steps_of(changed, self.ground, epochs * longer)}")
+        elif longer != 1:
+            drops = [round(drop * longer) for drop in changed.optimizer.drops]
+            changes += [f"optimizer.steps={round(changed.optimizer.steps * longer)}", f"optimizer.drops={drops}"]
         own = [change for change in self.changes if has_setting(recipe, change.partition("=")[0])]
         settings = (*changes, *own, f"seed={seed}")
         change_settings(recipe, settings)
@@ -143,6 +150,15 @@ class Planner:
             return []
         wanted = weights.temperature * recipe.loss.oim.scalar / _OIM_SCALAR
         return [] if math.isclose(wanted, recipe.loss.temperature) else [f"loss.temperature={wanted:g}"]
+
+
+def length_suffix(longer: float) -> str:
+    """What names of runs and tables of other lengths end in.
+
+    >>> length_suffix(1), length_suffix(2), length_suffix(0.5)
+    ('', '-x2', '-x0.5')
+    """
+    return "" if longer == 1 else f"-x{longer:g}"
 
 
 def steps_of(recipe: AnyRecipe, ground: Ground, epochs: float) -> int:

@@ -24,11 +24,11 @@ def write_table(wanted: Wanted, shop: Workshop) -> list[Path]:
     """Writes a table that is all measured; the files. Raises OSError."""
     make = _speed_document if isinstance(wanted.table, SpeedTable) else _document
     document, page = make(wanted, shop)
-    files = [wanted.out / f"{wanted.table.name}{suffix}" for suffix in (".json", ".md")]
+    files = [wanted.out / f"{wanted.stem}{suffix}" for suffix in (".json", ".md")]
     write_whole(files[0], json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     write_whole(files[1], page)
     if isinstance(wanted.table, Table) and wanted.table.figure:
-        files.append(wanted.out / f"{wanted.table.name}.svg")
+        files.append(wanted.out / f"{wanted.stem}.svg")
         draw(wanted.table, shop.ground.columns(wanted.table), *values_of(wanted, shop, 0), files[-1])
     return files
 
@@ -163,6 +163,7 @@ def _head(wanted: Wanted, shop: Workshop) -> dict[str, Any]:
         "title": wanted.table.title,
         "data": wanted.data,
         "scale": wanted.scale.name,
+        "longer": wanted.longer,
         "seeds": list(wanted.seeds),
         "training_scenes": shop.ground.train_scenes,
         "test_scenes": shop.ground.test_scenes,
@@ -173,5 +174,6 @@ def _head(wanted: Wanted, shop: Workshop) -> dict[str, Any]:
 def _title(wanted: Wanted, shop: Workshop) -> list[str]:
     seeds = ", ".join(map(str, wanted.seeds))
     place = f"{shop.ground.train_scenes:,} training and {shop.ground.test_scenes:,} test scenes"
-    first = f"Data {wanted.data} ({place}), scale {wanted.scale.name} ({wanted.scale.says}), seeds {seeds}."
+    length = "" if wanted.longer == 1 else f", runs {wanted.longer:g} times as long"
+    first = f"Data {wanted.data} ({place}), scale {wanted.scale.name} ({wanted.scale.says}){length}, seeds {seeds}."
     return [f"# {wanted.table.name}: {wanted.table.title}", "", first, *wanted.table.notes, ""]

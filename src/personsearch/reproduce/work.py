@@ -30,7 +30,7 @@ from personsearch.reproduce.benchmarks import (
 from personsearch.reproduce.claims import do_all
 from personsearch.reproduce.folder import Figures, Folder
 from personsearch.reproduce.measure import measure
-from personsearch.reproduce.plan import Planner, Reading, Run, estimate, readings_of, runs_of
+from personsearch.reproduce.plan import Planner, Reading, Run, estimate, length_suffix, readings_of, runs_of
 from personsearch.reproduce.scales import Scale
 from personsearch.reproduce.speed import seconds_of, timed_runs
 from personsearch.reproduce.tables import AnyTable, SpeedTable
@@ -39,6 +39,7 @@ from personsearch.training.batches.codes import Keeping
 from personsearch.training.batches.maps import MapBatches
 from personsearch.training.methods import MAPS_OF, Whole, build_network
 from personsearch.training.recipes import IdentityRecipe
+from personsearch.training.run_folders import clear_unfinished
 
 Say = Callable[[str], None]
 CHECKPOINT_EVERY = 200
@@ -59,6 +60,13 @@ class Wanted:
     backbone: str | None = None
     """ImageNet weights; torchvision's when None."""
     device: str | None = None
+    longer: float = 1.0
+    """How many times the scale's epochs runs have."""
+
+    @property
+    def stem(self) -> str:
+        """Of the table's files."""
+        return f"{self.table.name}{length_suffix(self.longer)}"
 
 
 class Workshop:
@@ -72,6 +80,8 @@ class Workshop:
         check_folder(wanted.out)
         check_data(wanted.table, wanted.data, wanted.scale)
         check_home(wanted.home, wanted.data)
+        if wanted.longer != 1 and isinstance(wanted.table, SpeedTable):
+            raise SettingError(f"{wanted.table.name} trains nothing: leave --longer out")
         checked_device(wanted.device)
         if not wanted.scale.detects and wanted.backbone == "random":
             raise SettingError(
@@ -98,7 +108,7 @@ class Workshop:
             self.ground = ground_to_render(self.folder.data, wanted.scale)
         else:
             self.ground = find_ground(f"coco:{self.folder.data}" if wanted.data == RENDERED else wanted.data)
-        self.planner = Planner(wanted.scale, self.ground, wanted.changes)
+        self.planner = Planner(wanted.scale, self.ground, wanted.changes, wanted.longer)
         self.runs: list[Run] = []
         self.readings: list[Reading] = []
         if isinstance(table, SpeedTable):
@@ -134,7 +144,7 @@ class Workshop:
         missing = self.missing_runs()
         steps = sum(run.made.optimizer.steps for run in missing)
         readings = sum(not self.folder.is_read(reading) for reading in self.readings)
-        line = f"{self._wanted.table.name}: {len(missing)} of {len(self.runs)} runs to train"
+        line = f"{self._wanted.stem}: {len(missing)} of {len(self.runs)} runs to train"
         line += f" ({steps:,} steps, {self._how_long(missing)})" if missing else ""
         return f"{line}, {readings} of {len(self.readings)} evaluations to make"
 
@@ -222,11 +232,12 @@ class Workshop:
             write()
             done.append(True)
 
-        self._once(f"write.{self._wanted.table.name}", work, lambda: bool(done))
+        self._once(f"write.{self._wanted.stem}", work, lambda: bool(done))
 
     def _train(self, run: Run) -> None:
         wanted, runs = self._wanted, self.folder.runs
         self._say(f"{run.name}: training {run.recipe}, {run.made.optimizer.steps:,} steps")
+        clear_unfinished(runs / run.name)
         with self._advised():
             train(
                 run.recipe,
