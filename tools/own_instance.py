@@ -31,7 +31,7 @@ def note(folder: Path, run: Path) -> None:
     names = ("average",) if "average" in of else ("training_data", "steps_done")
     facts = {name: of[name] for name in names if name in of}
     config = json.loads((folder / CONFIG_FILE).read_text())
-    config["instance"] = {"weights": fingerprint(run / MODEL_FILE), **facts}
+    config["instance"] |= {"weights": fingerprint(run / MODEL_FILE), **facts}
     write_whole(folder / CONFIG_FILE, json.dumps(config, indent=2) + "\n")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from PIL import Image
 from personsearch.cli.find import load_worker
 from personsearch.errors import WeightsError
 from personsearch.models.networks import build_network
-from personsearch.models.own_instance import INSTANCE_FILE, fingerprint_of_readings, save_instance
+from personsearch.models.own_instance import INSTANCE_FILE, fingerprint_of_readings, load_instance, save_instance
 from personsearch.models.projections import (
     PROJECTIONS_FILE,
     SHARED_FILE,
@@ -26,6 +27,7 @@ from personsearch.models.projections import (
 from personsearch.models.readers import read_with
 from personsearch.models.readings import read_patches
 from personsearch.models.search_network import SearchNetwork
+from personsearch.models.tensor_files import CONFIG_FILE, MODEL_FILE
 from personsearch.models.weights import load_weights, save_weights
 from personsearch.search.about import About
 from personsearch.search.searchers import load_searcher
@@ -121,6 +123,23 @@ def test_galleries_from_before_the_branch_are_asked_as_they_were_made(
         assert not torch.allclose(otherwise.model.embed(picture, BOXES), made.model.embed(picture, BOXES), atol=1e-3)
     (folder / SHARED_FILE).unlink()
     assert load_searcher(str(folder), like=before["readings"].fingerprint).fingerprint != before["readings"].fingerprint
+
+
+def test_a_branch_beside_other_weights_is_refused(folders: tuple[Path, Path], small_network: SearchNetwork) -> None:
+    """As where a folder's weights were written anew, by training or by a copy, and the branch stayed."""
+    folder, others = folders
+    line = f"{INSTANCE_FILE}: made for weights .*, not for .* beside it; make it anew: python tools/own_instance.py"
+    kept = (folder / CONFIG_FILE).read_text()
+    shutil.copyfile(others / MODEL_FILE, folder / MODEL_FILE)
+    with pytest.raises(WeightsError, match=line):
+        load_weights(folder)
+    save_weights(folder, small_network, {})  # with a config.json of its own
+    for text in ((folder / CONFIG_FILE).read_text(), kept.replace("beside", "by"), '{"instance": 3}'):
+        config = json.loads(text)
+        with pytest.raises(WeightsError, match=line):
+            load_instance(folder, small_network, config)
+    (folder / INSTANCE_FILE).unlink()
+    assert load_weights(folder).model.own_instance is None
 
 
 def test_training_goes_on_without_the_branch(folders: tuple[Path, Path], small_network: SearchNetwork) -> None:

@@ -101,7 +101,7 @@ def test_a_branch_of_its_own_is_exported_and_judged(place: Path, tmp_path: Path,
     torch.testing.assert_close(other.rows, one.rows, atol=1e-3, rtol=1e-3)
     assert not torch.allclose(before.pooled, one.pooled, rtol=0.01)
     (tmp_path / "x" / "instance.safetensors").unlink()  # as by a copy that forgets it
-    with pytest.raises(WeightsError, match="not those of such a network; export again"):
+    with pytest.raises(WeightsError, match="lie beside them; export again"):
         load_weights(tmp_path / "x")
 
 
@@ -154,6 +154,20 @@ def test_evaluate_runs_it_by_name_of_the_runtime(place: Path) -> None:
 def test_a_runtime_that_has_no_graphs_is_refused(place: Path, name: str, runtime: str, line: str) -> None:
     with pytest.raises(SettingError, match=line):
         load_weights(place / name, runtime=runtime)
+
+
+def test_an_export_beside_other_weights_is_refused(place: Path, tmp_path: Path, small_network: SearchNetwork) -> None:
+    """As where a folder's weights were written anew, and the graphs stayed."""
+    folder = shutil.copytree(place / "onnx", tmp_path / "x")
+    with torch.no_grad():
+        small_network.head.embedding.weight.mul_(2)
+    save_weights(folder, small_network, {})
+    for runtime in (None, "onnx"):
+        with pytest.raises(WeightsError, match=r"its graphs were made from weights .*, and .* lie beside them; export"):
+            load_weights(folder, runtime=runtime)
+    load_weights(folder, runtime="torch")
+    (folder / GRAPHS_FILE).unlink()
+    load_weights(folder)
 
 
 @pytest.mark.parametrize("harm", ["changed", "missing", "about", "older"])

@@ -37,7 +37,7 @@ from personsearch.models.graphs import (
 from personsearch.models.guided import GuidedNetwork
 from personsearch.models.networks import Network
 from personsearch.models.outside import Complain, PictureSettings, save_pictures
-from personsearch.models.own_instance import INSTANCE_FILE
+from personsearch.models.own_instance import INSTANCE_FILE, fingerprint_of_readings
 from personsearch.models.projections import PROJECTIONS_FILE, SHARED_FILE
 from personsearch.models.readers import Reader, ReidReader, read_with
 from personsearch.models.reid import ReidNet
@@ -155,7 +155,8 @@ def _fill(folder: Path, model: str, settings: ExportSettings, benchmark: Benchma
 
     def tell(agrees: bool) -> None:
         digest = digest_of(folder, parts, settings.to)
-        write_graphs_about(folder, GraphsAbout(settings.to, parts, settings.int8, agrees, digest))
+        weights = fingerprint_of_readings(folder)
+        write_graphs_about(folder, GraphsAbout(settings.to, parts, settings.int8, agrees, digest, weights))
 
     tell(agrees=False)
     exported = _judge(_loaded(str(folder), settings.to), benchmark, progress)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from personsearch.errors import SettingError, WeightsError
 from personsearch.files import refusal
 from personsearch.models.guided import GuidedNetwork
+from personsearch.models.own_instance import fingerprint_of_readings
 from personsearch.models.rpn import RPNOutput, make_anchors
 from personsearch.models.search_network import SearchNetwork
 from personsearch.models.sessions import RUNTIMES, SUFFIXES, Graph, check_runtime, open_graph, reason
@@ -34,8 +35,8 @@ GUIDED_PARTS = ("stem", "head")
 PATCH_PARTS = ("embed",)
 """Of a re-id network: all of it, from patches to embeddings."""
 _PARTS = (SCENE_PARTS, SCENE_PARTS + INSTANCE_PARTS, GUIDED_PARTS, PATCH_PARTS)
-_FORMAT = 2
-"""Of what is written; in the first one maps were [B, C, h, w]."""
+_FORMAT = 3
+"""Of what is written; in the first one maps were [B, C, h, w], and in the second nothing told of the weights."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class GraphsAbout:
     """Whether embeddings are those of torch, so that both may fill one gallery."""
     digest: str
     """16 hex digits of the contents of all graphs."""
+    weights: str
+    """The fingerprint of what they were made from, which lies beside them."""
 
 
 def graph_path(folder: Path, part: str, runtime: str) -> Path:
@@ -86,6 +89,7 @@ def read_graphs_about(folder: Path) -> GraphsAbout | None:
             int8=bool(values["int8"]),
             agrees=bool(values["agrees"]),
             digest=str(values["digest"]),
+            weights=str(values["weights"]),
         )
         if about.runtime not in RUNTIMES or about.parts not in _PARTS:
             raise ValueError("unknown runtime or parts")
@@ -98,7 +102,7 @@ def chosen_graphs(folder: Path, name: str | Path, runtime: str | None) -> Graphs
     """The graphs that run a folder's weights: its own when `runtime` is None, none for torch.
 
     Raises SettingError when the folder has none for that runtime, and WeightsError when their files are not those
-    that were exported.
+    that were exported, or the weights beside them not those that they were made from.
     """
     if runtime is not None:
         check_runtime(runtime)
@@ -116,6 +120,11 @@ def chosen_graphs(folder: Path, name: str | Path, runtime: str | None) -> Graphs
             raise WeightsError(f"{error.filename}: cannot be read {refusal(error, 'export again')}") from None
         if digest != about.digest:
             raise WeightsError(f"{folder}: its graphs are not those that {GRAPHS_FILE} tells of; export again")
+        if about.weights != (here := fingerprint_of_readings(folder)):
+            raise WeightsError(
+                f"{folder}: its graphs were made from weights {about.weights}, and {here} lie beside them; export "
+                f"again, or delete {GRAPHS_FILE} to run by torch"
+            )
     return about
 
 

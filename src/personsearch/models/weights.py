@@ -112,7 +112,7 @@ def load_weights(
     folder = find_weights(name_or_folder)
     about = chosen_graphs(folder, name_or_folder, runtime)
     loaded = _load(SearchNetwork, name_or_folder, device if about is None else "cpu", change)
-    loaded.model.own_instance = load_instance(folder, loaded.model)
+    loaded.model.own_instance = load_instance(folder, loaded.model, loaded.config)
     return loaded if about is None else _by_graphs(loaded, folder, about)
 
 
