@@ -41,6 +41,11 @@ LARGEST_SEED = 2**31
 Seed = Annotated[int, Range(0, LARGEST_SEED)]
 Side = Annotated[int, Range(1, 20_000)]
 """Pixels of a picture that a network sees."""
+ScenesAStep = Annotated[int, Range(1, 1000)]
+PeopleAStep = Annotated[int, Range(1, 10_000)]
+"""Of a batch: more than fits any memory is refused, not tried."""
+Width = Annotated[int, Range(1, 8192)]
+"""Channels of a layer."""
 Part = Annotated[float, Range(0, 1)]
 Positive = Annotated[float, Range(above=True)]
 
@@ -82,7 +87,8 @@ def has_setting(settings: Any, name: str) -> bool:
 
 
 def change_settings(settings: S, changes: Iterable[str]) -> S:
-    """A copy with changes such as `optimizer.rate=0.01`; the value is JSON, or else taken as text.
+    """A copy with changes such as `optimizer.rate=0.01`; the value is JSON, or else taken as text. A group of settings,
+    such as `optimizer={"rate": 0.01}`, changes what it names and leaves the rest.
 
     >>> from personsearch.losses.oim import OIMSettings
     >>> change_settings(OIMSettings(), ["scalar=30"]).scalar
@@ -106,9 +112,20 @@ def _changed(settings: S, path: list[str], text: str, whole: str) -> S:
         return replace(settings, **{name: _changed(inner, rest, text, whole)})  # type: ignore[type-var]
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # also for numbers of thousands of digits, and lists in lists in lists
         value = text
+    if is_dataclass(before := getattr(settings, name)) and isinstance(value, Mapping):
+        value = _over(settings_to_dict(before), value)
     return replace(settings, **{name: _converted(whole, value, hint)})  # type: ignore[type-var]
+
+
+def _over(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested values, with some of them changed."""
+    told = {
+        key: _over(values[key], value) if isinstance(value, Mapping) and isinstance(values.get(key), Mapping) else value
+        for key, value in changes.items()
+    }
+    return {**values, **told}
 
 
 def _hint(name: str, hints: Mapping[str, Any], whole: str | None = None) -> Any:
@@ -135,11 +152,20 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
     if hint in (int, float) and type(value) in (int, hint):
         (allowed,) = marks or (Range(0, 10**9) if hint is int else Range(),)
         if value not in allowed:
-            raise SettingError(f"{name} {value} is impossible: give {allowed}")
+            raise SettingError(f"{name} {_brief(value)} is impossible: give {allowed}")
         return hint(value)
     if hint in (str, bool) and type(value) is hint:
         return value
-    raise SettingError(f"{name}: {value!r} is not {_describe(hint)}")
+    raise SettingError(f"{name}: {_brief(value)} is not {_describe(hint)}")
+
+
+def _brief(value: Any) -> str:
+    """A value in a message."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a whole number of thousands of digits, a list in very many lists
+        text = "such a value"
+    return text if len(text) <= 60 else f"{text[:50]}…{text[-1]}"
 
 
 def _parted(hint: Any) -> tuple[Any, tuple[Any, ...]]:

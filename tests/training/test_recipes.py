@@ -5,7 +5,7 @@ import json
 import pytest
 
 from personsearch.errors import SettingError
-from personsearch.settings import change_settings, settings_from_dict, settings_to_dict
+from personsearch.settings import change_settings, flat, settings_from_dict, settings_to_dict
 from personsearch.training.recipes import RECIPES, get_recipe
 
 
@@ -63,6 +63,43 @@ def test_a_wrong_change_is_one_line_of_advice(change: str, advice: str) -> None:
     with pytest.raises(SettingError, match=advice) as caught:
         change_settings(get_recipe("binet_prw"), [change])
     assert "\n" not in str(caught.value)
+
+
+def test_a_group_changes_what_it_names_and_leaves_the_rest() -> None:
+    recipe = get_recipe("binet_prw")
+    changed = change_settings(recipe, ['loss={"oim": {"scalar": 7}, "temperature": 0.5}'])
+    one_by_one = change_settings(recipe, ["loss.oim.scalar=7", "loss.temperature=0.5"])
+    assert changed == one_by_one
+    assert changed.loss.oim.queue == recipe.loss.oim.queue == 500  # not the class's own 5000
+    assert change_settings(recipe, ["optimizer={}"]) == recipe
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_groups_of_every_recipe_may_be_written_whole(name: str) -> None:
+    recipe = get_recipe(name)
+    for group, values in settings_to_dict(recipe).items():
+        if isinstance(values, dict):
+            assert change_settings(recipe, [f"{group}={json.dumps(values)}", f"{group}={{}}"]) == recipe
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_no_step_is_larger_than_any_memory(name: str) -> None:
+    """What a step holds, how wide a layer is: a number far too large is refused at once."""
+    recipe = get_recipe(name)
+    sizes = ("scenes", "per_scene", "patches", "identities", "sights", "views", "queue", "rois", "channels", "stripes")
+    for path, value in flat(settings_to_dict(recipe)).items():
+        if path.rpartition(".")[2] in sizes and type(value) is int:
+            with pytest.raises(SettingError, match=f"{path} 1000000000 is impossible"):
+                change_settings(recipe, [f"{path}=1000000000"])
+
+
+@pytest.mark.parametrize("text", ["9" * 5000, "[" * 100_000, "[" * 900 + "]" * 900, "x" * 5000, '{"a":' * 50_000])
+def test_a_value_of_any_length_is_one_short_line(text: str) -> None:
+    for setting in ("optimizer.steps", "optimizer", "batches.short_sides", "optimizer.drops"):
+        with pytest.raises(SettingError) as caught:
+            change_settings(get_recipe("binet_prw"), [f"{setting}={text}"])
+        assert len(str(caught.value)) < 300
+        assert "\n" not in str(caught.value)
 
 
 def test_unknown_recipe_names_the_nearest() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from personsearch.data.records import UNLABELED
 from personsearch.runtime import gather_rows
-from personsearch.settings import Part, Positive
+from personsearch.settings import Part, Positive, Range
 
 EMPTY = -1e4
 """Logit of an empty row: its share in a softmax is zero, and differences stay finite."""
@@ -20,7 +21,7 @@ EMPTY = -1e4
 class OIMSettings:
     """OIM's own numbers are scalar 10 and momentum 0.5; BINet's queue is 5000 on CUHK-SYSU and 500 on PRW."""
 
-    queue: int = 5000
+    queue: Annotated[int, Range(0, 10**6)] = 5000
     scalar: Positive = 10.0
     momentum: Part = 0.5
 

@@ -35,7 +35,7 @@ from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, STEM_CHANNELS, He
 from personsearch.models.rpn import AnchorSettings, ProposalSettings, RPNOutput
 from personsearch.models.search_network import EMBEDDING_DIM, Targets
 from personsearch.runtime import mixed_precision
-from personsearch.settings import Count, Part
+from personsearch.settings import Part, Width
 
 KERNEL = (7, 3)
 """Height and width of the correlation kernel: a query's 14x6 stem map, pooled 2x2."""
@@ -49,7 +49,7 @@ class IGPNSettings:
     """Layout of the ImageNet weights that the backbone starts from: see `resnet.LAYOUTS`."""
     correlation: str = "improved"
     """"improved" (Eq. 2), "unshared" (without B), "vanilla" (Eq. 1 as in SiamRPN), or QEEPS's "excitation"."""
-    channels: Count = 512
+    channels: Width = 512
     """c' of section 3.2.2."""
     features: str = "plain"
     """How f^p and f^q are compared: "plain" as in the paper, scaled to "unit" length first, or "embedded" first as by

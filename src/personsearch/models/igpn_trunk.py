@@ -28,7 +28,7 @@ from personsearch.models.resnet import STEM_CHANNELS
 from personsearch.models.rpn import RPN, AnchorSettings, ProposalSettings, RPNOutput
 from personsearch.models.search_network import NetworkSettings, SearchNetwork, Targets, build_search_network
 from personsearch.runtime import mixed_precision
-from personsearch.settings import Count, Part
+from personsearch.settings import Part, Width
 
 PLACES = ProposalSettings(2000, 1000, nms_iou=0.7)
 """Of the trunk's proposals, at which people are read whoever is asked for: all, but one of many at a place."""
@@ -44,7 +44,7 @@ class TrunkIGPNSettings:
     """Of the search network that it stands on; training takes them from there."""
     local_relation: str = "calm"
     """"calm", or "none" ("w/o L" of Table 2)."""
-    relations: Count = 64
+    relations: Width = 64
     """Numbers of a relation."""
     proposals: ProposalSettings = ProposalSettings(2000, 64)
     nms_iou: Part = 0.5

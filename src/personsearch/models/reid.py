@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from PIL import Image
@@ -17,7 +18,7 @@ from personsearch.models.paces import PacedModule, Paces
 from personsearch.models.resnet import HEAD_CHANNELS, LAYOUTS, Head, Stem
 from personsearch.models.search_network import Targets
 from personsearch.runtime import mixed_precision
-from personsearch.settings import Side
+from personsearch.settings import Range, Side
 
 _TOGETHER = 64
 """Patches that are embedded in one go."""
@@ -33,9 +34,9 @@ class ReidSettings:
     """Height and width of its patches."""
     stride: int = 2
     """Of conv5; PCB keeps its maps fine with 1."""
-    stripes: int = 1
+    stripes: Annotated[int, Range(1, 64)] = 1
     """Into how many pieces conv5's maps are cut, from head to foot."""
-    reduced: int = 0
+    reduced: Annotated[int, Range(0, 8192)] = 0
     """Numbers that each stripe is reduced to; 0 leaves the 2048 as they are."""
 
 

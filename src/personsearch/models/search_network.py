@@ -26,7 +26,7 @@ from personsearch.models.resnet import CONV4_BLOCKS, HEAD_CHANNELS, LAYOUTS, STE
 from personsearch.models.roi_align import roi_align
 from personsearch.models.rpn import RPN, STRIDE, AnchorSettings, ProposalSettings, RPNOutput
 from personsearch.runtime import mixed_precision
-from personsearch.settings import Count, Part, Range
+from personsearch.settings import Part, PeopleAStep, Range
 
 ROI_STD = (0.1, 0.1, 0.2, 0.2)
 EMBEDDING_DIM = 256
@@ -43,7 +43,7 @@ class NetworkSettings:
     """How many of conv4's six blocks read the whole picture, before RoIAlign: all in OIM*, three in OIM's own split."""
     anchors: AnchorSettings = AnchorSettings()
     roi_size: tuple[_Cells, _Cells] = (14, 6)
-    rois: Count = 128
+    rois: PeopleAStep = 128
     """Regions per picture while training."""
     positive_fraction: Part = 0.25
     train_proposals: ProposalSettings = ProposalSettings(12000, 2000)

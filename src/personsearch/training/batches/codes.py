@@ -22,6 +22,7 @@ from personsearch.models.igpn_trunk import TrunkIGPN
 from personsearch.models.region_features import on_grid
 from personsearch.progress import Progress, quiet
 from personsearch.search.scene_codes import SceneCodes
+from personsearch.settings import PeopleAStep, ScenesAStep
 from personsearch.training.batches.pairs import Pair, PairSettings, TrainingPairs, sought
 from personsearch.training.batches.scenes import Batch
 
@@ -30,8 +31,8 @@ from personsearch.training.batches.scenes import Batch
 class CodePairSettings:
     """What a step of training on codes sees."""
 
-    scenes: int = 4
-    per_scene: int = 8
+    scenes: ScenesAStep = 4
+    per_scene: PeopleAStep = 8
     """Pairs of each scene."""
     shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Of cross-scene positive, self-scene positive and negative pairs."""

@@ -21,7 +21,7 @@ from personsearch.models.on_maps import MAPS
 from personsearch.models.resnet import STEM_CHANNELS
 from personsearch.models.search_network import SearchNetwork
 from personsearch.runtime import mixed_precision
-from personsearch.settings import Count, Range
+from personsearch.settings import Range, ScenesAStep
 from personsearch.training.batches.codes import Keeping
 from personsearch.training.batches.kept_maps import KeptMaps, MapFile, mark_of_scenes, mark_of_stem
 from personsearch.training.batches.scenes import Batch, drawn_indices
@@ -31,9 +31,9 @@ from personsearch.training.batches.scenes import Batch, drawn_indices
 class ViewSettings:
     """What is kept of each training person, and what a step sees of it."""
 
-    scenes: Count = 4
+    scenes: ScenesAStep = 4
     """Of a step; one view of everybody in them is drawn."""
-    views: Count = 4
+    views: Annotated[int, Range(1, 100)] = 4
     """Of each person: boxes of their own, every second one in the mirrored scene."""
     unlabeled: bool = False
     """Whether people without an identity are seen, too: they fill the memory's queue."""

@@ -16,7 +16,7 @@ from personsearch.data.records import UNLABELED, Box, Person, Scene
 from personsearch.data.streams import Stream
 from personsearch.data.transforms import SizeSettings, flip, pad_images, resize
 from personsearch.errors import DataError, SettingError
-from personsearch.settings import Side
+from personsearch.settings import PeopleAStep, ScenesAStep, Side
 from personsearch.training.batches.scenes import Batch
 
 KINDS = ("cross", "self", "negative")
@@ -26,8 +26,8 @@ KINDS = ("cross", "self", "negative")
 class PairSettings:
     """What a step of IGPN's training sees."""
 
-    scenes: int = 16
-    per_scene: int = 1
+    scenes: ScenesAStep = 16
+    per_scene: PeopleAStep = 1
     """Pairs of each scene: one in the paper. More teach to find one person and not just any, at less cost."""
     shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Of cross-scene positive, self-scene positive and negative pairs."""

@@ -30,8 +30,8 @@ _KEPT_SIZE = (256, 112)
 class PatchSettings:
     """What a step of the warm-up on patches sees."""
 
-    identities: Annotated[int, Range(2)] = 12
-    sights: Annotated[int, Range(2)] = 4
+    identities: Annotated[int, Range(2, 1000)] = 12
+    sights: Annotated[int, Range(2, 100)] = 4
     """Of each identity."""
     min_visible: Part = 0.4
     """People with a smaller visible part are left out."""

@@ -15,14 +15,14 @@ from personsearch.data.records import Scene
 from personsearch.data.streams import Stream
 from personsearch.data.transforms import SizeSettings, fitted, flip, pad_images, relight, resize
 from personsearch.errors import SettingError
-from personsearch.settings import Count, Side
+from personsearch.settings import ScenesAStep, Side
 
 
 @dataclass(frozen=True)
 class BatchSettings:
     """What a step of training sees."""
 
-    scenes: Count = 2
+    scenes: ScenesAStep = 2
     short_sides: tuple[Side, ...] = (600,)
     """A batch is resized to one of these, drawn for each step."""
     long_side: Side = 1000

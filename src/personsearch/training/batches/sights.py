@@ -16,7 +16,7 @@ from personsearch.data.patches import crop_patches
 from personsearch.data.records import UNLABELED, Scene
 from personsearch.data.streams import Stream
 from personsearch.errors import DataError, SettingError
-from personsearch.settings import Part
+from personsearch.settings import Part, PeopleAStep
 from personsearch.training.batches.scenes import Batch, drawn_indices
 
 
@@ -24,7 +24,7 @@ from personsearch.training.batches.scenes import Batch, drawn_indices
 class ReidBatchSettings:
     """What a step of a re-id network's training sees."""
 
-    patches: int = 64
+    patches: PeopleAStep = 64
     flip: bool = True
     """Mirrors a patch in half of the cases."""
     detected_iou: Part = 0.7
