@@ -58,15 +58,16 @@ def beside(path: Path, end: str) -> Path:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
+def written_whole(path: Path, *, shared: bool = False) -> Iterator[Path]:
     """A file to write instead of `path`: renamed to it when the block ends without an error, and removed otherwise.
 
-    An older file stays until then. A link is followed; a device is written directly. Raises OSError, which names
-    `path`.
+    An older file stays until then. A link is followed; a device is written directly. `shared` is for a file that
+    several processes may write at once. Raises OSError, which names `path`.
     """
     target = Path(os.path.realpath(path))
     whole = target.is_file() or not target.exists()
-    part = target.with_name(f".{target.name[:40]}.part") if whole else target
+    mine = f".{os.getpid()}" if shared else ""
+    part = target.with_name(f".{target.name[:40]}{mine}.part") if whole else target
     try:
         yield part
         if whole:

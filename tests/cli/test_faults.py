@@ -171,6 +171,29 @@ def test_figures_are_printed_though_they_cannot_be_kept(tmp_path: Path, monkeypa
     assert "0.5000" in run(*EVALUATE, "--worst", tmp_path / "worst").stdout
 
 
+def test_a_folder_of_drawings_is_kept_unless_it_may_be_drawn_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "load_benchmark", lambda *_, **__: SimpleNamespace(notes=()))
+    monkeypatch.setattr(judge, "evaluate_weights", lambda *_, **__: (SimpleNamespace(as_dict=dict), object()))
+    monkeypatch.setattr(judge, "is_proposer", lambda _: False)
+    monkeypatch.setattr(report, "draw_worst", lambda *_: None)
+    worst = tmp_path / "worst"
+    worst.mkdir()
+    assert run(*EVALUATE, "--worst", worst).exit_code == 0  # an empty one holds nothing to keep
+    (worst / "worst01.jpg").write_text("before")
+    line = one_line(run(*EVALUATE, "--worst", worst), 2)
+    assert line.endswith("is there already; give another folder, or draw into it with --force")
+    assert run(*EVALUATE, "--worst", worst, "--force").exit_code == 0
+
+
+@pytest.mark.parametrize("option", ["--gallery-size", "--subset", "--cross-camera"])
+def test_an_option_of_other_data_is_to_be_left_out(option: str, tmp_path: Path) -> None:
+    values = {"--gallery-size": ["50"], "--subset": ["occlusion"], "--cross-camera": []}
+    command = ["evaluate", "binet-rendered", "--data", f"mot:{tmp_path}", option, *values[option]]
+    assert one_line(run(*command), 2).endswith("data: leave it out")
+
+
 def test_hits_and_people_are_printed_though_they_cannot_be_drawn(
     tmp_path: Path, photos: Path, gallery: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -269,7 +269,7 @@ def test_a_benchmark_by_one_word(tmp_path):
             DataError,
             "not a known layout: give one of coco:FOLDER, cuhk-sysu:FOLDER, prw:FOLDER, mot:FOLDER",
         ),
-        ("mot:here", {"gallery_size": 3}, SettingError, "no option 'gallery_size': its options are stride, gap"),
+        ("mot:here", {"gallery_size": 3}, SettingError, "--gallery-size is for coco and cuhk-sysu data: leave"),
     ],
 )
 def test_an_unknown_source(spec, options, error, reason):

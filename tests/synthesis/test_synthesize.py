@@ -107,13 +107,13 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"identities": 1}, "identities is 1"),
-        ({"scenes": 0}, "scenes is 0"),
-        ({"test_identities": 8}, "leave some people"),
-        ({"test_identities": 0}, "no identity is left to test"),
-        ({"test_scenes": 6}, "test_scenes is 6"),
-        ({"width": 10}, "width is 10"),
-        ({"seed": -1}, "seed is -1"),
+        ({"identities": 1}, "--identities is 1"),
+        ({"scenes": 0}, "--scenes is 0"),
+        ({"test_identities": 8}, "leave some people to train on, or give --test-scenes 5"),
+        ({"test_identities": 0}, "nobody is left to test: give --test-scenes 0, or --test-identities"),
+        ({"test_scenes": 6}, "--test-scenes is 6"),
+        ({"width": 10}, "--width is 10"),
+        ({"seed": -1}, "--seed is -1"),
     ],
 )
 def test_impossible_numbers(change: dict[str, int], message: str, tmp_path: Path) -> None:
@@ -166,16 +166,48 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     assert run.stdout.strip() == "[]"
 
 
+SHARD = b'{"image": {"width": 1, "height": 1, "camera": "c", "place": "p", "split": "train"}, "people": []}'
+
+
 @pytest.mark.parametrize(
-    "damage", [b"", b'{"image": {}', b"\xff", b"[]", b'{"image": 1, "people": []}', b"[" * 100_000]
+    "damage",
+    [
+        *(b"", b'{"image": {}', b"\xff", b"[]", b'{"image": 1, "people": []}', b"[" * 100_000),
+        *(SHARD.replace(b'"split"', b'"s"'), SHARD.replace(b"[]", b"[1]"), SHARD.replace(b"[]", b'[{"bbox": []}]')),
+    ],
 )
 def test_a_damaged_shard_counts_as_missing(tmp_path: Path, damage: bytes) -> None:
-    for folder, name in (("images", "000000.jpg"), ("shards", "000000.json")):
+    for folder, name, content in (("images", "000000.jpg", b"\xff\xd8\xff\xd9"), ("shards", "000000.json", SHARD)):
         (tmp_path / folder).mkdir()
-        (tmp_path / folder / name).write_bytes(b'{"image": {}, "people": []}')
+        (tmp_path / folder / name).write_bytes(content)
     assert done(tmp_path, 0)
     shard_path(tmp_path, 0).write_bytes(damage)
     assert not done(tmp_path, 0)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2, 0.5, -1])
+def test_a_picture_that_was_cut_is_rendered_again(rendered: Path, tmp_path: Path, kept: float) -> None:
+    shutil.copytree(rendered, tmp_path / "out")
+    picture = tmp_path / "out" / "images" / "000001.jpg"
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[: int(kept * len(whole)) if kept == 0.5 else int(kept)])
+    synthesize(tmp_path / "out", **SIZE, seed=3, workers=1)
+    assert contents(tmp_path / "out") == contents(rendered)
+
+
+@pytest.mark.parametrize("lost", ["images", "annotations", "camera", "place", "person_id", "bbox"])
+def test_annotations_that_lack_something_are_one_line(rendered: Path, tmp_path: Path, lost: str) -> None:
+    shutil.copytree(rendered, tmp_path / "out")
+    file = tmp_path / "out" / "annotations.json"
+    document = json.loads(file.read_text())
+    for holder in (document, document["images"][0], document["annotations"][0]):
+        holder.pop(lost, None)
+    file.write_text(json.dumps(document))
+    with pytest.raises(DataError, match=rf"annotations\.json: damaged \(KeyError: '{lost}'\); delete it, and the same"):
+        synthesize(tmp_path / "out", **SIZE, seed=3, workers=1)
+    file.unlink()
+    synthesize(tmp_path / "out", **SIZE, seed=3, workers=1)
+    assert contents(tmp_path / "out") == contents(rendered)
 
 
 @pytest.mark.parametrize("damage", [b"", b"[1]", b"{", b"\xff"])

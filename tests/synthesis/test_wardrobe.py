@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ pytest.importorskip("warp", reason="needs pip install 'personsearch[synthesis]'"
 
 from personsearch.errors import DataError, SettingError
 from personsearch.synthesis import cloths, scenes
+from personsearch.synthesis import wardrobe as wardrobes
 from personsearch.synthesis.attire import attire_like, attire_of, blank
 from personsearch.synthesis.bodies import rotation_table, sample_pose
 from personsearch.synthesis.cameras import Camera, aim, sample_response
@@ -298,13 +300,16 @@ def spoil(folder: Path, damage: str) -> None:
         vest.with_suffix(".mhclo").write_text(text.replace("hm08", "alpha7"))
     elif damage == "texture":
         vest.with_name("male_vest_diffuse.png").unlink()
+    elif damage == "faceless":
+        lines = vest.with_suffix(".obj").read_text().splitlines()
+        vest.with_suffix(".obj").write_text("\n".join(line for line in lines if not line.startswith("f ")))
     elif damage == "picture":
         vest.with_name("male_vest_diffuse.png").write_bytes(b"none")
     else:
         Image.new("1", (8001, 8001)).save(vest.with_name("male_vest_diffuse.png"))
 
 
-@pytest.mark.parametrize("damage", ["mesh", "count", "base", "texture", "picture", "vast"])
+@pytest.mark.parametrize("damage", ["mesh", "count", "base", "texture", "faceless", "picture", "vast"])
 def test_a_bad_garment_is_one_line_or_left_out(
     damage: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -317,6 +322,74 @@ def test_a_bad_garment_is_one_line_or_left_out(
     assert "left out: " in capsys.readouterr().err
     assert "male_vest" not in {g.name for g in rest.garments}
     assert {g.name for g in rest.garments} == {"female_shirt", "trousers", "shoes", "short"}
+
+
+def test_vertices_of_no_face_are_nothing_to_wear(folder: Path, wardrobe: Wardrobe, tmp_path: Path) -> None:
+    """Wherever they are: under a vest, they would make it a suit, or be parts of their own."""
+    shutil.copytree(folder, tmp_path / "stray")
+    vest = tmp_path / "stray" / "clothes" / "male_vest"
+    base = load_base().template.rest[:SKIN_END]
+    for v in (int(base[:, 2].argmin()), int(base[:, 2].argmax()), int(np.abs(base[:, 2]).argmin())):
+        vest.with_suffix(".mhclo").write_text(vest.with_suffix(".mhclo").read_text() + f"\n{v}")
+        vest.with_suffix(".obj").write_text("v 0 0 0\n" + _shifted(vest.with_suffix(".obj").read_text()))
+    lines = vest.with_suffix(".mhclo").read_text().splitlines()
+    start = lines.index("verts 0") + 1
+    vest.with_suffix(".mhclo").write_text("\n".join([*lines[:start], *lines[-1:-4:-1], *lines[start:-3]]))
+    found, whole = named(load_wardrobe(tmp_path / "stray"), "male_vest"), named(wardrobe, "male_vest")
+    assert [g.name for g in load_wardrobe(tmp_path / "stray").garments] == [g.name for g in wardrobe.garments]
+    assert (found.kind, found.skirt) == (whole.kind, whole.skirt)
+    np.testing.assert_array_equal(found.faces, whole.faces)
+    np.testing.assert_allclose(found.rest, whole.rest)
+
+
+def _shifted(obj: str) -> str:
+    """A mesh whose faces name the vertices after a new first one."""
+
+    def moved(word: str) -> str:
+        vertex, _, point = word.partition("/")
+        return f"{int(vertex) + 1}/{point}"
+
+    return "\n".join(
+        " ".join(["f", *map(moved, line.split()[1:])]) if line.startswith("f ") else line for line in obj.splitlines()
+    )
+
+
+@pytest.mark.parametrize("suffix", [".MHCLO", ".Obj", ".PNG"])
+def test_names_in_capitals_are_read(folder: Path, wardrobe: Wardrobe, tmp_path: Path, suffix: str) -> None:
+    shutil.copytree(folder, tmp_path / "loud")
+    for file in sorted((tmp_path / "loud").rglob(f"*{suffix.lower()}")):
+        file.rename(file.with_name(file.stem.upper() + suffix))
+    (tmp_path / "loud" / "skins").rename(tmp_path / "loud" / "Skins")
+    loud = load_wardrobe(tmp_path / "loud")
+    assert sorted(g.kind for g in loud.garments) == sorted(g.kind for g in wardrobe.garments)
+    assert len(loud.skins) == len(wardrobe.skins)
+
+
+def test_numbers_that_nobody_foresaw_are_one_line_or_left_out(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder, tmp_path / "odd")
+    sound = wardrobes.cut
+
+    def cut(name: str, *rest: Any) -> Garment:
+        return sound(name, *rest) if name != "male_vest" else sound(name, 1 / 0)
+
+    monkeypatch.setattr(wardrobes, "cut", cut)
+    with pytest.raises(DataError, match=r"male_vest\.mhclo: holds what cannot be worn \(division by zero\); copy it"):
+        load_wardrobe(tmp_path / "odd")
+    assert "male_vest" not in {g.name for g in load_wardrobe(tmp_path / "odd", lenient=True).garments}
+    assert capsys.readouterr().err.count("left out: ") == 1
+
+
+@pytest.mark.parametrize("side", [1, 2, 7, 15, 16, 17])
+def test_a_cloth_of_few_pixels_is_a_cloth(folder: Path, tmp_path: Path, side: int) -> None:
+    shutil.copytree(folder, tmp_path / "small")
+    Image.new("RGB", (side, side), (90, 90, 200)).save(tmp_path / "small" / "Fabric.webp", lossless=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (cloth,) = load_wardrobe(tmp_path / "small").fabrics
+    assert not cloth.patterned
+    assert 0 < cloth.tone < 1
 
 
 @pytest.mark.parametrize("lost", ["clothes/female_shirt male_vest", "clothes/trousers", "clothes/shoes", "hair/short"])

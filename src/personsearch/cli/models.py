@@ -198,7 +198,8 @@ def _check_outputs(model: str, save: Path | None, worst: Path | None, force: boo
     if worst is None:
         return
     check_folder(worst)
-    refuse_overwriting([] if force else [worst], force)
+    if worst.exists() and any(worst.iterdir()) and not force:
+        raise SettingError(f"{worst}: is there already; give another folder, or draw into it with --force")
     if answers:
         raise SettingError("--worst draws answers in the papers' order: leave --answers out")
     if is_proposer(model):

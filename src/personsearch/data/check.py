@@ -101,6 +101,8 @@ def check_data(spec: str, progress: Progress = quiet) -> Report:
     # loaders stop at the first missing file, and those are all named above
     if stuck and not any(problem.endswith(_MISSING) for problem in problems):
         problems[stuck] = None
+    if problems and (folder / "settings.json").is_file():
+        remarks.append("`synthesize` made this folder: delete a damaged picture, and the same command renders it again")
     return Report(tuple(problems), tuple(remarks), counts, PUBLISHED.get(layout, {}))
 
 

@@ -54,8 +54,9 @@ def load_benchmark(spec: str, **options: Any) -> Benchmark:
     valid = loader.__kwdefaults__ or {}
     for option in options:
         if option not in valid:
-            known = f"its options are {', '.join(valid)}" if valid else "it has none"
-            raise SettingError(f"{name} data has no option '{option}': {known}")
+            having = [other for other, layout in LAYOUTS.items() if option in (layout.load.__kwdefaults__ or {})]
+            whose = f"is for {' and '.join(having)} data" if having else "is no option of any data"
+            raise SettingError(f"{spec}: --{option.replace('_', '-')} {whose}: leave it out")
     return loader(folder, **options)
 
 

@@ -149,7 +149,7 @@ def evaluate_search(
     """
     queries = benchmark.queries
     if not queries:
-        raise DataError(f"{benchmark.name} has no queries: nobody is seen twice in its test scenes")
+        raise DataError(f"{benchmark.name} has no queries: nobody is seen twice in its test scenes; give other data")
     if len(query_embeddings) != len(queries):
         raise ValueError(f"{len(query_embeddings)} embeddings for {len(queries)} queries")
     detection = evaluate_detection(benchmark, detections, rules=rules)
@@ -230,7 +230,7 @@ def evaluate_guided(
     figures are None. Raises DataError like `evaluate_search`, and ValueError when there is not one mapping a query.
     """
     if not benchmark.queries:
-        raise DataError(f"{benchmark.name} has no queries: nobody is seen twice in its test scenes")
+        raise DataError(f"{benchmark.name} has no queries: nobody is seen twice in its test scenes; give other data")
     one = torch.ones(1, 1)
     scenes = {scene.name: scene for scene in benchmark.test}
     judged = []

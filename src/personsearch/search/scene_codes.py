@@ -18,7 +18,7 @@ from torch import Tensor
 
 from personsearch.data.records import Scene
 from personsearch.errors import GalleryError, ImageError, SettingError
-from personsearch.files import refusal
+from personsearch.files import refusal, written_whole
 from personsearch.models.correlation import CorrelatedScene
 from personsearch.models.guided import GuidedNetwork, SceneCode
 from personsearch.models.igpn_trunk import TrunkCode, TrunkIGPN
@@ -142,9 +142,8 @@ class SceneCodes(Generic[C]):
         try:
             if not about.exists():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                part = about.with_suffix(f".{os.getpid()}.part")
-                part.write_text(json.dumps({"fingerprint": fingerprint}) + "\n")
-                part.replace(about)
+                with written_whole(about, shared=True) as part:
+                    part.write_text(json.dumps({"fingerprint": fingerprint}) + "\n")
             made_by = str(json.loads(about.read_text())["fingerprint"])
             self._size = sum(file.stat().st_size for file in self.folder.glob("*.safetensors"))
         except OSError as error:  # a full disk, or a folder that is not ours: the answer matters more than its code

@@ -9,6 +9,7 @@ OUT/annotations.json     all of them, COCO style with person_id
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import multiprocessing
 import os
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personsearch.errors import DataError, PersonSearchError, SettingError
-from personsearch.files import check_folder
+from personsearch.files import check_folder, written_whole
 
 if TYPE_CHECKING:
     from personsearch.synthesis.scenes import Settings
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 Closet = tuple[Path, bool]
 """The folder of a wardrobe, and whether what cannot be used of it is left out."""
 
+_OF_IMAGE = {"width", "height", "camera", "place", "split"}
+_OF_PERSON = {"bbox", "area", "person_id", "visible"}
+_END_OF_JPEG = b"\xff\xd9"
 WORKER_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -116,18 +120,23 @@ def checked(
         ("home", home, 0, 1),
     ):
         if not low <= value <= high:
-            raise SettingError(f"{name} is {value}: give a number from {low} to {high}")
+            raise SettingError(f"{_option(name)} is {value}: give a number from {low} to {high}")
     if held_scenes < scenes and held_out >= identities:
         raise SettingError(
-            f"test_identities is {held_out} of {identities}: leave some people to train on, or set test_scenes={scenes}"
+            f"--test-identities is {held_out} of {identities}: leave some people to train on, or give "
+            f"--test-scenes {scenes}"
         )
     if held_scenes and not held_out:
         raise SettingError(
-            f"test_scenes is {held_scenes} but no identity is left to test: set test_scenes=0 or test_identities"
+            f"--test-scenes is {held_scenes}, and nobody is left to test: give --test-scenes 0, or --test-identities"
         )
     from personsearch.synthesis.scenes import Settings
 
     return Settings(identities, scenes, seed, held_out, held_scenes, width, height, home)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def dressed_from(closet: Closet | None, settings: Settings) -> Settings:
@@ -141,17 +150,8 @@ def dressed_from(closet: Closet | None, settings: Settings) -> Settings:
 
 def write_atomic(path: Path, content: bytes) -> None:
     """The file appears whole or not at all, also where several processes write it. Raises OSError, which names it."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror or str(error), str(path)) from None
-    finally:
-        part.unlink(missing_ok=True)
+    with written_whole(path, shared=True) as part:
+        part.write_bytes(content)
 
 
 def claim(out: Path, settings: dict[str, float | str]) -> None:
@@ -194,7 +194,21 @@ def shard_path(out: Path, index: int) -> Path:
 def done(out: Path, index: int) -> bool:
     """Whether this scene's picture and annotations are there; a finished folder has one file for all annotations."""
     told = read_shard(out, index) is not None or (out / "annotations.json").exists()
-    return told and picture_path(out, index).exists()
+    return told and _is_whole(picture_path(out, index))
+
+
+def _is_whole(picture: Path) -> bool:
+    """Whether a JPEG is there up to its last mark. What is garbled in between `data check` finds."""
+    try:
+        with picture.open("rb") as file:
+            file.seek(-len(_END_OF_JPEG), os.SEEK_END)
+            return file.read() == _END_OF_JPEG
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # shorter than its last mark
+            return False
+        raise
 
 
 def read_shard(out: Path, index: int) -> dict[str, Any] | None:
@@ -203,9 +217,12 @@ def read_shard(out: Path, index: int) -> dict[str, Any] | None:
         shard = json.loads(shard_path(out, index).read_bytes())
     except (FileNotFoundError, ValueError, RecursionError):
         return None
-    if isinstance(shard, dict) and isinstance(shard.get("image"), dict) and isinstance(shard.get("people"), list):
-        return shard
-    return None
+    if not (isinstance(shard, dict) and isinstance(shard.get("image"), dict) and isinstance(shard.get("people"), list)):
+        return None
+    whole = shard["image"].keys() >= _OF_IMAGE and all(
+        isinstance(person, dict) and person.keys() >= _OF_PERSON for person in shard["people"]
+    )
+    return shard if whole else None
 
 
 def read_object(path: Path, remedy: str) -> dict[str, Any]:
@@ -353,8 +370,16 @@ def report(annotation_file: Path) -> None:
 
 def summarize(annotation_file: Path) -> dict[str, float]:
     """Counts of a finished folder: scenes, people, named people, identities, places, cameras, median box height
-    (pixels)."""
-    document = read_object(annotation_file, "delete it, and the same command makes it again")
+    (pixels). Raises DataError for a damaged file."""
+    remedy = "delete it, and the same command makes it again"
+    document = read_object(annotation_file, remedy)
+    try:
+        return _counts(document)
+    except (KeyError, TypeError, IndexError) as error:
+        raise DataError(f"{annotation_file}: damaged ({type(error).__name__}: {error}); {remedy}") from None
+
+
+def _counts(document: dict[str, Any]) -> dict[str, float]:
     people = document["annotations"]
     named = [p["person_id"] for p in people if p["person_id"] >= 0]
     heights = sorted(p["bbox"][3] for p in people)

@@ -92,17 +92,18 @@ def load_wardrobe(folder: Path, lenient: bool = False) -> Wardrobe:
     if not folder.is_dir():
         raise SettingError(f"{folder}: no such folder; --wardrobe takes the folder with MakeHuman's assets")
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.suffix.lower() in USED)
-    if not any(p.suffix == ".mhclo" for p in files):
+    bindings = [p for p in files if p.suffix.lower() == ".mhclo"]
+    if not bindings:
         raise SettingError(f"{folder}: holds no garments (.mhclo with .obj); give the folder with MakeHuman's assets")
     room = Loader(folder, files, lenient)
-    garments = [g for path in files if path.suffix == ".mhclo" for g in room.tried(room.garments, path)]
+    garments = [g for path in bindings for g in room.tried(room.garments, path)]
     for what, kinds in NEEDED.items():
         if not any(g.kind in kinds for g in garments):
             raise SettingError(f"{folder}: holds no {what} that can be worn; give the folder with all of MakeHuman's")
     skins = [s for path in files if is_skin(path.relative_to(folder)) for s in room.tried(room.skin, path)]
     if not skins:
         raise SettingError(f"{folder}: holds no skins (skins/*_diffuse.png); give the folder with all of MakeHuman's")
-    sheets = [p for p in files if p.name.startswith("Fabric") and p.suffix.lower() == ".webp"]
+    sheets = [p for p in files if p.name.lower().startswith("fabric") and p.suffix.lower() == ".webp"]
     fabrics = [f for path in sheets for f in room.tried(room.fabric_sheet, path)]
     probes = [p for path in files if path.suffix.lower() == ".hdr" for p in room.tried(room.probe, path)]
     things = tuple(garments), tuple(skins), tuple(fabrics), tuple(probes)
@@ -120,7 +121,8 @@ def fingerprint(folder: Path, files: list[Path]) -> str:
 
 
 def is_skin(path: Path) -> bool:
-    return path.suffix.lower() == ".png" and "skins" in path.parts and "diffuse" in path.stem
+    low = Path(str(path).lower())
+    return low.suffix == ".png" and "skins" in low.parts and "diffuse" in low.stem
 
 
 def luminance(color: Floats) -> Floats:
@@ -133,6 +135,7 @@ class Loader:
 
     def __init__(self, folder: Path, files: list[Path], lenient: bool) -> None:
         self.folder, self.lenient, self.texels = folder, lenient, Texels()
+        self.meshes = {(p.parent, p.name.lower()): p for p in files if p.suffix.lower() == ".obj"}
         self.pictures = {p.name.lower(): p for p in files if p.suffix.lower() == ".png"}
         self.materials = {p.name.lower(): p for p in files if p.suffix.lower() == ".mhmat"}
         self.known: dict[tuple[Path, Path | None], tuple[int, Bytes]] = {}
@@ -140,7 +143,7 @@ class Loader:
     def tried(self, read: Any, path: Path) -> list[Any]:
         """What `read` makes of a file; nothing and a line on stderr where that fails and the loader is lenient."""
         try:
-            return list(read(path))
+            return list(_read(read, path))
         except DataError as error:
             if not self.lenient:
                 raise
@@ -181,9 +184,10 @@ class Loader:
     def garments(self, path: Path) -> list[Garment]:
         """The things to wear that one .mhclo holds: a suit falls apart into top and bottom. Raises DataError."""
         binding = read_mhclo(path)
-        mesh = path.with_name(Path(binding.mesh).name)
-        if not mesh.is_file():
-            raise DataError(f"{path}: its mesh {mesh.name} is not beside it; copy it there")
+        named = Path(binding.mesh).name
+        mesh = self.meshes.get((path.parent, named.lower()))
+        if mesh is None:
+            raise DataError(f"{path}: its mesh {named} is not beside it; copy it there")
         obj = read_obj(mesh)
         if obj.vertices != len(binding.corners):
             raise DataError(f"{mesh}: has {obj.vertices} vertices, {path.name} {len(binding.corners)}; copy both again")
@@ -221,9 +225,21 @@ class Loader:
 
     def fabric(self, tile: Bytes) -> Fabric:
         coarse = tile[..., :3].astype(np.float32)
+        if len(coarse) < 16:  # a picture's side is a power of two
+            coarse = coarse.repeat(16 // len(coarse), 0).repeat(16 // len(coarse), 1)
         k = len(coarse) // 16 * 16
         blocks = coarse[:k, :k].reshape(16, k // 16, 16, k // 16, 3).mean((1, 3))
         return Fabric(self.texels.add(tile), bool(blocks.std((0, 1)).max() > 16), float(luminance(coarse).mean()))
+
+
+def _read(read: Any, path: Path) -> Any:
+    """What `read` makes of a file. Numbers that no file should hold are a DataError, too."""
+    try:
+        return read(path)
+    except (ArithmeticError, LookupError, ValueError) as error:
+        raise DataError(
+            f"{path}: holds what cannot be worn ({' '.join(str(error).split())[:80]}); copy it again"
+        ) from None
 
 
 def trimmed(tile: Bytes) -> Bytes | None:
@@ -241,21 +257,21 @@ def trimmed(tile: Bytes) -> Bytes | None:
 
 def parts_of(path: Path, binding: Binding, obj: ObjMesh) -> list[tuple[str, Ints]]:
     """The kinds of things in a garment's file, whose place in the wardrobe is `path`, and the vertices of each."""
-    everything = np.arange(obj.vertices)
+    everything = np.unique(obj.faces)  # vertices of no face are nothing to see
     if any("hair" in part.lower() for part in path.parts):
         return [("hair", everything)]
     rest = fit(binding, load_base().template.rest)
-    low, high = float(rest[:, 2].min()), float(rest[:, 2].max())
+    low, high = float(rest[everything, 2].min()), float(rest[everything, 2].max())
     if low > 0.6:  # what stays below the crown, as eyes and brows do, is nothing to wear
         return [("hat", everything)] if high > 0.78 else []
     if high < -0.4:
         return [("shoes", everything)]
-    middle = rest[np.abs(rest[:, 0]) < 0.12, 2]
+    middle = rest[everything[np.abs(rest[everything, 0]) < 0.12], 2]
     if not (len(middle) and middle.max() > -0.05):  # gloves, bracelets
         return []
     label = components(obj.vertices, obj.faces)
     group: dict[str, list[Ints]] = {"top": [], "bottom": [], "suit": []}
-    for part in (np.flatnonzero(label == k) for k in range(label.max() + 1)):
+    for part in (everything[label[everything] == k] for k in np.unique(label[everything])):
         z = rest[part, 2]
         kind = "bottom" if z.max() < 0.3 else "top" if z.min() > -0.25 else "suit"
         group[kind].append(part)

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -25,7 +23,7 @@ from torch import Tensor
 
 from personsearch.data.records import Scene
 from personsearch.errors import DataError
-from personsearch.files import write_whole
+from personsearch.files import write_whole, written_whole
 from personsearch.models.search_network import SearchNetwork
 from personsearch.search.hits import file_and_frame
 
@@ -82,22 +80,10 @@ class MapFile:
                 f"{self.path.parent}: {self.size / 1e6:,.0f} MB of maps do not fit, {free / 1e6:,.0f} MB are free: "
                 "make room, or lower views.views"
             )
-        part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")  # two processes may write the same
-        try:
-            with part.open("wb") as file:
-                checksum = self._write(file, chunks)
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self._array)
-            mark = {**self.about, "shape": list(self.shape), "checksum": checksum}
-            write_whole(self._mark, json.dumps(mark, indent=1) + "\n")
-        except OSError as error:
-            if error.filename not in (None, str(part)):
-                raise
-            raise OSError(error.errno, error.strerror or str(error), str(self._array)) from None
-        finally:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
+        with written_whole(self._array, shared=True) as part, part.open("wb") as file:
+            checksum = self._write(file, chunks)
+        mark = {**self.about, "shape": list(self.shape), "checksum": checksum}
+        write_whole(self._mark, json.dumps(mark, indent=1) + "\n")
 
     def _write(self, file: IO[bytes], chunks: Iterable[Tensor]) -> int:
         count, channels, height, width = self.shape

@@ -98,11 +98,15 @@ class TrainingPairs(Dataset[Batch]):
         if min(shares.values()) < 0 or not any(shares.values()):
             raise DataError(f"pairs.shares {self.settings.shares}: give three numbers from 0 on, not all of them 0")
         if not self._known:
-            raise DataError("nobody in the training scenes has an identity: there is nobody to search for")
+            raise DataError("nobody in the training scenes has an identity: nobody to search for; give other data")
         if shares["cross"] and not self._twice:
-            raise DataError("no identity is in two training scenes: there are no cross-scene pairs")
+            raise DataError(
+                "no identity is in two training scenes: no cross-scene pairs; set their part of pairs.shares to 0"
+            )
         if shares["negative"] and not any(self._absent(identity) for identity in self._known):
-            raise DataError("everybody is in every training scene: there are no negative pairs")
+            raise DataError(
+                "everybody is in every training scene: no negative pairs; set their part of pairs.shares to 0"
+            )
 
     def _absent(self, identity: int) -> bool:
         """Whether there is a scene without the identity."""
