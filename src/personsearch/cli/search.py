@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     from personsearch.search.strangers import Strangers
     from personsearch.search.sureness import Sureness
 
-OWN_MOMENT = 1.0
-"""Seconds around a query's own frame of a video that show the query itself."""
 MOST_ON_A_SHEET = 60
 ABSENT = "nobody here looks like this person: the answers are no more alike than strangers are"
 
@@ -213,6 +211,8 @@ def _limits(top: int, min_score: float, min_gap: float, shown: Sequence[Query | 
 
 def _own(shown: Sequence[Query | Shown], min_gap: float) -> Callable[[GalleryHit], bool]:
     """Refuses hits in a picture that shows the query, or at such a moment of a video."""
+    from personsearch.search.picking import OWN_MOMENT
+
     places = [(one.image.resolve(), one.moment) for one in shown]
     near = max(OWN_MOMENT, min_gap)
 

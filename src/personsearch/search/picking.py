@@ -16,6 +16,8 @@ from personsearch.search.ranking import too_close
 
 Allow = Callable[[GalleryHit], bool]
 """Whether a person may be an answer."""
+OWN_MOMENT = 1.0
+"""Seconds around a moment of a film that show the same sight of somebody."""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from personsearch.search.appearances import Appearance, appearances
 from personsearch.search.audit import picture_hash
 from personsearch.search.gallery import Gallery
 from personsearch.search.hits import GalleryHit
-from personsearch.search.picking import Limits
+from personsearch.search.picking import OWN_MOMENT, Limits
 from personsearch.search.ranking import camera_of
 from personsearch.search.refining import refined
 from personsearch.search.searchers import SceneEncoder, read_scene
@@ -27,8 +27,6 @@ from personsearch.search.sureness import Sureness, sureness_of
 
 SURE = 2
 """Of sureness.py: the least level of an answer, unless something else is said."""
-_OWN_MOMENT = 1.0
-"""Seconds around a sight in a film that show the sight itself."""
 _ROUNDING = 1e-4
 """Seconds by which the time of a frame may have been rounded up, so that the next one would be read."""
 _ALL = 10**9
@@ -49,7 +47,7 @@ class Sight:
         """Whether a hit is this sight, or of the same moment."""
         if hit.source != self.source:
             return False
-        return self.time is None or hit.time is None or abs(hit.time - self.time) < _OWN_MOMENT
+        return self.time is None or hit.time is None or abs(hit.time - self.time) < OWN_MOMENT
 
 
 @dataclass(frozen=True)
