@@ -135,10 +135,14 @@ def test_an_empty_gallery_and_one_of_empty_scenes(tmp_path: Path) -> None:
 
 
 def test_exact_products_do_not_depend_on_the_company() -> None:
-    readings, query = torch.randn(1000, 256), torch.randn(256)
-    whole = exact(readings, query)
-    for start, end in ((0, 1), (7, 19), (500, 1000)):
-        assert torch.equal(exact(readings[start:end], query), whole[start:end])
+    for dim in (1, 7, 256, 768):
+        readings, query = torch.randn(1000, dim).half(), torch.randn(dim)
+        whole = exact(readings, query)
+        torch.testing.assert_close(whole, (readings.double() * query.double()).sum(dim=1).float())
+        for start, end in ((0, 0), (0, 1), (7, 19), (500, 1000)):
+            assert torch.equal(exact(readings[start:end], query), whole[start:end])
+        order = torch.randperm(1000)
+        assert torch.equal(exact(readings[order], query), whole[order])
     assert next(InMemory(readings).parts())[1] is readings
 
 

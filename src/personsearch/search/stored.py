@@ -15,8 +15,6 @@ from personsearch.search.table import Snapshot
 
 _AT_A_TIME = 1024
 """Of some people, how many are put beside each other at a time, which stay in the cache, too."""
-_TOGETHER = 256
-"""People whose products are summed in float64 at a time: they stay in the cache."""
 
 
 class Stored(Protocol):
@@ -141,6 +139,5 @@ def products(stored: Stored, query: Tensor) -> Tensor:
 
 def exact(readings: Tensor, query: Tensor) -> Tensor:
     """[K] float32: products of readings [K, D] with a query [D], the same to the last digit in whatever company."""
-    wide = query.double()
-    parts = (readings[start : start + _TOGETHER] for start in range(0, len(readings), _TOGETHER))
-    return torch.cat([torch.zeros(0), *((part.double() * wide).sum(dim=1).float() for part in parts)])
+    found: Tensor = torch.linalg.vecdot(readings.double(), query.double())
+    return found.float()
