@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from personsearch.search import likenesses
-from personsearch.search.likenesses import Likenesses
+from personsearch.search.likenesses import Likenesses, among_whom_the_largest_are
 from personsearch.search.once_a_scene import once_a_scene
 
 
@@ -42,3 +42,23 @@ def test_the_first_answers_do_not_need_everybody() -> None:
 def test_of_nobody_nobody_comes_first() -> None:
     nobody = torch.zeros(0)
     assert list(Likenesses(nobody, nobody.long(), nobody).falling()) == []
+
+
+@pytest.mark.parametrize("count", [1, 5, 256, 1024])
+@pytest.mark.parametrize("people", [1, 31, 1024, 40_000, 100_003])
+@pytest.mark.parametrize("kind", ["spread", "few values", "all equal", "rising", "nobody"])
+def test_the_largest_are_among_a_few(people: int, count: int, kind: str) -> None:
+    count = min(count, people)
+    values = torch.randn(people, generator=torch.Generator().manual_seed(people))
+    if kind == "few values":
+        values = values.round()
+    elif kind == "rising":
+        values = values.sort().values
+    elif kind != "spread":
+        values = torch.full((people,), 0.5 if kind == "all equal" else -torch.inf)
+    few = among_whom_the_largest_are(values, count)
+    least = values.sort(descending=True).values[count - 1]
+    assert torch.equal(few, few.unique())  # rising, each once
+    assert torch.isin(torch.nonzero(values >= least).flatten(), few).all()
+    if kind in ("spread", "rising") and people > 100_000:
+        assert len(few) < (2 * count + 10 if kind == "spread" else people)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from personsearch.search.likenesses import among_whom_the_largest_are
 from personsearch.search.stored import InMemory, Some, Stored, exact, products
 
 FEWEST = 50
@@ -99,7 +100,9 @@ class CentredPeople:
         if moved:
             cosines -= shifts[self.source_of]
         cosines.div_(self.lengths).nan_to_num_(nan=-1.0)
-        best = cosines.topk(min(EXACT, len(cosines))).indices
+        count = min(EXACT, len(cosines))
+        few = among_whom_the_largest_are(cosines, count)
+        best = few[cosines[few].topk(count).indices]
         told = (exact(self.stored.take(best), query) - shifts[self.source_of[best]]) / self.lengths[best]
         cosines[best] = told.nan_to_num(nan=-1.0)
         return cosines

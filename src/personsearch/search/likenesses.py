@@ -15,6 +15,7 @@ from personsearch.search.once_a_scene import LEAD, SURENESS, once_a_scene
 LOOKS = (256, 4096)
 """People who are looked at before all others; more where these are too few."""
 _FIRST_CANDIDATES = 256
+_GROUP = 32
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,9 @@ class Likenesses:
         for count in LOOKS:
             if count >= len(self.cosines):
                 break
-            least = self.cosines.topk(count).values[-1]
-            few = torch.nonzero(self.cosines >= least).flatten()
+            few = among_whom_the_largest_are(self.cosines, count)
+            least = self.cosines[few].topk(count).values[-1]
+            few = few[self.cosines[few] >= least]
             theirs = self._of(few)
             first = (theirs >= least) & rest[few]
             yield from _falling(theirs[first], few[first])
@@ -69,6 +71,19 @@ class Likenesses:
 def _falling(values: Tensor, people: Tensor) -> Iterator[int]:
     numbers = people.numpy()  # brackets of which are far faster
     return (int(numbers[place]) for place in descending(values))
+
+
+def among_whom_the_largest_are(values: Tensor, count: int) -> Tensor:
+    """Indices, rising, of few of N values, among which are the `count` <= N largest and all that equal one of these.
+
+    Each group of values has a largest one. The `count` largest of those are `count` values, so whoever is below the
+    least of them is not looked for: sorting a few costs a tenth of sorting all.
+    """
+    groups = len(values) // _GROUP
+    if groups <= count:
+        return torch.arange(len(values))
+    largest = values[: groups * _GROUP].view(_GROUP, groups).amax(dim=0)
+    return torch.nonzero(values >= largest.topk(count).values[-1]).flatten()
 
 
 def descending(values: Tensor) -> Iterator[int]:
