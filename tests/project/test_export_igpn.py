@@ -27,6 +27,7 @@ from personsearch.models.igpn_trunk import TrunkIGPNSettings, igpn_on  # noqa: E
 from personsearch.models.networks import conv5_of, kind_of  # noqa: E402
 from personsearch.models.rpn import ProposalSettings  # noqa: E402
 from personsearch.models.search_network import SearchNetwork  # noqa: E402
+from personsearch.models.tensor_files import fingerprint  # noqa: E402
 from personsearch.models.weights import load_proposer, load_trunk, save_weights  # noqa: E402
 from personsearch.runtime import exact_arithmetic  # noqa: E402
 
@@ -103,7 +104,11 @@ def test_the_graphs_of_another_kind_are_refused(place: Path, tmp_path: Path) -> 
     export_model(str(place / "search"), tmp_path / "search", settings_for(place))
     for name in ("config.json", "model.safetensors"):
         (tmp_path / "search" / name).write_bytes((place / "plain" / name).read_bytes())
-    assert (tmp_path / "search" / GRAPHS_FILE).is_file()
+    about = tmp_path / "search" / GRAPHS_FILE
+    with pytest.raises(WeightsError, match="lie beside them; export again"):
+        load_proposer(tmp_path / "search")
+    own = fingerprint(tmp_path / "search" / "model.safetensors")
+    about.write_text(json.dumps({**json.loads(about.read_text()), "weights": own}))
     with pytest.raises(WeightsError, match="not those of such a network; export again"):
         load_proposer(tmp_path / "search")
 

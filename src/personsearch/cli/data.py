@@ -113,4 +113,6 @@ def check(
         for line in report.problems:
             say(f"problem: {line}")
     if report.problems:
-        raise DataError(f"{spec} has {len(report.problems)} problems: do what their lines say, and check it again")
+        count = len(report.problems)
+        told = f"{count} problems: do what their lines say" if count > 1 else "a problem: do what its line says"
+        raise DataError(f"{spec} has {told}, and check it again")
