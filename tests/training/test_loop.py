@@ -404,8 +404,9 @@ def test_what_another_run_left_is_not_overwritten(tmp_path: Path, names: tuple[s
 def test_a_finished_run_without_its_checkpoint_stays(finished: Path, tmp_path: Path, resume: bool) -> None:
     out = shutil.copytree(finished, tmp_path / "run")
     (out / "checkpoint.safetensors").unlink()
+    (out / "losses.png").write_text("drawn at the end, of ten steps or more")
     before = {file.name: file.read_bytes() for file in out.iterdir()}
-    with pytest.raises(SettingError, match=r"holds model\.safetensors, and no"):  # though all its settings are the same
+    with pytest.raises(SettingError, match=r"holds losses\.png, and no"):  # though all its settings are the same
         _train(out, resume=resume)
     assert {file.name: file.read_bytes() for file in out.iterdir()} == before
 
@@ -418,18 +419,19 @@ def test_a_log_of_many_steps_stays(tmp_path: Path) -> None:
     assert (tmp_path / "log.jsonl").read_text() == line % 10
 
 
+@pytest.mark.parametrize("steps_done", [2, 4])  # 4: the first checkpoint is the last one, too
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_run_whose_first_checkpoint_was_not_written_begins_again(
-    finished: Path, tmp_path: Path, resume: bool
+    finished: Path, tmp_path: Path, resume: bool, steps_done: int
 ) -> None:
     shutil.copyfile(finished / "model.safetensors", tmp_path / "model.safetensors")
     config = json.loads((finished / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, "steps_done": 2}))
+    (tmp_path / "config.json").write_text(json.dumps({**config, "steps_done": steps_done}))
     (tmp_path / "log.jsonl").write_text("")
     (tmp_path / "notes.txt").write_text("mine")  # what is the user's own harms nobody
     assert _same(_train(tmp_path, resume=resume), finished)
     (tmp_path / "checkpoint.safetensors").unlink()
-    (tmp_path / "config.json").write_text(json.dumps({**config, "steps_done": 2}))
+    (tmp_path / "config.json").write_text(json.dumps({**config, "steps_done": steps_done}))
     with pytest.raises(SettingError, match=r"holds model\.safetensors, and no"):  # of other settings
         _train(tmp_path, "loss.oim.queue=9", resume=resume)
 

@@ -133,7 +133,8 @@ class Planner:
             changes.append(f"optimizer.steps={steps_of(changed, self.ground, epochs * longer)}")
         elif longer != 1:
             drops = [round(drop * longer) for drop in changed.optimizer.drops]
-            changes += [f"optimizer.steps={round(changed.optimizer.steps * longer)}", f"optimizer.drops={drops}"]
+            steps = max(1, round(changed.optimizer.steps * longer))
+            changes += [f"optimizer.steps={steps}", f"optimizer.drops={drops}"]
         own = [change for change in self.changes if has_setting(recipe, change.partition("=")[0])]
         settings = (*changes, *own, f"seed={seed}")
         change_settings(recipe, settings)

@@ -52,9 +52,9 @@ def clear_unfinished(out: Path) -> None:
 
 
 def _is_begun(out: Path, recipe: AnyRecipe) -> bool:
-    """Whether the weights in a folder are of this very run, before its end."""
+    """Whether the weights in a folder are of this very run."""
     try:
         config = json.loads((out / "config.json").read_text(encoding="utf-8"))
-        return bool(config["recipe"] == settings_to_dict(recipe) and config["steps_done"] < recipe.optimizer.steps)
+        return bool(config["recipe"] == settings_to_dict(recipe))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return False
