@@ -39,7 +39,6 @@ from personsearch.training.batches.codes import Keeping
 from personsearch.training.batches.maps import MapBatches
 from personsearch.training.methods import MAPS_OF, Whole, build_network
 from personsearch.training.recipes import IdentityRecipe
-from personsearch.training.run_folders import clear_unfinished
 
 Say = Callable[[str], None]
 CHECKPOINT_EVERY = 200
@@ -237,7 +236,6 @@ class Workshop:
     def _train(self, run: Run) -> None:
         wanted, runs = self._wanted, self.folder.runs
         self._say(f"{run.name}: training {run.recipe}, {run.made.optimizer.steps:,} steps")
-        clear_unfinished(runs / run.name)
         with self._advised():
             train(
                 run.recipe,

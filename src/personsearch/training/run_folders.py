@@ -43,14 +43,6 @@ def check_run_folder(out: Path, recipe: AnyRecipe, *, resume: bool, every: int) 
         raise SettingError(f"{out} holds {found}, and no {CHECKPOINT} to go on from: give another --out")
 
 
-def clear_unfinished(out: Path) -> None:
-    """Removes what a run has left that ended in the middle of its first checkpoint: its owner knows that it has not
-    finished. Raises OSError."""
-    if not has_begun(out):
-        for name in (*_FROM_A_CHECKPOINT, LOG):
-            (out / name).unlink(missing_ok=True)
-
-
 def _is_begun(out: Path, recipe: AnyRecipe) -> bool:
     """Whether the weights in a folder are of this very run."""
     try:
