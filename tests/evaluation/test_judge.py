@@ -206,6 +206,8 @@ def test_small_weights_of_each_kind_are_judged(benchmark: Benchmark, weights: Pa
         ("igpn", JudgeSettings(keep=0), "keep"),
         ("reid", JudgeSettings(boxes="labeled", size=(64, 64)), "size"),
         ("reid", JudgeSettings(boxes="labeled", reid="reid"), "reid"),
+        ("binet", JudgeSettings(boxes="labeled", query="detection"), "leave --query out"),
+        ("reid", JudgeSettings(boxes="labeled", query="detection"), "leave --query out"),
     ],
 )
 def test_what_weights_cannot_do_is_refused(
@@ -224,6 +226,13 @@ def test_rules_that_a_proposer_does_not_have_are_refused(
 ) -> None:
     with pytest.raises(SettingError, match=name):
         evaluate_weights(str(weights / "igpn"), benchmark, rules=rules)
+
+
+@pytest.mark.parametrize("kind", ["binet", "reid"])
+def test_annotated_people_have_no_scores(benchmark: Benchmark, weights: Path, kind: str) -> None:
+    rules = Rules(score_threshold=0.3)
+    with pytest.raises(SettingError, match="annotated people have no scores: leave --min-score out"):
+        evaluate_weights(str(weights / kind), benchmark, JudgeSettings(boxes="labeled"), rules=rules)
 
 
 def test_the_command_saves_what_a_proposer_answered(data: Path, weights: Path, tmp_path: Path) -> None:

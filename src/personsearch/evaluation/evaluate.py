@@ -104,6 +104,10 @@ def evaluate_weights(
     name = _class_of(model)
     if name not in _JUDGES:
         raise WeightsError(f"{model}: holds weights of {name}, which this version does not know")
+    if name in (SearchNetwork.__name__, ReidNet.__name__) and boxes_for(benchmark, settings) == "labeled":
+        _refuse(settings, "an evaluation of annotated people", ("query",))
+        if rules.score_threshold != Rules().score_threshold:
+            raise SettingError("annotated people have no scores: leave --min-score out, or give --boxes detected")
     embedder = partial(load_embedder, device=checked_device(device), complain=complain)
     return _JUDGES[name](model, benchmark, settings, rules, checked_device(device), progress, embedder)
 
