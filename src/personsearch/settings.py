@@ -30,8 +30,13 @@ class Range:
 
     def __str__(self) -> str:
         if self.high == Range.high:
-            return f"a number above {self.low:g}" if self.above else f"{self.low:g} or more"
-        return f"a number {'above' if self.above else 'from'} {self.low:g} up to {self.high:g}"
+            return f"a number above {_number(self.low)}" if self.above else f"{_number(self.low)} or more"
+        return f"a number {'above' if self.above else 'from'} {_number(self.low)} up to {_number(self.high)}"
+
+
+def _number(value: float) -> str:
+    """As it may be written where it is asked for: a whole number has no exponent."""
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 MayBeEmpty = object()
@@ -67,10 +72,11 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return level
 
 
-def settings_from_dict(kind: type[S], values: Mapping[str, Any]) -> S:
-    """The inverse of `settings_to_dict`. Missing keys take defaults; unknown keys raise SettingError."""
+def settings_from_dict(kind: type[S], values: Mapping[str, Any], prefix: str = "") -> S:
+    """The inverse of `settings_to_dict`. Missing keys take defaults; unknown keys raise SettingError. Its message calls
+    a setting by its name after `prefix`."""
     hints = get_type_hints(kind, include_extras=True)
-    known = {key: _converted(key, value, _hint(key, hints)) for key, value in values.items()}
+    known = {key: _converted(prefix + key, value, _hint(key, hints, prefix + key)) for key, value in values.items()}
     return kind(**known)
 
 
@@ -99,7 +105,19 @@ def change_settings(settings: S, changes: Iterable[str]) -> S:
         if not equals:
             raise SettingError(f"--set {change}: write it as name=value, for example optimizer.rate=0.01")
         settings = _changed(settings, path.strip().split("."), text.strip(), path.strip())
+    _refuse_impossible(settings)
     return settings
+
+
+def _refuse_impossible(settings: Any, prefix: str = "") -> None:
+    """Raises SettingError where settings that are possible alone are not so together: a group says so itself, by
+    `impossible(self) -> str | None`."""
+    told = settings.impossible() if hasattr(settings, "impossible") else None
+    if told is not None:
+        raise SettingError(f"{prefix.removesuffix('.')}: {told}")
+    for field in fields(settings):
+        if is_dataclass(inner := getattr(settings, field.name)):
+            _refuse_impossible(inner, f"{prefix}{field.name}.")
 
 
 def _changed(settings: S, path: list[str], text: str, whole: str) -> S:
@@ -140,7 +158,7 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
     """JSON value to the hinted type."""
     hint, marks = _parted(hint)
     if is_dataclass(hint) and isinstance(hint, type) and isinstance(value, Mapping):
-        return settings_from_dict(hint, value)
+        return settings_from_dict(hint, value, f"{name}.")
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         inner = get_args(hint)
         if inner[-1] is Ellipsis:
@@ -152,7 +170,8 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
     if hint in (int, float) and type(value) in (int, hint):
         (allowed,) = marks or (Range(0, 10**9) if hint is int else Range(),)
         if value not in allowed:
-            raise SettingError(f"{name} {_brief(value)} is impossible: give {allowed}")
+            told = f"{allowed.high:g} or less" if value > allowed.high == Range.high else allowed
+            raise SettingError(f"{name} {_brief(value)} is impossible: give {told}")
         return hint(value)
     if hint in (str, bool) and type(value) is hint:
         return value

@@ -22,6 +22,19 @@ class SizeSettings:
     short: Side
     long: Side
 
+    def impossible(self) -> str | None:
+        """What is wrong, in words."""
+        return None if self.short <= self.long else _above(self.short, self.long)
+
+
+def _above(short: int, long: int) -> str:
+    return f"a short side of {short} is above the longest long one, {long}: change one of them"
+
+
+def sides_impossible(short_sides: Sequence[int], long: int) -> str | None:
+    """What is wrong with the sizes that pictures are drawn in, in words."""
+    return None if max(short_sides) <= long else _above(max(short_sides), long)
+
 
 def fitted(width: int, height: int, size: SizeSettings) -> tuple[int, int]:
     """Width and height in pixels that a picture is resized to."""

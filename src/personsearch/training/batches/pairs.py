@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from personsearch.data.patches import query_patch
 from personsearch.data.records import UNLABELED, Box, Person, Scene
 from personsearch.data.streams import Stream
-from personsearch.data.transforms import SizeSettings, flip, pad_images, resize
+from personsearch.data.transforms import SizeSettings, flip, pad_images, resize, sides_impossible
 from personsearch.errors import DataError, SettingError
 from personsearch.settings import PeopleAStep, ScenesAStep, Side
 from personsearch.training.batches.scenes import Batch
@@ -36,6 +36,10 @@ class PairSettings:
     long_side: Side = 1000
     flip: bool = True
     """Mirrors a scene, and by itself a query patch, in half of the cases."""
+
+    def impossible(self) -> str | None:
+        """What is wrong, in words."""
+        return sides_impossible(self.short_sides, self.long_side)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from personsearch.data.records import Scene
 from personsearch.data.streams import Stream
-from personsearch.data.transforms import SizeSettings, fitted, flip, pad_images, relight, resize
+from personsearch.data.transforms import SizeSettings, fitted, flip, pad_images, relight, resize, sides_impossible
 from personsearch.errors import SettingError
 from personsearch.settings import ScenesAStep, Side
 
@@ -29,6 +29,10 @@ class BatchSettings:
     flip: bool = True
     light: float = 0.0
     """Brightness of a scene changes by up to this part, and its colours against each other by a quarter of it."""
+
+    def impossible(self) -> str | None:
+        """What is wrong, in words."""
+        return sides_impossible(self.short_sides, self.long_side)
 
 
 @dataclass(frozen=True)
