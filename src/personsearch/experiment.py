@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 import personsearch
+from personsearch.data.marks import mark_of_annotations
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
 from personsearch.errors import DataError, SettingError, WeightsError
 from personsearch.evaluation.one_stage import evaluate_model
-from personsearch.files import write_json_lines
+from personsearch.files import refuse_one_place, write_json_lines
 from personsearch.models.igpn_trunk import TrunkIGPN
 from personsearch.models.inference import prepare_for_inference
 from personsearch.models.networks import Network, kind_of
@@ -34,8 +35,8 @@ from personsearch.training.curves import check_drawing, draw_losses
 from personsearch.training.detected_boxes import find_people
 from personsearch.training.logs import lines_up_to
 from personsearch.training.loop import CHECKPOINT, LOG, Training
-from personsearch.training.methods import Backbone, Prepared, check_method, prepare
-from personsearch.training.recipes import AnyRecipe, get_recipe, learns_detection
+from personsearch.training.methods import Backbone, Prepared, check_method, mark_of_backbone, prepare
+from personsearch.training.recipes import AnyRecipe, get_recipe, keeps_codes, learns_detection
 from personsearch.training.run_folders import EVALUATIONS, LOSSES, check_run_folder, has_begun
 
 DETECTED = "detected.jsonl"
@@ -67,8 +68,7 @@ def train(
     judge: Callable[[int, Network], None] = lambda _step, _network: None,
     complain: Callable[[str], None] = lambda _line: None,
 ) -> Path:
-    """Trains a recipe on a benchmark in the run's folder `out`, which it returns. Raises PersonSearchError before it
-    writes.
+    """Trains a recipe on a benchmark, in the run's folder, which it returns. Raises PersonSearchError before it writes.
 
     The folder holds loadable weights from the first checkpoint on, log.jsonl, at last losses.png, with `evaluate_on`
     also each checkpoint's figures, with `detector` the boxes that a re-id network sees, too. Processes of torchrun
@@ -76,14 +76,15 @@ def train(
     `backbone` is a file of ImageNet weights, None for torchvision's, a run to take backbone and embedding from,
     "random", or `Whole` weights to train further. `fit` adds projections. `judge` is called at each checkpoint.
     """
-    _refuse_early(chosen := change_settings(get_recipe(recipe), settings), out, resume, checkpoint_every, detector)
+    chosen = change_settings(get_recipe(recipe), settings)
+    _refuse_early(chosen, out, resume, checkpoint_every, detector, codes)
     benchmark, judged = load_training(data), load_judged(chosen, evaluate_on)
     with joined(device := checked_device(device)) as share:
         _begin([*benchmark.notes, *_anew(out, resume)], complain, share, chosen.seed)
         find, found_by = _finder(detector, benchmark, device, out / DETECTED, progress)
         keeping = Keeping(codes or out / CODES, int(codes_gb * 1e9), complain, progress)
         made = prepare(chosen, benchmark, backbone, share, device, find, keeping)
-        stored = _facts(out, made, benchmark, found_by, settings)
+        stored = _facts(out, made, benchmark, found_by, mark_of_backbone(backbone), settings)
         made.start()
         Training(made.model, made.criterion, made.batches, chosen.optimizer, stored).run(
             out,
@@ -99,10 +100,15 @@ def train(
 
 
 def _facts(
-    out: Path, made: Prepared, benchmark: Benchmark, found_by: str | None, settings: Sequence[str]
+    out: Path,
+    made: Prepared,
+    benchmark: Benchmark,
+    found_by: str | None,
+    start: str | None,
+    settings: Sequence[str],
 ) -> dict[str, Any]:
     """What is stored with the weights. Raises SettingError where the run was begun otherwise."""
-    stored = describe_run(made.recipe, benchmark, found_by, made.network)
+    stored = describe_run(made.recipe, benchmark, found_by, made.network) | ({_START: start} if start else {})
     return stored | compare_with_begun(out, stored, made.recipe, settings)
 
 
@@ -138,13 +144,18 @@ def _begin(notes: Sequence[str], complain: Callable[[str], None], share: tuple[i
         complain(note)
 
 
-def _refuse_early(recipe: AnyRecipe, out: Path, resume: bool, every: int, detector: str | None) -> None:
+def _refuse_early(
+    recipe: AnyRecipe, out: Path, resume: bool, every: int, detector: str | None, codes: Path | None
+) -> None:
     """Raises SettingError or PersonSearchError for what is wrong before any data is read."""
     check_method(recipe)
     check_drawing()
     if detector is not None and recipe.method != "reid":
         raise SettingError(f"{recipe.name} finds people itself: leave the detector out")
+    if codes is not None and not keeps_codes(recipe):
+        raise SettingError(f"{recipe.name} keeps nothing of what frozen layers say: leave --codes out")
     check_run_folder(out, recipe, resume=resume, every=every)
+    refuse_one_place(codes, out, "--codes and --out")
 
 
 def _finder(
@@ -232,6 +243,8 @@ def compare_with_begun(
 
 _RATE = "optimizer.rate"
 _EARLIER = "earlier_rates"
+_ANNOTATIONS = "annotations"
+_START = "start"
 
 
 def refuse_other_settings(
@@ -240,23 +253,30 @@ def refuse_other_settings(
     """Raises SettingError if a run would go on with other settings or data than the `stored` ones.
 
     A run with drops of the rate may become longer; one along a cosine may not, as its length is part of every rate.
-    A setting that the checkpoint does not know counts as its default. Raises WeightsError for settings that cannot be
-    read.
+    A setting that the checkpoint does not know counts as its default, annotations that it does not know as the same.
+    Raises WeightsError for settings that cannot be read.
     """
     try:
         begun = settings_to_dict(settings_from_dict(type(recipe), stored.get("recipe", {"name": recipe.name})))
     except (SettingError, TypeError, AttributeError) as error:
         raise WeightsError(f"{out / CHECKPOINT}: its settings cannot be read ({error}); give another --out") from None
-    stored = {**stored, "recipe": begun}
+    data = {_ANNOTATIONS: wanted["training_data"].get(_ANNOTATIONS), **stored.get("training_data", {})}
+    stored = {**stored, "recipe": begun, "training_data": data}
     free = {"optimizer.steps", "optimizer.drops"} if wanted["recipe"]["optimizer"]["schedule"] == "drops" else set()
     if may_lower_rate and wanted["recipe"]["optimizer"]["rate"] < begun["optimizer"]["rate"]:
         free |= {_RATE}
     for part in ("recipe", "training_data"):
         old, new = flat(stored.get(part, {})), flat(wanted[part])
         changed = [k for k in old.keys() | new.keys() if old.get(k) != new.get(k)]
-        for key in sorted(set(changed) - free):
+        for key in sorted(set(changed) - free, key=lambda key: (key == _ANNOTATIONS, key)):
+            if key == _ANNOTATIONS:
+                raise SettingError(
+                    f"{out} was begun with other scenes or other people in them: give the same data, or another --out"
+                )
             began = f"{out} was begun with {key}={old.get(key)}, not {new.get(key)}"
             raise SettingError(f"{began}: give the same, or another --out")
+    if stored.get(_START) != wanted.get(_START) and None not in (stored.get(_START), wanted.get(_START)):
+        raise SettingError(f"{out} was begun from other weights (--backbone, --start): give the same, or another --out")
 
 
 def describe_run(
@@ -272,6 +292,7 @@ def describe_run(
             "name": benchmark.name,
             "scenes": len(benchmark.train),
             "identities": benchmark.identities,
+            _ANNOTATIONS: mark_of_annotations(benchmark.train),
             **({"detector": detector} if detector else {}),
             **({"trunk": trunk} if trunk else {}),
         },

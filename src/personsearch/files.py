@@ -132,11 +132,48 @@ def append_json_line(path: Path, value: Any) -> None:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from None
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Makes a folder, where nobody else works inside the block who asks in the same way; freed also by a kill.
+
+    Raises SettingError while another process works there, OSError. Where the system has no locks of folders, several
+    processes at once are the user's affair.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingError(
+                f"{folder}: another process works in it: wait until it has ended, or give another folder"
+            ) from None
+        except OSError:  # some file systems cannot lock folders
+            pass
+        yield
+    finally:
+        os.close(handle)
+
+
 def check_file(path: Path) -> None:
     """Raises SettingError where no file can be written under this name; writes nothing."""
     if _stat_is_folder(path):
         raise SettingError(f"{path}: a folder is there; give the name of a file")
     check_folder(path.parent)
+
+
+def refuse_one_place(one: Path | None, other: Path | None, names: str) -> None:
+    """Raises SettingError where two outputs, called `names`, would get one name, or the other would lie in the one."""
+    if one is None or other is None:
+        return
+    mine, others = one.resolve(), other.resolve()
+    if mine == others or mine in others.parents:
+        raise SettingError(f"{one}: {names} need places of their own; give another")
 
 
 def refuse_bucket(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from personsearch.files import ADVICE
 from personsearch.search import searchers
 from personsearch.search.hits import GalleryHit
 from personsearch.search.searchers import SceneSearcher
-from personsearch.settings import change_settings
+from personsearch.settings import change_settings, flat, has_setting, settings_to_dict
 from personsearch.training.recipes import RECIPES, get_recipe
 
 BOX_OF_3 = ["--box", "10", "26", "30", "86"]
@@ -134,14 +135,60 @@ def test_an_impossible_setting_is_refused(change: str) -> None:
     assert change.partition("=")[0] in str(caught.value)
 
 
+def _grouped(setting: str, text: str) -> str:
+    """The same change, of the whole group that the setting is in."""
+    first, *rest = setting.split(".")
+    for name in reversed(rest):
+        text = f'{{"{name}": {text}}}'
+    return f"{first}={text}"
+
+
+@pytest.mark.parametrize("name", ["binet_prw", "igpn_prw", "pcb_prw", "igpn_rendered", "binet_identity"])
+def test_a_refused_setting_is_called_by_its_whole_name_and_told_its_limit(name: str) -> None:
+    """Alone as in a group; of a number that is too large the line says how large it may be."""
+    recipe = get_recipe(name)
+    for setting, value in flat(settings_to_dict(recipe)).items():
+        texts = ["Infinity", "1e39", "1" + 40 * "0"] if type(value) in (int, float) else []
+        for text in (*texts, '{"x": 1}', "[[]]"):
+            said = []
+            for change in (f"{setting}={text}", _grouped(setting, text)):
+                with pytest.raises(SettingError) as caught:
+                    change_settings(recipe, [change])
+                said.append(str(caught.value))
+            assert said[0] == said[1]
+            assert said[0].startswith(f"{setting}") or f"setting {setting}" in said[0]
+            if "impossible: give" in said[0]:
+                highest = re.search(r"([\d.e+]+)(?: or less)?$", said[0])
+                assert highest, said[0]
+                longest = [f"{setting.rpartition('.')[0]}.long{end}=20000" for end in ("", "_side")]
+                known = [change for change in longest if has_setting(recipe, change.partition("=")[0])]
+                change_settings(recipe, [f"{setting}={highest[1]}", *known])
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "group"),
+    [
+        ("binet_prw", ['network.test_size={"short": 96, "long": 10}'], "network.test_size"),
+        ("igpn_rendered", ["network.trunk.test_size.short=1200"], "network.trunk.test_size"),
+        ("binet_prw", ["batches.long_side=899"], "batches"),
+        ("binet_rendered", ["batches.short_sides=[96, 2000]", "batches.long_side=1000"], "batches"),
+        ("igpn_prw", ["pairs.long_side=96"], "pairs"),
+    ],
+)
+def test_sides_that_do_not_go_together_are_refused(name: str, changes: list[str], group: str) -> None:
+    """In whatever order they are given."""
+    for given in (changes, changes[::-1]):
+        with pytest.raises(SettingError, match=rf"^{group}: a short side of \d+ is above the longest long one, \d+"):
+            change_settings(get_recipe(name), given)
+    change_settings(get_recipe("binet_prw"), ["network.test_size.short=2000", "network.test_size.long=3000"])
+
+
 def test_no_number_of_any_recipe_may_be_infinite_or_negative() -> None:
     """A new setting is in this, too."""
 
     def numbers(facts: dict[str, Any], prefix: str = "") -> list[str]:
         inner = [name for k, v in facts.items() if isinstance(v, dict) for name in numbers(v, f"{prefix}{k}.")]
         return inner + [prefix + k for k, v in facts.items() if type(v) in (int, float)]
-
-    from personsearch.settings import settings_to_dict
 
     for name in ("binet_prw", "igpn_prw", "pcb_prw"):
         for setting in numbers(settings_to_dict(RECIPES[name]())):
@@ -185,6 +232,24 @@ def test_a_folder_of_drawings_is_kept_unless_it_may_be_drawn_into(
     line = one_line(run(*EVALUATE, "--worst", worst), 2)
     assert line.endswith("is there already; give another folder, or draw into it with --force")
     assert run(*EVALUATE, "--worst", worst, "--force").exit_code == 0
+
+
+def test_two_outputs_of_one_place_are_refused_before_the_work(tmp_path: Path) -> None:
+    """The names may be spelled differently."""
+    (tmp_path / "x").mkdir()
+    name, same = tmp_path / "results", tmp_path / "x" / ".." / "results"
+    for worst in (name, same, name / "worst"):
+        line = one_line(run(*EVALUATE, "--save", name, "--worst", worst), 2)
+        assert line == f"error: {name}: --save and --worst need places of their own; give another"
+    command = ["train", "igpn_rendered", "--data", "coco:missing", "--out", same, "--codes", name]
+    assert "--codes and --out need places of their own" in one_line(run(*command), 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+@pytest.mark.parametrize("recipe", ["binet_prw", "igpn_prw", "pcb_prw"])
+def test_codes_of_a_run_that_keeps_none_are_to_be_left_out(recipe: str, tmp_path: Path) -> None:
+    command = ["train", recipe, "--data", "coco:missing", "--out", tmp_path / "run", "--codes", tmp_path / "codes"]
+    assert one_line(run(*command), 2).endswith("keeps nothing of what frozen layers say: leave --codes out")
 
 
 @pytest.mark.parametrize("option", ["--gallery-size", "--subset", "--cross-camera"])

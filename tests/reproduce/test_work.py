@@ -278,16 +278,59 @@ def test_what_is_damaged_is_made_again_as_the_line_says(file: str, data: Path, f
     assert run("binet-table-2", *command[1:], "--only-plan").exit_code == 0
 
 
-def test_a_damaged_mark_is_one_line(data: Path, fakes: Fakes, tmp_path: Path) -> None:
+def test_runs_of_a_folder_that_lost_its_mark_are_nobodys(data: Path, fakes: Fakes, tmp_path: Path) -> None:
+    """They may be of other data."""
     command = ("binet-table-1", "--data", f"prw:{data / 'prw'}", "--out", tmp_path / "R")
     assert run(*command).exit_code == 0
-    for text in DAMAGED:
-        (tmp_path / "R" / folder.MARK).write_text(text)
-        said = refused(*command)
-        assert "damaged; delete it" in said or "was begun with --data left out" in said
-    (tmp_path / "R" / folder.MARK).unlink()
+    mark = tmp_path / "R" / folder.MARK
+    whole = mark.read_text()
+    for text in (*DAMAGED, None):
+        mark.unlink() if text is None else mark.write_text(text)
+        for arguments in (command, (*command, "--only-plan"), (*command, "--only-report")):
+            said = refused(*arguments)
+            assert "damaged" in said if text is not None else "runs is not empty" in said
+            assert "put a copy of it back, or give another --out" in said
+    shutil.rmtree(tmp_path / "R" / "runs")
+    assert "readings is not empty" in refused(*command)
+    mark.write_text(whole)
     assert run(*command).exit_code == 0
-    assert len(fakes.trained) == 3
+    assert len(fakes.trained) == 6
+
+
+def test_runs_of_other_data_or_weights_of_the_same_name_are_refused(data: Path, fakes: Fakes, tmp_path: Path) -> None:
+    """A folder may move, and what an earlier version began counts as of the same."""
+    for number, place in enumerate(("one", "other")):
+        (tmp_path / place / "coco").mkdir(parents=True)
+        save_coco(make_benchmark(tmp_path / place / "pictures"), tmp_path / place / "coco")
+        (tmp_path / place / "w.pth").write_text(str(number))
+    document = json.loads((tmp_path / "other" / "coco" / "annotations.json").read_text())
+    document["annotations"][0]["bbox"][2] -= 1
+    (tmp_path / "other" / "coco" / "annotations.json").write_text(json.dumps(document))
+
+    def command(place: str, *more: str) -> tuple[object, ...]:
+        return ("binet-table-1", "--data", f"coco:{tmp_path / place / 'coco'}", "--out", tmp_path / "R", *more)
+
+    weights = ("--backbone", str(tmp_path / "w.pth"))
+    shutil.copy(tmp_path / "one" / "w.pth", tmp_path / "w.pth")
+    assert run(*command("one", *weights)).exit_code == 0
+    mark = tmp_path / "R" / folder.MARK
+    for _ in range(2):
+        for more in ((), ("--only-plan",), ("--only-report",)):
+            said = refused(*command("other", *weights, *more))
+            assert "was begun with other scenes or other people in them than --data has now" in said
+        (tmp_path / "moved").mkdir()
+        shutil.copytree(tmp_path / "one", tmp_path / "moved", dirs_exist_ok=True)
+        assert run(*command("moved", *weights)).exit_code == 0
+        assert run(*command("moved", "--backbone", str(tmp_path / "moved" / "w.pth"))).exit_code == 0
+        shutil.rmtree(tmp_path / "moved")
+        shutil.copy(tmp_path / "other" / "w.pth", tmp_path / "w.pth")
+        assert "was begun with other weights than --backbone holds now" in refused(*command("one", *weights))
+        shutil.copy(tmp_path / "one" / "w.pth", tmp_path / "w.pth")
+        begun = json.loads(mark.read_text())
+        mark.write_text(json.dumps({key: value for key, value in begun.items() if key not in folder.CONTENTS}))
+        assert run(*command("one", *weights)).exit_code == 0
+        assert json.loads(mark.read_text()) == begun
+    assert len(fakes.trained) == 4
 
 
 def test_damaged_weights_are_trained_again(data: Path, fakes: Fakes, tmp_path: Path) -> None:

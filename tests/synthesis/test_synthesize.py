@@ -70,9 +70,40 @@ def test_a_resumed_run_in_another_process_equals_an_uninterrupted_one(rendered: 
     for index in (1, 2, 4):
         render_one(out, settings, index)
     (out / "images" / "000003.jpg").write_bytes(b"a picture whose annotations were never written")
-    (out / "images" / ".000003.jpg.1.part").write_bytes(b"of a run that was killed")
+    (out / "images" / ".000003.jpg.part").write_bytes(b"of a run that was killed")
     synthesize(out, **SIZE, seed=3, workers=2)
     assert contents(out) == contents(rendered)
+
+
+def test_two_processes_do_not_work_in_one_folder(rendered: Path, tmp_path: Path) -> None:
+    """The second leaves what the first one is writing alone; a kill frees the folder."""
+    shutil.copytree(rendered, tmp_path / "out")
+    for folder in (tmp_path / "out", tmp_path / "new"):
+        (folder / "images").mkdir(parents=True, exist_ok=True)
+        part = folder / "images" / ".000003.jpg.part"
+        part.write_bytes(b"being written")
+        if folder.name == "new":
+            shutil.copy(rendered / "settings.json", folder)
+        code = (
+            "import sys, time; from pathlib import Path; from personsearch.files import alone_in\n"
+            "with alone_in(Path(sys.argv[1])): print('in', flush=True); time.sleep(600)"
+        )
+        with subprocess.Popen([sys.executable, "-c", code, folder], stdout=subprocess.PIPE, text=True) as other:
+            assert other.stdout
+            assert other.stdout.readline() == "in\n"
+            with pytest.raises(SettingError, match="another process works in it: wait until it has ended"):
+                synthesize(folder, **SIZE, seed=3, workers=1)
+            assert part.exists()
+            other.kill()
+        synthesize(folder, **SIZE, seed=3, workers=1)
+        assert contents(folder) == contents(rendered)
+
+
+def test_a_run_killed_at_its_first_file_begins_again(rendered: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".settings.json.part").write_bytes(b"{")
+    synthesize(tmp_path / "out", **SIZE, seed=3, workers=1)
+    assert contents(tmp_path / "out") == contents(rendered)
 
 
 def test_a_finished_folder_is_left_alone(rendered: Path, monkeypatch: pytest.MonkeyPatch) -> None:

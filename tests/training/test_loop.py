@@ -18,14 +18,17 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from personsearch import experiment
+from personsearch.data.marks import mark_of_annotations
 from personsearch.data.pictures import ImageFile
 from personsearch.data.records import UNLABELED, Benchmark, Person, Query, Scene
 from personsearch.errors import DataError, ImageError, PersonSearchError, SettingError, WeightsError
+from personsearch.files import alone_in
+from personsearch.models.tensor_files import fingerprint
 from personsearch.models.weights import load_weights
 from personsearch.settings import change_settings, settings_to_dict
 from personsearch.training.batches.scenes import Batch
 from personsearch.training.loop import Training
-from personsearch.training.methods import Whole, build_network
+from personsearch.training.methods import Backbone, Whole, build_network
 from personsearch.training.optimizers import OptimizerSettings, learning_rate
 from personsearch.training.recipes import get_recipe
 
@@ -71,13 +74,20 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _train(tmp_path_factory.mktemp("runs") / "whole")
 
 
-def _train(out: Path, *more: str, recipe: str = "binet_rendered", resume: bool = False, every: int = 2) -> Path:
+def _train(
+    out: Path,
+    *more: str,
+    recipe: str = "binet_rendered",
+    resume: bool = False,
+    every: int = 2,
+    backbone: Backbone = "random",
+) -> Path:
     return experiment.train(
         recipe,
         "coco:x",
         out,
         settings=[*TINY, *more],
-        backbone="random",
+        backbone=backbone,
         resume=resume,
         workers=0,
         checkpoint_every=every,
@@ -117,7 +127,9 @@ def test_a_stopped_run_resumes_bit_for_bit(tmp_path: Path, finished: Path) -> No
 def test_a_run_leaves_weights_that_load_and_know_where_they_are_from(tmp_path: Path) -> None:
     out = _train(tmp_path / "run", recipe="oim_rendered")
     loaded = load_weights(out)
-    assert loaded.config["training_data"] == {"name": "noise", "scenes": 4, "identities": 2}
+    noise = experiment.load_benchmark("coco:x")
+    mark = mark_of_annotations(noise.train)
+    assert loaded.config["training_data"] == {"name": "noise", "scenes": 4, "identities": 2, "annotations": mark}
     assert loaded.config["recipe"]["name"] == "oim_rendered"
     assert loaded.config["recipe"]["optimizer"]["steps"] == 4
     assert "lookup" not in " ".join(load_file(out / "model.safetensors"))
@@ -251,6 +263,35 @@ def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(finished: Path
     assert _written(out) == before
 
 
+def test_a_run_goes_on_from_the_weights_that_it_began_with(tmp_path: Path) -> None:
+    """What it began with may have been trained again under the same name; an earlier version did not note it."""
+    for name in ("first", "other"):
+        _train(tmp_path / name, "seed=1" if name == "other" else "seed=0", recipe="oim_rendered")
+    (tmp_path / "first").rename(tmp_path / "warm")
+    _train(tmp_path / "run", backbone=str(tmp_path / "warm"))
+    assert load_weights(tmp_path / "run").config["start"] == fingerprint(tmp_path / "warm" / "model.safetensors")
+    for start in (str(tmp_path / "warm"), "random"):
+        _train(tmp_path / "run", resume=True, backbone=start)
+    (tmp_path / "warm").rename(tmp_path / "moved")
+    _train(tmp_path / "run", resume=True, backbone=str(tmp_path / "moved"))
+    (tmp_path / "other").rename(tmp_path / "warm")
+    before = _written(tmp_path / "run")
+    for again in (str(tmp_path / "warm"), Whole(tmp_path / "warm")):
+        with pytest.raises(SettingError, match=r"was begun from other weights \(--backbone, --start\)"):
+            _train(tmp_path / "run", resume=True, backbone=again)
+    assert _written(tmp_path / "run") == before
+
+
+def test_two_processes_do_not_train_in_one_folder(finished: Path, tmp_path: Path) -> None:
+    before = _written(finished)
+    with alone_in(finished), pytest.raises(SettingError, match="another process works in it"):
+        _train(finished, resume=True)
+    assert _written(finished) == before
+    with alone_in(tmp_path / "new"), pytest.raises(SettingError, match="another process works in it"):
+        _train(tmp_path / "new")
+    assert not list((tmp_path / "new").iterdir())
+
+
 def _written(out: Path) -> tuple[int, int]:
     """Which file the checkpoint is, and when it was written; who reads it changes neither."""
     stat = (out / "checkpoint.safetensors").stat()
@@ -266,6 +307,20 @@ def test_a_run_along_a_cosine_keeps_its_length_and_every_run_its_data(
     monkeypatch.setattr(experiment, "load_benchmark", lambda _spec: replace(other, name="other"))
     with pytest.raises(SettingError, match="begun with name=noise, not other"):
         _train(finished, resume=True)
+    first, *rest = other.train
+    for changed in (replace(first, name="z.jpg"), replace(first, persons=(Person((10, 10, 41, 80), 0),))):
+        made = replace(other, train=(changed, *rest))
+        monkeypatch.setattr(experiment, "load_benchmark", lambda _spec, made=made: made)
+        with pytest.raises(SettingError, match="begun with other scenes or other people in them: give the same data"):
+            _train(finished, resume=True)
+
+
+def test_a_run_of_an_earlier_version_does_not_know_its_annotations(finished: Path) -> None:
+    recipe = change_settings(get_recipe("binet_rendered"), TINY)
+    wanted = experiment.describe_run(recipe, experiment.load_benchmark("coco:x"))
+    before = json.loads(json.dumps(wanted))
+    del before["training_data"]["annotations"]
+    experiment.refuse_other_settings(before, wanted, recipe, finished)
 
 
 def test_a_broken_picture_is_one_line_also_from_another_process(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,14 @@ def test_found_people_are_kept_with_the_run(made: Benchmark, tmp_path: Path) -> 
         find_people(made, loaded(made, "two"), cache)
     with pytest.raises(SettingError, match="another detector or other data"):
         find_people(replace(made, train=made.train[:3]), loaded(made), cache)
+    renamed = (replace(made.train[0], name="other"), *made.train[1:])
+    with pytest.raises(SettingError, match="another detector or other data"):
+        find_people(replace(made, train=renamed), loaded(made), cache)
+    head, *lines = cache.read_text().splitlines()
+    before = {key: value for key, value in json.loads(head).items() if key != "annotations"}  # as earlier versions did
+    cache.write_text("\n".join([json.dumps(before), *lines]))
+    assert all(torch.equal(boxes, found[n]) for n, boxes in find_people(made, again, cache).items())
+    assert again.model.calls == 0
 
 
 def test_a_run_with_a_detector_trains_on_its_boxes_and_says_so(

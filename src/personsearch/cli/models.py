@@ -14,7 +14,7 @@ import typer
 from personsearch.cli.console import bar, complain, line_of, print_json, refuse_overwriting, say
 from personsearch.cli.options import Device, Force, Json, Runtime, within
 from personsearch.errors import PersonSearchError, SettingError
-from personsearch.files import check_folder, write_whole
+from personsearch.files import check_folder, refuse_one_place, write_whole
 from personsearch.settings import flat
 
 if TYPE_CHECKING:
@@ -197,6 +197,7 @@ def _check_outputs(model: str, save: Path | None, worst: Path | None, force: boo
     refuse_overwriting([] if save is None else [save], force)
     if worst is None:
         return
+    refuse_one_place(save, worst, "--save and --worst")
     check_folder(worst)
     if worst.exists() and any(worst.iterdir()) and not force:
         raise SettingError(f"{worst}: is there already; give another folder, or draw into it with --force")

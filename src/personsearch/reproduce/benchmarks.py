@@ -8,6 +8,7 @@ from pathlib import Path
 
 from personsearch.data.layouts.coco import ANNOTATIONS
 from personsearch.data.layouts.cuhk_sysu import protocol_file
+from personsearch.data.marks import mark_of_benchmark
 from personsearch.data.records import UNLABELED, Benchmark
 from personsearch.data.sources import load_benchmark, split_spec
 from personsearch.errors import DataError, SettingError
@@ -37,6 +38,8 @@ class Ground:
     train_sights: int
     """People with an identity in training scenes"""
     test_scenes: int
+    annotations: str | None = None
+    """What tells them apart from others; None before they are there"""
 
     @property
     def suffix(self) -> str:
@@ -111,7 +114,13 @@ def find_ground(spec: str) -> Ground:
         raise DataError(f"{spec}: nobody to search for in its test scenes; give a benchmark with test scenes")
     people = [scene for scene in benchmark.train if scene.persons]
     sights = sum(person.identity != UNLABELED for scene in people for person in scene.persons)
-    return replace(ground, train_scenes=len(people), train_sights=sights, test_scenes=len(benchmark.test))
+    return replace(
+        ground,
+        train_scenes=len(people),
+        train_sights=sights,
+        test_scenes=len(benchmark.test),
+        annotations=mark_of_benchmark(benchmark),
+    )
 
 
 def is_rendered(folder: Path) -> bool:

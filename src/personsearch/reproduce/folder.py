@@ -32,6 +32,11 @@ from personsearch.training.recipes import IdentityRecipe
 
 FINISHED = "finished.json"
 MARK = "reproduce.json"
+CONTENTS = {
+    "annotations": "other scenes or other people in them than --data has now: give the same data",
+    "weights": "other weights than --backbone holds now: give the same weights",
+}
+"""Of a mark, what other files of the same names would change; earlier versions did not note it."""
 Figures = Mapping[str, float | None]
 
 
@@ -67,15 +72,38 @@ class Folder:
         """Notes what its runs have in common. Raises OSError."""
         write_whole(self.path / MARK, json.dumps(mark, indent=1) + "\n")
 
+    def is_marked(self, mark: Mapping[str, Any]) -> bool:
+        """Whether all that `mark` knows is noted."""
+        return self.is_begun() and all(mark.get(key) is None or self._mark().get(key) is not None for key in CONTENTS)
+
     def refuse_other(self, mark: Mapping[str, Any]) -> None:
-        """Raises SettingError for a folder that was begun with something else."""
-        begun = _read_object(self.path / MARK) if self.is_begun() else mark
+        """Raises SettingError for a folder that was begun with something else; DataError where nobody can tell, as
+        what is there may be of other data."""
+        if not self.is_begun():
+            self._refuse_unmarked()
+            return
+        begun = self._mark()
+        told_by_contents = {*CONTENTS, *(["backbone"] if begun.get("weights") and mark.get("weights") else [])}
         for key, value in mark.items():
-            if begun.get(key) != value:
+            if key not in told_by_contents and begun.get(key) != value:
                 raise SettingError(
                     f"{self.path} was begun with --{key} {_told(begun.get(key))}, not {_told(value)}: give the same, "
                     "or another --out"
                 )
+        for key, told in CONTENTS.items():
+            if begun.get(key) != mark.get(key) and None not in (begun.get(key), mark.get(key)):
+                raise SettingError(f"{self.path} was begun with {told}, or another --out")
+
+    def _mark(self) -> dict[str, Any]:
+        mark = _read_object(self.path / MARK, _PUT_BACK)
+        if "data" not in mark:
+            raise DataError(f"{self.path / MARK}: damaged; {_PUT_BACK}")
+        return mark
+
+    def _refuse_unmarked(self) -> None:
+        for place in (self.runs, self.path / "readings"):
+            if place.is_dir() and any(place.iterdir()):
+                raise DataError(f"{place} is not empty, and {self.path / MARK} is missing; {_PUT_BACK}")
 
     # --------------------------------------------------------------------------------------------------- runs
 
@@ -172,6 +200,7 @@ class Folder:
 
 
 _MADE_AGAIN = "delete it, and the same command makes it again"
+_PUT_BACK = "it says what the runs there are of: put a copy of it back, or give another --out"
 _TRAINED_AGAIN = "delete the folder {}, and the same command trains it again"
 
 

@@ -19,6 +19,7 @@ from personsearch.progress import Progress, quiet
 from personsearch.reproduce.annotated import AnnotatedJudge
 from personsearch.reproduce.benchmarks import (
     RENDERED,
+    Ground,
     check_data,
     check_home,
     check_protocols,
@@ -37,8 +38,8 @@ from personsearch.reproduce.tables import AnyTable, SpeedTable
 from personsearch.runtime import checked_device
 from personsearch.training.batches.codes import Keeping
 from personsearch.training.batches.maps import MapBatches
-from personsearch.training.methods import MAPS_OF, Whole, build_network
-from personsearch.training.recipes import IdentityRecipe
+from personsearch.training.methods import MAPS_OF, Whole, build_network, mark_of_backbone
+from personsearch.training.recipes import IdentityRecipe, keeps_codes
 
 Say = Callable[[str], None]
 CHECKPOINT_EVERY = 200
@@ -86,11 +87,12 @@ class Workshop:
             raise SettingError(
                 f"--scale {wanted.scale.name} keeps what one backbone says: give ImageNet weights or a run, not random"
             )
+        self._weights = mark_of_backbone(wanted.backbone)
         self.folder.refuse_other(self._mark())
         self._lay_out()
 
-    def _mark(self) -> dict[str, Any]:
-        """What a folder is of: all that its runs have in common."""
+    def _mark(self, ground: Ground | None = None) -> dict[str, Any]:
+        """What a folder is of: all that its runs have in common, as far as it is known."""
         wanted = self._wanted
         return {
             "data": _short(wanted.data),
@@ -98,6 +100,8 @@ class Workshop:
             "home": wanted.home,
             "set": list(wanted.changes),
             "backbone": wanted.backbone,
+            "annotations": None if ground is None else ground.annotations,
+            "weights": self._weights,
         }
 
     def _lay_out(self) -> None:
@@ -107,6 +111,7 @@ class Workshop:
             self.ground = ground_to_render(self.folder.data, wanted.scale)
         else:
             self.ground = find_ground(f"coco:{self.folder.data}" if wanted.data == RENDERED else wanted.data)
+        self.folder.refuse_other(self._mark(self.ground))
         self.planner = Planner(wanted.scale, self.ground, wanted.changes, wanted.longer)
         self.runs: list[Run] = []
         self.readings: list[Reading] = []
@@ -220,8 +225,9 @@ class Workshop:
                 lambda: not self._lacks_people,
             )
             self._lay_out()
-        self._once("begin", lambda: self.folder.begin(self._mark()), self.folder.is_begun)
-        self.folder.refuse_other(self._mark())  # another process may have begun it meanwhile
+        mark = self._mark(self.ground)
+        self._once("begin", lambda: self.folder.begin(mark), lambda: self.folder.is_marked(mark))
+        self.folder.refuse_other(mark)  # another process may have begun it meanwhile
 
     def write(self, write: Callable[[], None]) -> None:
         """Calls what writes the table, while no other process does."""
@@ -247,7 +253,7 @@ class Workshop:
                 device=wanted.device,
                 checkpoint_every=wanted.scale.marks or CHECKPOINT_EVERY,
                 fit=False,  # the papers' protocol reads embeddings
-                codes=self.folder.maps,
+                codes=self.folder.maps if keeps_codes(run.made) else None,
                 judge=self._judging(runs / run.name),
                 detector=None if run.detector is None else str(runs / run.detector),
                 progress=self._progress,

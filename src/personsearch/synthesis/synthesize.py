@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personsearch.errors import DataError, PersonSearchError, SettingError
-from personsearch.files import check_folder, written_whole
+from personsearch.files import alone_in, check_folder, written_whole
 
 if TYPE_CHECKING:
     from personsearch.synthesis.scenes import Settings
@@ -76,16 +76,24 @@ def synthesize(
     settings = dressed_from(closet, settings)
     out = Path(out)
     check_folder(out)
+    refuse_other(out, settings.as_dict())
+    with alone_in(out):
+        finished = finish(out, settings, workers or os.cpu_count() or 1, closet, device)
+    report(finished)
+    return finished
+
+
+def finish(out: Path, settings: Settings, workers: int, closet: Closet | None, device: str) -> Path:
+    """Renders what is missing in a folder, where nobody else works, and returns its annotation file."""
     claim(out, settings.as_dict())
-    missing = [i for i in range(scenes) if not done(out, i)]
-    finished = out / "annotations.json"
+    missing = [i for i in range(settings.scenes) if not done(out, i)]
     if missing:
-        count = min(workers or os.cpu_count() or 1, len(missing))
-        track(render_all(out, settings, missing, count, closet, device), len(missing), scenes)
+        scenes = render_all(out, settings, missing, min(workers, len(missing)), closet, device)
+        track(scenes, len(missing), settings.scenes)
+    finished = out / "annotations.json"
     if not finished.exists():
         write_atomic(finished, merged(out, settings))
     shutil.rmtree(out / "shards")
-    report(finished)
     return finished
 
 
@@ -149,13 +157,29 @@ def dressed_from(closet: Closet | None, settings: Settings) -> Settings:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """The file appears whole or not at all, also where several processes write it. Raises OSError, which names it."""
-    with written_whole(path, shared=True) as part:
+    """The file appears whole or not at all. Raises OSError, which names it."""
+    with written_whole(path) as part:
         part.write_bytes(content)
 
 
 def claim(out: Path, settings: dict[str, float | str]) -> None:
-    """Marks the folder with its settings, or checks that they are the same. Raises SettingError."""
+    """Marks the folder with its settings, or checks that they are the same. Raises SettingError.
+
+    No other process may work there: what one left half written is removed.
+    """
+    refuse_other(out, settings)
+    mark = out / "settings.json"
+    if not mark.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        write_atomic(mark, json.dumps(settings, indent=1).encode())
+    for folder in (out / "images", out / "shards"):
+        folder.mkdir(exist_ok=True)
+        for part in folder.glob(".*.part"):
+            part.unlink()
+
+
+def refuse_other(out: Path, settings: dict[str, float | str]) -> None:
+    """Raises SettingError for a folder of other settings, or of something else; DataError. Writes nothing."""
     mark = out / "settings.json"
     if mark.exists():
         unsaid: dict[str, Any] = {"home": 0.0, "wardrobe": ""}  # older folders lack "home"
@@ -168,14 +192,8 @@ def claim(out: Path, settings: dict[str, float | str]) -> None:
                 f"{out}: holds scenes made with {name}={told(stored.get(name))}, not {told(asked.get(name))}: "
                 "give another folder or delete it"
             )
-    elif out.exists() and any(out.iterdir()):
+    elif out.exists() and any(not found.match(".*.part") for found in out.iterdir()):
         raise SettingError(f"{out}: is not empty and holds no rendered scenes: give another folder")
-    for folder in (out / "images", out / "shards"):
-        folder.mkdir(parents=True, exist_ok=True)
-        for part in folder.glob(".*.part"):  # of a run that was killed while writing
-            part.unlink()
-    if not mark.exists():
-        write_atomic(mark, json.dumps(settings, indent=1).encode())
 
 
 def told(value: Any) -> Any:

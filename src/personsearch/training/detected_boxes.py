@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from personsearch.data.marks import mark_of_annotations
 from personsearch.data.records import Benchmark
 from personsearch.errors import SettingError
 from personsearch.files import append_json_line, read_json_lines, write_json_lines
@@ -25,11 +26,16 @@ def find_people(
     `cache` keeps one line per scene, so that a stopped search goes on; scenes whose line is cut or garbled are read
     again. Raises SettingError when it is of another detector or other data, OSError when it cannot be written.
     """
-    head = {"detector": detector.fingerprint, "data": benchmark.name, "scenes": len(benchmark.train)}
+    head = {
+        "detector": detector.fingerprint,
+        "data": benchmark.name,
+        "scenes": len(benchmark.train),
+        "annotations": mark_of_annotations(benchmark.train),
+    }
     boxes: dict[str, list[list[float]]] = {}
     first, *lines = read_json_lines(cache) or [head]
     if isinstance(first, dict):
-        if first != head:
+        if {**head, **first} != head:  # boxes of an earlier version have no mark of the annotations
             raise SettingError(f"{cache} holds the boxes of another detector or other data: give another --out")
         # below a garbled first line nobody knows whose boxes they are, so none are taken
         boxes = {line[0]: line[1] for line in lines if _is_of_a_scene(line)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from personsearch.errors import PersonSearchError, SettingError
+from personsearch.files import alone_in
 from personsearch.losses.criteria import Criterion
 from personsearch.models.search_network import Targets
 from personsearch.runtime import all_agree, average_gradients, is_first, keep_memory, mixed_precision
@@ -64,13 +66,13 @@ class Training:
         On Ctrl-C or SIGTERM the current step is finished and checkpointed, without the slow `judge`, and
         KeyboardInterrupt is raised. Of several processes only the first writes files and makes the calls.
 
-        Raises PersonSearchError where the run diverges; files then hold the last good state. Raises OSError.
+        Raises PersonSearchError where the run diverges; files then hold the last good state. Raises SettingError
+        where another run is in the folder, OSError.
         """
-        start, pending = self._resume(out) if resume else (0, [])
-        out.mkdir(parents=True, exist_ok=True)
         keep_memory()
-        log = StepLog(out / LOG, start, pending) if is_first() else None
-        with stop_requests() as asked:
+        with alone_in(out) if is_first() else nullcontext(), stop_requests() as asked:
+            start, pending = self._resume(out) if resume else (0, [])
+            log = StepLog(out / LOG, start, pending) if is_first() else None
             for step, batch in self._from(start, workers):
                 try:
                     losses = self._step(step, batch)

@@ -33,6 +33,7 @@ from personsearch.models.on_maps import BINetOnMaps, SearchOnMaps
 from personsearch.models.reid import ReidNet, stripe_dim
 from personsearch.models.resnet import CONV4_BLOCKS
 from personsearch.models.search_network import EMBEDDING_DIM, SearchNetwork
+from personsearch.models.tensor_files import MODEL_FILE, fingerprint
 from personsearch.models.weights import SHIPPED, load_trunk, read_imagenet, warm_network, whole_network
 from personsearch.models.whitening import whiten
 from personsearch.runtime import mixed_precision
@@ -150,6 +151,18 @@ def _on_trunk(recipe: TrunkRecipe, backbone: str) -> TrunkIGPN:
     """IGPN on weights of a search network, which say what the trunk's settings are."""
     trunk, name = load_trunk(backbone)
     return igpn_on(trunk, name, replace(recipe.network, trunk=trunk.settings))
+
+
+def mark_of_backbone(backbone: Backbone) -> str | None:
+    """The fingerprint of the weights that a run begins with; None where no file is named, or none is there."""
+    if isinstance(backbone, Whole):
+        backbone = backbone.name_or_folder
+    if backbone is None or backbone == "random":
+        return None
+    path = Path(backbone)
+    if not path.is_file():
+        path = next((place / MODEL_FILE for place in (path, SHIPPED / str(backbone)) if place.is_dir()), path)
+    return fingerprint(path) if path.is_file() else None
 
 
 def is_run(backbone: Path | str | None) -> bool:

@@ -103,6 +103,11 @@ def learns_detection(recipe: AnyRecipe) -> bool:
     return not isinstance(recipe, IdentityRecipe)
 
 
+def keeps_codes(recipe: AnyRecipe) -> bool:
+    """Whether what its frozen layers say of the training scenes is kept on disk."""
+    return isinstance(recipe, TrunkRecipe | IdentityRecipe)
+
+
 def binet_cuhk_sysu() -> Recipe:
     """BINet, section 4.3, for CUHK-SYSU."""
     return Recipe("binet_cuhk_sysu", "binet")
