@@ -14,6 +14,7 @@ from torch import Tensor
 
 import personsearch
 from personsearch.data.marks import mark_of_annotations
+from personsearch.data.queries import NO_QUERIES
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
 from personsearch.errors import DataError, SettingError, WeightsError
@@ -34,10 +35,10 @@ from personsearch.training.checkpoints import read_facts
 from personsearch.training.curves import check_drawing, draw_losses
 from personsearch.training.detected_boxes import find_people
 from personsearch.training.logs import lines_up_to
-from personsearch.training.loop import CHECKPOINT, LOG, Training
-from personsearch.training.methods import Backbone, Prepared, check_method, mark_of_backbone, prepare
-from personsearch.training.recipes import AnyRecipe, get_recipe, keeps_codes, learns_detection
-from personsearch.training.run_folders import EVALUATIONS, LOSSES, check_run_folder, has_begun
+from personsearch.training.loop import CHECKPOINT, LOG, Training, has_begun
+from personsearch.training.methods import Backbone, Prepared, check_method, finds_people, mark_of_backbone, prepare
+from personsearch.training.recipes import AnyRecipe, get_recipe, keeps_codes
+from personsearch.training.run_folders import EVALUATIONS, LOSSES, check_run_folder
 
 DETECTED = "detected.jsonl"
 CODES = "codes"
@@ -78,7 +79,7 @@ def train(
     """
     chosen = change_settings(get_recipe(recipe), settings)
     _refuse_early(chosen, out, resume, checkpoint_every, detector, codes)
-    benchmark, judged = load_training(data), load_judged(chosen, evaluate_on)
+    benchmark, judged = load_training(data), load_judged(chosen, evaluate_on, backbone)
     with joined(device := checked_device(device)) as share:
         _begin([*benchmark.notes, *_anew(out, resume)], complain, share, chosen.seed)
         find, found_by = _finder(detector, benchmark, device, out / DETECTED, progress)
@@ -95,7 +96,7 @@ def train(
             on_checkpoint=lambda step: save_weights(out, made.network, {**stored, "steps_done": step}),
             judge=lambda step: note_evaluation(out / EVALUATIONS, step, made.network, judged, judge),
         )
-        finish(out, made.network, benchmark if fit and learns_detection(chosen) else None, device, progress)
+        finish(out, made.network, benchmark if fit and finds_people(chosen, backbone) else None, device, progress)
     return out
 
 
@@ -176,7 +177,7 @@ def load_training(spec: str) -> Benchmark:
     return benchmark
 
 
-def load_judged(recipe: AnyRecipe, spec: str | None) -> Benchmark | None:
+def load_judged(recipe: AnyRecipe, spec: str | None, backbone: Backbone = None) -> Benchmark | None:
     """The benchmark that checkpoints are evaluated on, if any.
 
     Raises SettingError for a network that cannot be evaluated alone, DataError for a benchmark without queries.
@@ -185,13 +186,13 @@ def load_judged(recipe: AnyRecipe, spec: str | None) -> Benchmark | None:
         return None
     if kind_of(recipe.network).network is not SearchNetwork:
         raise SettingError(f"{recipe.name} needs other weights beside it to be evaluated: leave evaluate_on out")
-    if not learns_detection(recipe):
+    if not finds_people(recipe, backbone):
         raise SettingError(
             f"{recipe.name} learns no detection: leave evaluate_on out, and evaluate the run with --boxes labeled"
         )
     benchmark = load_benchmark(spec)
     if not benchmark.queries:
-        raise DataError(f"{spec} has no queries to evaluate checkpoints with: give a benchmark with test scenes")
+        raise DataError(f"{spec} {NO_QUERIES}: leave evaluate_on out, or give other data")
     return benchmark
 
 
@@ -212,13 +213,6 @@ def note_evaluation(
     figures = evaluate_model(prepare_for_inference(copy.deepcopy(network)), benchmark).result.as_dict()
     kept = lines_up_to(path, step - 1)  # a resumed run may evaluate this step again
     write_json_lines(path, [*kept, {"step": step, **figures}])
-
-
-def way_on(out: Path) -> str:
-    """How a run that ended early goes on, as a command."""
-    if not has_begun(out):
-        return "no checkpoint was written yet: the same command starts again"
-    return f"the same command with --resume goes on from step {read_facts(out / CHECKPOINT)['step']}"
 
 
 def compare_with_begun(

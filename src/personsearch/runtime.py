@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from personsearch.errors import SettingError
+from personsearch.errors import PersonSearchError, SettingError
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
@@ -122,7 +122,8 @@ _PATIENCE = timedelta(hours=4)
 def joined(device: str) -> Iterator[tuple[int, int]]:
     """Joins the processes that torchrun started; yields this one's rank and their number, (0, 1) without torchrun.
 
-    With "cuda" each process has a GPU of its own. Raises SettingError when there are too few.
+    With "cuda" each process has a GPU of its own. Raises SettingError when there are too few, PersonSearchError when
+    another process ends early.
     """
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes == 1:
@@ -137,9 +138,14 @@ def joined(device: str) -> Iterator[tuple[int, int]]:
     if on_gpu:
         torch.cuda.set_device(local)
     distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_PATIENCE)
-    yield distributed.get_rank(), processes
-    # not after an error: this process would wait for the others, and they for it
-    distributed.barrier()
+    try:
+        yield distributed.get_rank(), processes
+        # not after an error: this process would wait for the others, and they for it
+        distributed.barrier()
+    except RuntimeError as error:
+        if not isinstance(error, distributed.DistError) and "gloo" not in str(error):
+            raise
+        raise PersonSearchError("another process of this run has ended: the line of that one says why") from None
     distributed.destroy_process_group()
 
 

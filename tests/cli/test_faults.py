@@ -33,6 +33,7 @@ from personsearch.search import searchers
 from personsearch.search.hits import GalleryHit
 from personsearch.search.searchers import SceneSearcher
 from personsearch.settings import change_settings, flat, has_setting, settings_to_dict
+from personsearch.training import loop
 from personsearch.training.recipes import RECIPES, get_recipe
 
 BOX_OF_3 = ["--box", "10", "26", "30", "86"]
@@ -234,6 +235,18 @@ def test_a_folder_of_drawings_is_kept_unless_it_may_be_drawn_into(
     assert run(*EVALUATE, "--worst", worst, "--force").exit_code == 0
 
 
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_what_a_run_is_evaluated_by_suits_its_weights(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who learns to find nobody is evaluated at annotated boxes, unless the weights that are trained further could."""
+    monkeypatch.setattr(experiment, "train", lambda *_, **__: tmp_path)
+    command = ["train", name, "--data", "coco:x", "--out", tmp_path / "run"]
+    finds_nobody = name.startswith(("reid", "pcb", "patches")) or name.endswith("_identity")
+    assert ("--boxes labeled" in run(*command).stdout) == finds_nobody
+    assert "--boxes labeled" not in run(*command, "--start", "binet-rendered").stdout
+
+
 def test_two_outputs_of_one_place_are_refused_before_the_work(tmp_path: Path) -> None:
     """The names may be spelled differently."""
     (tmp_path / "x").mkdir()
@@ -349,7 +362,7 @@ def test_a_stopped_training_names_the_command_that_goes_on(tmp_path: Path, monke
     train = ("train", "binet_prw", "--data", "coco:x", "--out", tmp_path)
     assert one_line(run(*train), 130).endswith("no checkpoint was written yet: the same command starts again")
     (tmp_path / "checkpoint.safetensors").touch()
-    monkeypatch.setattr(experiment, "read_facts", lambda _: {"step": 7})
+    monkeypatch.setattr(loop, "read_facts", lambda _: {"step": 7})
     assert one_line(run(*train), 130).endswith("the same command with --resume goes on from step 7")
     monkeypatch.setattr(experiment, "train", full)
     line = one_line(run(*train), 1)

@@ -286,7 +286,10 @@ def test_only_the_most_similar_box_on_the_person_is_right():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"queries": ()}, "has no queries"),
+        (
+            {"queries": ()},
+            "nobody with an identity is seen well, 40 pixels high and half visible, in two",
+        ),
         ({"queries": (Query("a", (0, 0, 9, 9), 6, ["b"]),)}, "person 6 of a in a gallery without that person"),
         ({"queries": (Query("a", (0, 0, 9, 9), 5, []),)}, "a gallery without that person"),
         ({"queries": (Query("a", (0, 0, 9, 9), 5, ["z"]),)}, "searches in 'z', which is not a test scene"),

@@ -386,8 +386,11 @@ def test_a_missing_seed_is_named(data: Path, fakes: Fakes, tmp_path: Path) -> No
     command = ("binet-table-1", "--data", f"prw:{data / 'prw'}", "--out", tmp_path / "R")
     assert run(*command, "--seeds", "0,1").exit_code == 0
     said = refused(*command, "--seeds", "0,1,2", "--only-report")
-    assert "no finished run of seed 2 of oim_prw" in said
-    assert "or give --seeds 0,1" in said
+    assert "no finished run oim-seed2 of oim_prw" in said
+    assert said.endswith("or give --seeds 0,1")
+    said = refused("binet-table-2", *command[1:], "--seeds", "0,1", "--only-report")  # other rows, whole in no seed
+    assert "no finished run binet1-seed0 of binet1_prw" in said
+    assert said.endswith("leave --only-report out to train it")
     assert run(*command, "--seeds", "1", "--only-report").exit_code == 0
     assert table(tmp_path / "R", "binet-table-1")["seeds"] == [1]
 

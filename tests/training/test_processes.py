@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from personsearch.data.layouts.coco import save_coco
 from personsearch.data.pictures import ImageFile
 from personsearch.data.records import UNLABELED, Benchmark, Person, Scene
+from personsearch.files import alone_in
 from personsearch.losses.oim import OIMMemory, OIMSettings
 from personsearch.runtime import average_gradients, gather_rows, is_first, joined
 
@@ -29,11 +30,22 @@ SETTINGS = [
 
 
 def train(out: Path, data: Path, *launcher: str) -> None:
+    run = started(out, data, *launcher)
+    assert run.returncode == 0, run.stderr[-3000:]
+    assert run.stdout.count("trained; evaluate it") == 1
+
+
+def started(out: Path, data: Path, *launcher: str) -> subprocess.CompletedProcess[str]:
     changes = [word for setting in SETTINGS for word in ("--set", setting)]
     command = [sys.executable, *launcher, "-m", "personsearch", "train", "binet_rendered", "--data", f"coco:{data}"]
     command += ["--out", str(out), "--backbone", "random", "--device", "cpu", *changes]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr[-3000:]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def errors(run: subprocess.CompletedProcess[str]) -> list[str]:
+    """The lines of the processes themselves; torchrun adds a traceback of its own."""
+    assert run.returncode != 0
+    return [line for line in run.stderr.splitlines() if line.startswith("error:")]
 
 
 @pytest.fixture
@@ -104,6 +116,25 @@ def test_two_processes_train_what_one_does(tmp_path: Path, data: Path) -> None:
     table, other = (state["criterion/memory.lookup_table"] for state in (one, two))
     assert ((table * other).sum(dim=1) > 0.99).all()
     assert torch.equal(one["criterion/memory.queue_head"], two["criterion/memory.queue_head"])
+
+
+def test_what_all_processes_refuse_is_told_once(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "checkpoint.safetensors").write_bytes(b"")
+    (line,) = errors(started(tmp_path / "out", data, *TORCHRUN))
+    assert line.endswith("holds a run already: go on with --resume, or give another --out")
+
+
+@pytest.mark.slow
+def test_what_one_process_meets_alone_is_no_fault_of_the_others(tmp_path: Path, data: Path) -> None:
+    """The first one finds the folder in use; one of them meets a broken picture."""
+    with alone_in(tmp_path / "out"):
+        (line,) = errors(started(tmp_path / "out", data, *TORCHRUN))
+    assert "another process works in it" in line
+    (data / "images" / "1.png").write_bytes(b"broken")
+    lines = errors(started(tmp_path / "out", data, *TORCHRUN))
+    assert any("1.png" in line for line in lines), lines
+    assert not any("fault of personsearch" in line for line in lines)
 
 
 def test_one_process_needs_no_others() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import multiprocessing
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,14 +21,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from personsearch import experiment
-from personsearch.errors import PersonSearchError, SettingError, WeightsError
-from personsearch.experiment import way_on
+from personsearch.errors import ImageError, PersonSearchError, SettingError, WeightsError
 from personsearch.models import tensor_files
 from personsearch.training.batches.scenes import Batch
 from personsearch.training.checkpoints import load_checkpoint, read_facts
 from personsearch.training.curves import draw_losses
 from personsearch.training.logs import lines_up_to
-from personsearch.training.loop import CHECKPOINT, LOG, Training
+from personsearch.training.loop import CHECKPOINT, LOG, Training, way_on
 from personsearch.training.optimizers import OptimizerSettings
 from personsearch.training.stopping import leave_stopping_to_others
 
@@ -245,6 +246,45 @@ class OwnProcess(Dataset[int]):
 
     def __getitem__(self, _index: int) -> int:
         return os.getpid()
+
+
+@pytest.mark.parametrize("every", [2, 100])
+def test_a_reading_process_that_is_killed_is_one_line_whatever_is_being_done(tmp_path: Path, every: int) -> None:
+    """As where memory runs out: torch raises it in the middle of a step, too."""
+
+    def kill(step: int) -> None:
+        if step == 3:
+            for child in multiprocessing.active_children():
+                os.kill(child.pid or 0, signal.SIGKILL)
+            time.sleep(60)  # torch ends it
+
+    told = "same command with --resume goes on from step 2" if every == 2 else "the same command starts again"
+    with pytest.raises(PersonSearchError, match=rf"was killed, probably for lack of memory: close other .*; .*{told}$"):
+        training().run(tmp_path, resume=False, every=every, workers=1, on_step=kill)
+    training().run(tmp_path, resume=True, workers=0)
+    assert read_facts(tmp_path / CHECKPOINT)["step"] == 30
+
+
+def unreadable(step: int) -> None:
+    if step == 3:
+        raise ImageError("3.jpg is not a picture")
+
+
+def diverging(step: int) -> None:
+    if step == 3:
+        raise RuntimeError("of a step")
+
+
+@pytest.mark.parametrize("where", ["in a process that reads", "in a step"])
+def test_processes_that_read_end_with_the_run_that_fails(tmp_path: Path, where: str) -> None:
+    """Left to the end of the program, they would hold it up for two minutes."""
+    if where == "in a step":
+        with pytest.raises(RuntimeError, match="of a step"):
+            training().run(tmp_path, resume=False, workers=1, on_step=diverging)
+    else:
+        with pytest.raises(ImageError, match=r"^3\.jpg is not a picture$"):
+            training(before=unreadable).run(tmp_path, resume=False, workers=1)
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -138,7 +138,7 @@ def test_codes_of_another_trunk_or_of_other_settings_are_refused(finished: Path,
     other = shutil.copytree(trunk, tmp_path / "other")
     save_weights_of(other, {n: t * 0.5 for n, t in load_file(trunk / "model.safetensors").items()})
     for backbone, more in ((other, []), (trunk, ["network.test_size.short=96"])):
-        with pytest.raises(GalleryError, match="scene codes made by the weights") as caught:
+        with pytest.raises(GalleryError, match="holds scene codes of other weights or another size") as caught:
             train(tmp_path / "run", backbone, *more, codes=finished / "codes")
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "run" / "log.jsonl").exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 
 from personsearch.cli.console import bar, complain, line_of, print_json, refuse_overwriting, say
 from personsearch.cli.options import Device, Force, Json, Runtime, within
-from personsearch.errors import PersonSearchError, SettingError
+from personsearch.errors import ImageError, PersonSearchError, SettingError
 from personsearch.files import check_folder, refuse_one_place, write_whole
 from personsearch.settings import flat
 
@@ -80,19 +81,20 @@ def train(
     Example: personsearch train binet_rendered --data coco:rendered --out runs/a --set optimizer.steps=500
     """
     from personsearch.experiment import train as run
-    from personsearch.training.methods import Whole
-    from personsearch.training.recipes import get_recipe, learns_detection
+    from personsearch.training.methods import Whole, finds_people
+    from personsearch.training.recipes import get_recipe
 
     if start is not None and backbone is not None:
         raise SettingError("--start brings a backbone with it: leave --backbone out")
-    with _way_on_when_stopped(out), bar("training") as progress:
+    weights = backbone if start is None else Whole(start)
+    with _told_once(), _way_on_when_stopped(out), bar("training") as progress:
         run(
             recipe,
             data,
             out,
             settings=settings or [],
             resume=resume,
-            backbone=backbone if start is None else Whole(start),
+            backbone=weights,
             evaluate_on=evaluate_on,
             detector=detector,
             codes=codes,
@@ -102,14 +104,33 @@ def train(
             on_step=lambda step, total: progress.tell(step, total, f"step {step}"),
             complain=complain,
         )
-    boxes = "" if learns_detection(get_recipe(recipe)) else " --boxes labeled"
-    say(f"{out}: trained; evaluate it: personsearch evaluate {out} --data LAYOUT:DIR{boxes}, see --help")
+    boxes = "" if finds_people(get_recipe(recipe), weights) else " --boxes labeled"
+    if _is_first():
+        say(f"{out}: trained; evaluate it: personsearch evaluate {out} --data LAYOUT:DIR{boxes}, see --help")
+
+
+def _is_first() -> bool:
+    """Whether torchrun calls this process the first one, or did not start it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) == 1 or os.environ.get("RANK") == "0"
+
+
+@contextmanager
+def _told_once() -> Iterator[None]:
+    """Lets the first of the processes of torchrun alone say what all of them refuse. Pictures are read by one each."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except (PersonSearchError, KeyboardInterrupt) as error:
+        if _is_first():
+            raise
+        raise typer.Exit(error.exit_code if isinstance(error, PersonSearchError) else 130) from None
 
 
 @contextmanager
 def _way_on_when_stopped(out: Path) -> Iterator[None]:
     """Adds how to go on to the last line of a run that Ctrl-C or a full disk ends."""
-    from personsearch.experiment import way_on
+    from personsearch.training.loop import way_on
 
     try:
         yield

@@ -12,6 +12,11 @@ MIN_VISIBLE = 0.5
 """Least visible part of the person in a sight that becomes a query."""
 MIN_HEIGHT = 40.0
 """Least height of its box, in pixels."""
+NO_QUERIES = (
+    f"has no queries: nobody with an identity is seen well, {MIN_HEIGHT:g} pixels high and half visible, in two of its "
+    "test scenes"
+)
+"""What is wrong with a benchmark in which nobody can be searched for."""
 
 
 def derive_queries(scenes: Sequence[Scene], gallery_size: int) -> tuple[Query, ...]:

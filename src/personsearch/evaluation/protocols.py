@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from personsearch.data.queries import NO_QUERIES
 from personsearch.data.records import UNLABELED, Benchmark, Box, Query, Scene
 from personsearch.errors import DataError, SettingError
 from personsearch.evaluation.cbgm import CBGM, rerank
@@ -149,7 +150,7 @@ def evaluate_search(
     """
     queries = benchmark.queries
     if not queries:
-        raise DataError(f"{benchmark.name} has no queries: nobody is seen twice in its test scenes; give other data")
+        raise DataError(f"{benchmark.name} {NO_QUERIES}; give other data")
     if len(query_embeddings) != len(queries):
         raise ValueError(f"{len(query_embeddings)} embeddings for {len(queries)} queries")
     detection = evaluate_detection(benchmark, detections, rules=rules)
@@ -230,7 +231,7 @@ def evaluate_guided(
     figures are None. Raises DataError like `evaluate_search`, and ValueError when there is not one mapping a query.
     """
     if not benchmark.queries:
-        raise DataError(f"{benchmark.name} has no queries: nobody is seen twice in its test scenes; give other data")
+        raise DataError(f"{benchmark.name} {NO_QUERIES}; give other data")
     one = torch.ones(1, 1)
     scenes = {scene.name: scene for scene in benchmark.test}
     judged = []

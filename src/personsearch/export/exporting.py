@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from personsearch.data.queries import NO_QUERIES
 from personsearch.data.records import Benchmark
 from personsearch.data.sources import load_benchmark
 from personsearch.errors import DataError, PersonSearchError, SettingError
@@ -137,7 +138,7 @@ def _check_out(out: Path, force: bool) -> None:
 def _benchmark(spec: str) -> Benchmark:
     benchmark = load_benchmark(spec)
     if not benchmark.queries:
-        raise DataError(f"{spec}: has no queries to compare answers by; give another --data")
+        raise DataError(f"{spec} {NO_QUERIES}; give another --data")
     return benchmark
 
 

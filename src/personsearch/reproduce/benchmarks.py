@@ -9,6 +9,7 @@ from pathlib import Path
 from personsearch.data.layouts.coco import ANNOTATIONS
 from personsearch.data.layouts.cuhk_sysu import protocol_file
 from personsearch.data.marks import mark_of_benchmark
+from personsearch.data.queries import NO_QUERIES
 from personsearch.data.records import UNLABELED, Benchmark
 from personsearch.data.sources import load_benchmark, split_spec
 from personsearch.errors import DataError, SettingError
@@ -111,7 +112,7 @@ def find_ground(spec: str) -> Ground:
     if not benchmark.train or not benchmark.identities:
         raise DataError(f"{spec}: no training scenes with identities in it; give a benchmark with a train split")
     if not benchmark.queries:
-        raise DataError(f"{spec}: nobody to search for in its test scenes; give a benchmark with test scenes")
+        raise DataError(f"{spec} {NO_QUERIES}; give other data")
     people = [scene for scene in benchmark.train if scene.persons]
     sights = sum(person.identity != UNLABELED for scene in people for person in scene.persons)
     return replace(

@@ -171,12 +171,12 @@ class Workshop:
             raise SettingError(f"{out} has no runs yet: leave --only-report out to make them, or give their folder")
         if self._lacks_people:
             raise DataError(f"{self.folder.data}: people are missing: leave --only-report out to render them again")
-        for run in self.missing_runs():
-            seed = run.made.seed
-            others = ",".join(str(other) for other in self._wanted.seeds if other != seed) or "those that are there"
+        for run in (missing := self.missing_runs()):
+            lacking = {other.made.seed for other in missing}
+            whole = ",".join(str(seed) for seed in self._wanted.seeds if seed not in lacking)
             raise SettingError(
-                f"{out} has no finished run of seed {seed} of {run.recipe}: leave --only-report out to train it, "
-                f"or give --seeds {others}"
+                f"{out} has no finished run {run.name} of {run.recipe}: leave --only-report out to train it"
+                + (f", or give --seeds {whole}" if whole else "")
             )
         unread = [reading.name for reading in self.readings if not self.folder.is_read(reading)]
         if isinstance(table, SpeedTable) and not self.folder.is_timed(table):

@@ -154,8 +154,8 @@ class SceneCodes(Generic[C]):
             raise GalleryError(f"{about}: damaged; delete the folder {self.folder}, it is made anew") from error
         if made_by != fingerprint:
             raise GalleryError(
-                f"{self.folder}: scene codes made by the weights {made_by}, not by {fingerprint}; "
-                "delete the folder, it is made anew, or ask without codes on disk"
+                f"{self.folder}: holds scene codes of other weights or another size ({made_by}, not {fingerprint}); "
+                "give another folder, or delete this one: it is made anew"
             )
 
     def get(self, scene: Scene, compute: Callable[[Scene], C]) -> C:

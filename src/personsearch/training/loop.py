@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,7 @@ class Training:
         where another run is in the folder, OSError.
         """
         keep_memory()
-        with alone_in(out) if is_first() else nullcontext(), stop_requests() as asked:
+        with alone_in(out) if is_first() else nullcontext(), _readers_alive(out), stop_requests() as asked:
             start, pending = self._resume(out) if resume else (0, [])
             log = StepLog(out / LOG, start, pending) if is_first() else None
             for step, batch in self._from(start, workers):
@@ -145,9 +145,13 @@ class Training:
     def _from(self, start: int, workers: int) -> Iterator[tuple[int, Batch]]:
         steps = range(start, self.settings.steps)
         loader = DataLoader(
-            self.batches, batch_size=None, sampler=steps, num_workers=workers, worker_init_fn=leave_stopping_to_others
+            _Told(self.batches),
+            batch_size=None,
+            sampler=steps,
+            num_workers=workers,
+            worker_init_fn=leave_stopping_to_others,
         )
-        return zip(steps, _one_line_errors(loader), strict=True)
+        return zip(steps, _raised(loader), strict=True)
 
     def _modules(self) -> dict[str, nn.Module]:
         return {"model": self.model, "criterion": self.criterion}
@@ -169,21 +173,48 @@ class _DivergedError(Exception):
     """Numbers of a run are not finite."""
 
 
-def _one_line_errors(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """Shortens an error of a loader's process, whose message is a whole traceback, to the error's own last line."""
+class _Told(Dataset["Batch | PersonSearchError | OSError"]):
+    """Batches, or why one cannot be read. Raised in another process, an error would come as the text of a traceback,
+    and torch would keep that process until the end of the program, which then waits for it."""
+
+    def __init__(self, batches: Dataset[Batch]) -> None:
+        self._batches = batches
+
+    def __getitem__(self, step: int) -> Batch | PersonSearchError | OSError:
+        try:
+            return self._batches[step]
+        except (PersonSearchError, OSError) as error:
+            return error
+
+
+def _raised(told: Iterable[Batch | PersonSearchError | OSError]) -> Iterator[Batch]:
+    for one in told:
+        if not isinstance(one, Batch):
+            raise one
+        yield one
+
+
+@contextmanager
+def _readers_alive(out: Path) -> Iterator[None]:
+    """Says in one line that a process that reads pictures was killed. torch raises that whatever is being done."""
     try:
-        yield from batches
-    except (PersonSearchError, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        last = str(error).strip().splitlines()[-1]
-        for name in (f"{type(error).__module__}.{type(error).__name__}: ", f"{type(error).__name__}: "):
-            last = last.removeprefix(name)
-        raise type(error)(last) from None
+        yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
         raise PersonSearchError(
-            "the process that reads pictures was killed, probably for lack of memory: close other programs, and go on "
-            "with --resume"
+            "the process that reads pictures was killed, probably for lack of memory: close other programs; "
+            + way_on(out)
         ) from None
+
+
+def has_begun(out: Path) -> bool:
+    """Whether a run goes on in a folder, and not from its first step."""
+    return (out / CHECKPOINT).exists()
+
+
+def way_on(out: Path) -> str:
+    """How a run that ended early goes on, as a command."""
+    if not has_begun(out):
+        return "no checkpoint was written yet: the same command starts again"
+    return f"the same command with --resume goes on from step {read_facts(out / CHECKPOINT)['step']}"

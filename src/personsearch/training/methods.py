@@ -153,6 +153,12 @@ def _on_trunk(recipe: TrunkRecipe, backbone: str) -> TrunkIGPN:
     return igpn_on(trunk, name, replace(recipe.network, trunk=trunk.settings))
 
 
+def finds_people(recipe: AnyRecipe, backbone: Backbone) -> bool:
+    """Whether a run's network finds people at last, as it learns to or could before; otherwise it is evaluated at
+    annotated boxes alone."""
+    return METHODS[recipe.method].finds or isinstance(backbone, Whole)
+
+
 def mark_of_backbone(backbone: Backbone) -> str | None:
     """The fingerprint of the weights that a run begins with; None where no file is named, or none is there."""
     if isinstance(backbone, Whole):
@@ -313,11 +319,16 @@ def _check_maps(recipe: IdentityRecipe, _backbone: Backbone, share: Share) -> No
 def _check_reid(recipe: ReidRecipe, backbone: Backbone, share: Share) -> None:
     if share[1] > 1:
         raise SettingError(f"{recipe.name} draws its patches in one process: start it without torchrun")
-    if recipe.optimizer.accumulate > recipe.batches.patches // 2:
+    if recipe.batches.patches < _TO_TELL_APART:
+        raise SettingError(f"batches.patches {recipe.batches.patches}: give 2 or more, to tell apart")
+    if recipe.optimizer.accumulate > recipe.batches.patches // _TO_TELL_APART:
         raise SettingError(
             f"optimizer.accumulate {recipe.optimizer.accumulate}: leave two patches or more to each part"
         )
     _check_backbone_alone(recipe, backbone)
+
+
+_TO_TELL_APART = 2
 
 
 def _check_backbone_alone(recipe: IGPNRecipe | ReidRecipe, backbone: Backbone) -> None:
@@ -377,6 +388,8 @@ class _Method:
     """Raises SettingError for an impossible start or number of processes"""
     start: Callable[[Any, Dataset[Batch]], None] = _as_built
     """What is done once before the first step, unless weights are trained further"""
+    finds: bool = True
+    """Whether it teaches to find people"""
 
 
 METHODS = {
@@ -385,15 +398,15 @@ METHODS = {
     "oim": _Method(Recipe, _oim, _scenes),
     "detector": _Method(Recipe, _detector, _scenes),
     **{
-        name: _Method(IdentityRecipe, build, _people_on_maps, _check_maps, _whitened_on_maps)
+        name: _Method(IdentityRecipe, build, _people_on_maps, _check_maps, _whitened_on_maps, finds=False)
         for name, build in (
             ("oim_on_maps", _oim_on_maps),
             ("binet_on_maps", _binet_on_maps),
             ("binet_original_on_maps", _binet_on_maps),
         )
     },
-    "patches": _Method(Recipe, _patches, _patches_alone, _check_patches, _whitened),
+    "patches": _Method(Recipe, _patches, _patches_alone, _check_patches, _whitened, finds=False),
     "igpn": _Method(IGPNRecipe, _igpn, _pairs, _check_igpn),
     "igpn_on_trunk": _Method(TrunkRecipe, _igpn, _coded_pairs, _check_trunk, _read_once),
-    "reid": _Method(ReidRecipe, _reid, _sights, _check_reid),
+    "reid": _Method(ReidRecipe, _reid, _sights, _check_reid, finds=False),
 }

@@ -98,11 +98,6 @@ class IdentityRecipe(_Head):
 AnyRecipe = Recipe | IGPNRecipe | TrunkRecipe | ReidRecipe | IdentityRecipe
 
 
-def learns_detection(recipe: AnyRecipe) -> bool:
-    """Whether a recipe teaches to find people; otherwise its network is evaluated at annotated boxes alone."""
-    return not isinstance(recipe, IdentityRecipe)
-
-
 def keeps_codes(recipe: AnyRecipe) -> bool:
     """Whether what its frozen layers say of the training scenes is kept on disk."""
     return isinstance(recipe, TrunkRecipe | IdentityRecipe)

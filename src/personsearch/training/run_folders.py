@@ -9,7 +9,7 @@ from personsearch.errors import SettingError
 from personsearch.files import check_folder
 from personsearch.settings import settings_to_dict
 from personsearch.training.logs import lines_up_to
-from personsearch.training.loop import CHECKPOINT, LOG
+from personsearch.training.loop import CHECKPOINT, LOG, has_begun
 from personsearch.training.recipes import AnyRecipe
 
 EVALUATIONS = "evaluations.jsonl"
@@ -17,11 +17,6 @@ LOSSES = "losses.png"
 _FROM_A_CHECKPOINT = ("model.safetensors", "config.json", EVALUATIONS, "judged.jsonl")
 """What is written just before a checkpoint: all that is there where the first one could not be written."""
 _FROM_THE_END = ("*.safetensors", "*.onnx", "*.xml", "graphs.json", LOSSES)
-
-
-def has_begun(out: Path) -> bool:
-    """Whether a run goes on in a folder, and not from its first step."""
-    return (out / CHECKPOINT).exists()
 
 
 def check_run_folder(out: Path, recipe: AnyRecipe, *, resume: bool, every: int) -> None:

@@ -15,7 +15,7 @@ from torchvision.ops import box_iou
 from personsearch.data.patches import crop_patches
 from personsearch.data.records import UNLABELED, Scene
 from personsearch.data.streams import Stream
-from personsearch.errors import DataError, SettingError
+from personsearch.errors import DataError
 from personsearch.settings import Part, PeopleAStep
 from personsearch.training.batches.scenes import Batch, drawn_indices
 
@@ -53,10 +53,8 @@ class ReidBatches(Dataset[Batch]):
     ) -> None:
         """`detected` holds boxes [N, 4] by the name of their scene; `size` is the height and width of patches.
 
-        Raises DataError when fewer than two identities are seen, SettingError for fewer than two patches a step.
+        Raises DataError when fewer than two identities are seen.
         """
-        if settings.patches < 2:
-            raise SettingError(f"batches.patches {settings.patches}: give 2 or more, to tell apart")
         self.scenes, self.settings, self.size, self.seed = scenes, settings, size, seed
         self.sights = [
             sight
