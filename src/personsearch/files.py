@@ -176,6 +176,23 @@ def refuse_one_place(one: Path | None, other: Path | None, names: str) -> None:
         raise SettingError(f"{one}: {names} need places of their own; give another")
 
 
+def refuse_input(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Raises SettingError for an output that is what a command reads, or would lie in a folder of that."""
+    read = [path.resolve() for path in inputs]
+    for out in outputs:
+        here = out.resolve()
+        if any(here == path or path in here.parents or _is_one_file(here, path) for path in read):
+            raise SettingError(f"{out}: would change what this command reads; give another place")
+
+
+def _is_one_file(one: Path, other: Path) -> bool:
+    """Whether two names are of one file, as hard links are."""
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
 def refuse_bucket(path: Path) -> None:
     """Raises SettingError for an address in a bucket where a file or folder is wanted."""
     if path.parts[:1] == ("s3:",):

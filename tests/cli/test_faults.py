@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from search_fakes import FakeModel, save_pictures
 from typer.testing import CliRunner, Result
 
@@ -23,7 +24,7 @@ from personsearch.cli import app as cli
 from personsearch.cli import find, search
 from personsearch.cli import models as cli_models
 from personsearch.cli.app import app
-from personsearch.cli.console import print_hits, printable, shortened
+from personsearch.cli.console import line_of, print_hits, printable, shortened
 from personsearch.data import sources
 from personsearch.errors import SettingError
 from personsearch.evaluation import evaluate as judge
@@ -257,6 +258,53 @@ def test_two_outputs_of_one_place_are_refused_before_the_work(tmp_path: Path) ->
     command = ["train", "igpn_rendered", "--data", "coco:missing", "--out", same, "--codes", name]
     assert "--codes and --out need places of their own" in one_line(run(*command), 2)
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
+
+
+def test_what_a_command_reads_is_never_written_over(tmp_path: Path, photos: Path, gallery: Path) -> None:
+    """Nor with --force, nor under another name of the same file."""
+    picture, linked, sheet = photos / "p003.png", tmp_path / "linked.png", tmp_path / "out" / "sheet.jpg"
+    linked.hardlink_to(picture)
+    sheet.parent.mkdir()
+    Image.open(picture).save(sheet)
+    before = {file: file.read_bytes() for folder in (photos, gallery, tmp_path) for file in _files(folder)}
+    for out in (picture, linked):
+        line = one_line(run("detect", picture, "--out", out, "--force"), 2)
+        assert line == f"error: {out}: would change what this command reads; give another place"
+    asked = ("search", gallery, *BOX_OF_3)
+    for command in (
+        (*asked, "--image", picture, "--out", gallery),
+        (*asked, "--image", picture, "--out", gallery / "new"),
+        (*asked, "--image", sheet, "--out", sheet.parent),
+        (*asked, "--image", picture, "--also", f"{sheet}:10,26,30,86", "--out", sheet.parent),
+    ):
+        assert "would change what this command reads" in one_line(run(*command, "--force"), 2), command
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def _files(folder: Path) -> list[Path]:
+    return [file for file in sorted(folder.rglob("*")) if file.is_file()]
+
+
+@pytest.mark.parametrize("text", ["annotations", "{}", '{"images": []}', "[1]", "\x00", "[" * 9999])
+def test_figures_replace_nothing_but_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(sources, "load_benchmark", lambda *_, **__: SimpleNamespace(notes=()))
+    monkeypatch.setattr(judge, "evaluate_weights", lambda *_, **__: (SimpleNamespace(as_dict=dict), object()))
+    monkeypatch.setattr(report, "per_query", lambda *_: [])
+    file = tmp_path / "file.json"
+    file.write_text(text)
+    line = one_line(run(*EVALUATE, "--save", file, "--force"), 2)
+    assert line == f"error: {file}: holds something else than figures: give another name"
+    assert file.read_text() == text
+    for old in ("", '{"figures": {"mAP": 0.5}, "queries": []}'):
+        file.write_text(old)
+        assert run(*EVALUATE, "--save", file, "--force").exit_code == 0
+        assert json.loads(file.read_text()) == {"figures": {}, "queries": []}
+
+
+def test_a_copy_that_finds_no_room_blames_what_is_written() -> None:
+    for number in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        assert line_of(OSError(number, "full", "read", None, "written")).startswith("written: full; ")
+    assert line_of(OSError(errno.EACCES, "no", "read", None, "written")).startswith("read: no; ")
 
 
 @pytest.mark.parametrize("recipe", ["binet_prw", "igpn_prw", "pcb_prw"])

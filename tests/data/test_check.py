@@ -13,6 +13,7 @@ from personsearch.data.check import PUBLISHED, check_data
 from personsearch.data.layouts.coco import save_coco
 from personsearch.data.layouts.cuhk_sysu_writer import save_cuhk_sysu
 from personsearch.data.layouts.prw_writer import save_prw
+from personsearch.data.queries import NO_QUERIES
 from personsearch.errors import DataError
 from personsearch.progress import Progress
 
@@ -137,7 +138,7 @@ def test_sizes_of_a_sequence_are_compared_with_pixels(tmp_path):
     assert set(report.remarks) >= {
         "1 lines of gt.txt are of class 3, not 1: left out",
         "seqinfo.ini says 2 frames, and 1 are there",
-        "there are no queries: nobody with an identity is seen in two test scenes",
+        f"the data {NO_QUERIES}",
     }
     (tmp_path / "seqinfo.ini").write_text("[Sequence]\nimWidth=40\nimHeight=60\n")
     (problem,) = check_data(f"mot:{tmp_path}").problems
@@ -168,7 +169,7 @@ def test_what_the_loader_left_out_is_a_remark(benchmark, tmp_path):
         "1 boxes have less than a pixel in their picture: left out",
         "1 annotations are crowds: left out",
         "1 scenes hold someone twice",
-        "there are no queries: nobody with an identity is seen in two test scenes",
+        f"the data {NO_QUERIES}",
     }
 
 

@@ -16,9 +16,10 @@ from typer.testing import CliRunner
 
 from personsearch.cli.app import app
 from personsearch.data.layouts.coco import load_coco, save_coco
+from personsearch.data.pictures import ImageFile
 from personsearch.data.records import Benchmark
 from personsearch.data.transforms import SizeSettings
-from personsearch.errors import SettingError
+from personsearch.errors import DataError, SettingError
 from personsearch.evaluation import evaluate as judge
 from personsearch.evaluation.cbgm import CBGM
 from personsearch.evaluation.evaluate import JudgeSettings, evaluate_weights
@@ -226,6 +227,13 @@ def test_rules_that_a_proposer_does_not_have_are_refused(
 ) -> None:
     with pytest.raises(SettingError, match=name):
         evaluate_weights(str(weights / "igpn"), benchmark, rules=rules)
+
+
+@pytest.mark.parametrize("kind", ["binet", "igpn", "reid"])
+def test_data_without_queries_is_refused_before_it_is_read(benchmark: Benchmark, weights: Path, kind: str) -> None:
+    gone = tuple(replace(scene, picture=ImageFile(Path("gone.jpg"))) for scene in benchmark.test)
+    with pytest.raises(DataError, match=r"has no queries: nobody .* is seen well, 40 pixels high and half visible"):
+        evaluate_weights(str(weights / kind), replace(benchmark, test=gone, queries=()))
 
 
 @pytest.mark.parametrize("kind", ["binet", "reid"])

@@ -31,6 +31,10 @@ def test_round_trip(folder: Path, small_network: SearchNetwork) -> None:
     assert similarity > 0.99
 
 
+def test_who_may_read_new_files_may_read_weights(folder: Path) -> None:
+    assert (folder / "model.safetensors").stat().st_mode == (folder / "config.json").stat().st_mode
+
+
 def test_no_identity_count_in_the_weights(folder: Path) -> None:
     assert not [k for k in load_file(folder / "model.safetensors") if "lookup" in k or "queue" in k]
 

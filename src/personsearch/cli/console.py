@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -68,7 +69,9 @@ def drop_unwritten() -> None:
 
 def line_of(error: OSError) -> str:
     """What the system refused, and what to do about it."""
-    line = f"{error.filename or 'input or output'}: {error.strerror or error}"
+    filled = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # of a copy: what is written, not what is read
+    name = error.filename2 if filled and error.filename2 else error.filename
+    line = f"{name or 'input or output'}: {error.strerror or error}"
     return f"{line}; {ADVICE[error.errno]}" if error.errno in ADVICE else line
 
 

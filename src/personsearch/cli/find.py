@@ -15,7 +15,7 @@ from personsearch.cli.console import bar, complain, print_json, refuse_overwriti
 from personsearch.cli.noting import note
 from personsearch.cli.options import At, Device, Force, IntoGallery, Json, Model, Read, Reid, Runtime, Score, within
 from personsearch.errors import PersonSearchError, SettingError
-from personsearch.files import check_folder, check_picture_name, save_picture
+from personsearch.files import check_folder, check_picture_name, refuse_input, save_picture
 
 if TYPE_CHECKING:
     from personsearch.search.about import About
@@ -130,6 +130,7 @@ def detect(
     from personsearch.search.searchers import load_searcher, read_scene
 
     if out is not None:
+        refuse_input([out], [image])
         refuse_overwriting([out], force)
         check_picture_name(out)
     picture, moment = read_scene(image, at)

@@ -216,6 +216,8 @@ def _check_outputs(model: str, save: Path | None, worst: Path | None, force: boo
     from personsearch.evaluation.evaluate import is_proposer
 
     refuse_overwriting([] if save is None else [save], force)
+    if save is not None and save.is_file() and not _holds_figures(save):
+        raise SettingError(f"{save}: holds something else than figures: give another name")
     if worst is None:
         return
     refuse_one_place(save, worst, "--save and --worst")
@@ -226,6 +228,16 @@ def _check_outputs(model: str, save: Path | None, worst: Path | None, force: boo
         raise SettingError("--worst draws answers in the papers' order: leave --answers out")
     if is_proposer(model):
         raise SettingError(f"{model} is a proposer, of whose answers nothing is drawn: leave --worst out")
+
+
+def _holds_figures(path: Path) -> bool:
+    """Whether a file is one that `evaluate` wrote, or empty."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text) if text.strip() else {"figures": {}, "queries": []}
+        return isinstance(found, dict) and found.keys() == {"figures", "queries"}
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def _save(path: Path, benchmark: Benchmark, result: SearchResult) -> None:

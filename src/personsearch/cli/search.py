@@ -42,7 +42,7 @@ from personsearch.cli.options import (
 from personsearch.cli.second_look import LookAgain
 from personsearch.cli.sights import Also, Not, Shown, read_sights
 from personsearch.errors import SettingError
-from personsearch.files import save_picture, write_whole
+from personsearch.files import refuse_input, save_picture, write_whole
 
 if TYPE_CHECKING:
     from personsearch.search.gallery import Gallery
@@ -106,18 +106,33 @@ def search(
     Example: personsearch search g --image photos/a.jpg --box 412 180 470 345 --out answer
     """
     when = When.of(appearances, sure, join, proposer)
-    refuse_overwriting([] if out is None else [out / "sheet.jpg", out / "results.json"], force)
+    written = _written(out, image, gallery, force)
     reading, how = Reading(model, read, reid, runtime, device), How(read, once, widen, reread)
     guide = Guide(proposer, keep, candidates, look_again, codes_gb)
     refuse_odd_stages(reading, how, guide, several=bool(also or others))
     every = appearances or proposer is not None
     held, query = _opened(gallery, memory, approximate, every), Query.of(image, at, box)
-    more = More(read_sights(also, "--also"), read_sights(others, "--not"))
+    more = _read_more(also, others, written)
     asked, answer = asker_of(held, reading, how, more, guide)
     limits = _limits(top, min_score, min_gap, [] if include_own else [query, *more.sights])
     answers, seen = by_appearance(held, partial(answer, query), limits, when)
     strangers = None if answers.absent is None else held.strangers()
     _tell(out, gallery, _Told(query, more, answers, seen, strangers), f"asked: {asked}", as_json=as_json)
+
+
+def _written(out: Path | None, image: Path, gallery: Place, force: bool) -> list[Path]:
+    """The files of the answers. Raises SettingError where they may not be written."""
+    files = [] if out is None else [out / "sheet.jpg", out / "results.json"]
+    refuse_input(files, [path for path in (image, gallery) if isinstance(path, Path)])
+    refuse_overwriting(files, force)
+    return files
+
+
+def _read_more(also: Sequence[str] | None, others: Sequence[str] | None, written: Sequence[Path]) -> More:
+    """More sights. Raises SettingError where one is of a picture that is to be `written`, and as `read_sights` does."""
+    more = More(read_sights(also, "--also"), read_sights(others, "--not"))
+    refuse_input(written, [sight.image for sight in (*more.sights, *more.others)])
+    return more
 
 
 def _opened(folder: Place, memory: int | None, approximate: bool, every: bool) -> Gallery:

@@ -23,7 +23,7 @@ from personsearch.cli.find import Every, NewScore, open_for_index
 from personsearch.cli.noting import note
 from personsearch.cli.options import Device, IntoGallery, Model, Read, within
 from personsearch.errors import BusyError, SettingError
-from personsearch.files import check_folder
+from personsearch.files import check_folder, refuse_input
 
 if TYPE_CHECKING:
     from personsearch.search.alerts import Alert
@@ -117,6 +117,7 @@ def _sorted(sources: Sequence[str], record: Path | None, length: float) -> tuple
         return folders, []
     cameras = [Camera(address, record, length) for address in addresses]
     check_folder(record)
+    refuse_input([record], folders)
     record.mkdir(parents=True, exist_ok=True)
     return [*folders, record], cameras
 

@@ -12,6 +12,7 @@ from typing import Any
 from personsearch.data.layouts.matlab import read_variable
 from personsearch.data.layouts.reading import is_file
 from personsearch.data.pictures import IMAGE_SUFFIXES, ImageFile
+from personsearch.data.queries import NO_QUERIES
 from personsearch.data.records import UNLABELED, Benchmark, Scene, other_size
 from personsearch.data.sources import LAYOUTS, load_benchmark, split_spec
 from personsearch.errors import DataError, PersonSearchError
@@ -150,7 +151,7 @@ def _remarks(benchmark: Benchmark) -> Iterable[str]:
     if twice:
         yield f"{twice} scenes hold someone twice"
     if not benchmark.queries:
-        yield "there are no queries: nobody with an identity is seen in two test scenes"
+        yield f"the data {NO_QUERIES}"
     own = sum(query.scene in query.gallery for query in benchmark.queries)
     if own:
         yield f"{own} queries have their own scene in the gallery"

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from personsearch.errors import DataError, WeightsError
 from personsearch.files import written_whole
+from personsearch.models.tensor_files import write_tensors
 
 PROJECTIONS_FILE = "projections.safetensors"
 SHARED_FILE = "projections-shared.safetensors"
@@ -97,7 +97,7 @@ def save_projections(folder: Path, projections: Projections, fingerprint: str) -
     }
     path = folder / PROJECTIONS_FILE
     with written_whole(path) as part:
-        save_file(tensors, part, metadata={"format": "pt", "weights": fingerprint})
+        write_tensors(tensors, part, metadata={"format": "pt", "weights": fingerprint})
     return path
 
 

@@ -29,13 +29,22 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, 
     """Writes a safetensors file, whole or not at all. Raises OSError."""
     with written_whole(path) as part:
         try:
-            save_file(dict(tensors), part, metadata=metadata)
+            write_tensors(dict(tensors), part, metadata=metadata)
         except SafetensorError as error:
             number = re.search(r"os error (\d+)", str(error))
             if number is None:
                 raise
             code = int(number[1])
             raise OSError(code, os.strerror(code), str(part)) from None
+
+
+def write_tensors(tensors: dict[str, Tensor], part: Path, metadata: dict[str, str]) -> None:
+    """Writes a safetensors file, who may read it being as of any other new file: safetensors alone would let its owner
+    read it and nobody else. Raises OSError and SafetensorError."""
+    part.touch()
+    mode = part.stat().st_mode
+    save_file(tensors, part, metadata=metadata)
+    part.chmod(mode)
 
 
 def halved(tensor: Tensor) -> Tensor:

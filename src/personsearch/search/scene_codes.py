@@ -13,7 +13,6 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from personsearch.data.records import Scene
@@ -22,6 +21,7 @@ from personsearch.files import refusal, written_whole
 from personsearch.models.correlation import CorrelatedScene
 from personsearch.models.guided import GuidedNetwork, SceneCode
 from personsearch.models.igpn_trunk import TrunkCode, TrunkIGPN
+from personsearch.models.tensor_files import write_tensors
 from personsearch.models.weights import LoadedModel
 from personsearch.search.faults import is_fault
 from personsearch.search.hits import file_and_frame
@@ -185,7 +185,7 @@ class SceneCodes(Generic[C]):
         try:
             size = json.dumps(code.size)  # type: ignore[attr-defined]
             about = {"size": size, "state": state, "checksum": _checksum(tensors, size)}
-            save_file(tensors, part, metadata=about)
+            write_tensors(tensors, part, metadata=about)
             self._size += part.stat().st_size
             part.replace(path)
         except (OSError, SafetensorError) as error:  # a full disk: the answer matters more than its code
