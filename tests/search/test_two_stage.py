@@ -336,7 +336,7 @@ def test_a_full_disk_costs_the_code_and_not_the_answer(
     def full(*_: object, **__: object) -> None:
         raise SafetensorError("No space left on device (os error 28)")
 
-    monkeypatch.setattr("personsearch.search.scene_codes.save_file", full)
+    monkeypatch.setattr("personsearch.search.scene_codes.write_tensors", full)
     for scene in scenes:
         assert codes.get(scene, compute).size == (96, 160)
     assert len(said) == 1
@@ -394,7 +394,7 @@ def test_what_cannot_be_among_the_best_is_let_go(
 def test_codes_of_other_weights_are_refused(tmp_path: Path) -> None:
     SceneCodes(tmp_path / "codes", "igpn-1", 10**9)
     SceneCodes(tmp_path / "codes", "igpn-2", 0)  # asks for none
-    with pytest.raises(GalleryError, match=r"made by the weights igpn-1, not by igpn-2; delete the folder"):
+    with pytest.raises(GalleryError, match=r"of other weights or another size \(igpn-1, not igpn-2\); give another folder, or"):
         SceneCodes(tmp_path / "codes", "igpn-2", 10**9)
     (tmp_path / "codes" / "codes.json").write_text("{")
     with pytest.raises(GalleryError, match="damaged"):

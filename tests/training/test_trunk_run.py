@@ -152,7 +152,7 @@ def test_a_full_disk_costs_codes_and_not_the_run(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     said: list[str] = []
-    monkeypatch.setattr("personsearch.search.scene_codes.save_file", full)
+    monkeypatch.setattr("personsearch.search.scene_codes.write_tensors", full)
     run = train(tmp_path / "run", trunk, complain=said.append)
     assert same(run, finished)
     assert len(said) == 1
