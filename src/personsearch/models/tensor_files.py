@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -44,7 +45,8 @@ def write_tensors(tensors: dict[str, Tensor], part: Path, metadata: dict[str, st
     part.touch()
     mode = part.stat().st_mode
     save_file(tensors, part, metadata=metadata)
-    part.chmod(mode)
+    with suppress(OSError):  # some file systems have no such rights
+        part.chmod(mode)
 
 
 def halved(tensor: Tensor) -> Tensor:
