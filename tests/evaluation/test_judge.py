@@ -234,6 +234,9 @@ def test_data_without_queries_is_refused_before_it_is_read(benchmark: Benchmark,
     gone = tuple(replace(scene, picture=ImageFile(Path("gone.jpg"))) for scene in benchmark.test)
     with pytest.raises(DataError, match=r"has no queries: nobody .* is seen well, 40 pixels high and half visible"):
         evaluate_weights(str(weights / kind), replace(benchmark, test=gone, queries=()))
+    alone = tuple(replace(query, gallery=(query.scene,)) for query in benchmark.queries)
+    with pytest.raises(DataError, match="no query with anything to find but itself: give larger galleries"):
+        evaluate_weights(str(weights / kind), replace(benchmark, test=gone, queries=alone))
 
 
 @pytest.mark.parametrize("kind", ["binet", "reid"])

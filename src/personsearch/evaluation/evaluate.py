@@ -9,13 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from personsearch.data.queries import NO_QUERIES
 from personsearch.data.records import Benchmark
 from personsearch.data.transforms import SizeSettings
-from personsearch.errors import DataError, SettingError, WeightsError
+from personsearch.errors import SettingError, WeightsError
 from personsearch.evaluation.answers import are_crops, evaluate_answers
 from personsearch.evaluation.one_stage import Evaluation, evaluate_model
-from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult
+from personsearch.evaluation.protocols import PROFILES, Rules, SearchResult, check_queries
 from personsearch.evaluation.second_look import look
 from personsearch.evaluation.two_stage import evaluate_two_stages
 from personsearch.models.embedders import LoadedEmbedder, load_embedder
@@ -105,8 +104,7 @@ def evaluate_weights(
     name = _class_of(model)
     if name not in _JUDGES:
         raise WeightsError(f"{model}: holds weights of {name}, which this version does not know")
-    if not benchmark.queries:
-        raise DataError(f"{benchmark.name} {NO_QUERIES}; give other data")
+    check_queries(benchmark, rules)
     if name in (SearchNetwork.__name__, ReidNet.__name__) and boxes_for(benchmark, settings) == "labeled":
         _refuse(settings, "an evaluation of annotated people", ("query",))
         if rules.score_threshold != Rules().score_threshold:

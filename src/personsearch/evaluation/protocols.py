@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from personsearch.data.queries import NO_QUERIES
+from personsearch.data.queries import NO_QUERIES, scenes_holding
 from personsearch.data.records import UNLABELED, Benchmark, Box, Query, Scene
 from personsearch.errors import DataError, SettingError
 from personsearch.evaluation.cbgm import CBGM, rerank
@@ -148,9 +148,8 @@ def evaluate_search(
     unknown scene, and when the detections of a test scene are missing; ValueError when there is not one
     embedding a query.
     """
+    check_queries(benchmark, rules)
     queries = benchmark.queries
-    if not queries:
-        raise DataError(f"{benchmark.name} {NO_QUERIES}; give other data")
     if len(query_embeddings) != len(queries):
         raise ValueError(f"{len(query_embeddings)} embeddings for {len(queries)} queries")
     detection = evaluate_detection(benchmark, detections, rules=rules)
@@ -166,9 +165,18 @@ def evaluate_search(
         )
     ]
     precisions, ranks = zip(*judged, strict=True)
-    if all(ap is None for ap in precisions):
-        raise DataError(f"{benchmark.name} has no query with anything to find but itself: give larger galleries")
     return SearchResult(tuple(precisions), tuple(ranks), detection.ap, detection.recall)
+
+
+def check_queries(benchmark: Benchmark, rules: Rules) -> None:
+    """Raises DataError, before anything is read, where there is nobody to search for, or nothing to find."""
+    if not benchmark.queries:
+        raise DataError(f"{benchmark.name} {NO_QUERIES}; give other data")
+    holding = {} if rules.own_scene else scenes_holding(benchmark.test)
+    if holding and all(
+        holding[query.identity].intersection(query.gallery) == {query.scene} for query in benchmark.queries
+    ):
+        raise DataError(f"{benchmark.name} has no query with anything to find but itself: give larger galleries")
 
 
 @dataclass(frozen=True)
@@ -230,8 +238,7 @@ def evaluate_guided(
     is missing has none. They are judged one after the other, and not kept. There is no detection to judge, so its
     figures are None. Raises DataError like `evaluate_search`, and ValueError when there is not one mapping a query.
     """
-    if not benchmark.queries:
-        raise DataError(f"{benchmark.name} {NO_QUERIES}; give other data")
+    check_queries(benchmark, rules)
     one = torch.ones(1, 1)
     scenes = {scene.name: scene for scene in benchmark.test}
     judged = []
@@ -244,8 +251,6 @@ def evaluate_guided(
         similarities, listed = next(table.similarities(one)), next(table.listed([query], benchmark.name))
         judged.append(_judge(table, query, one[0], similarities, listed, benchmark.name))
     precisions, ranks = zip(*judged, strict=True)
-    if all(ap is None for ap in precisions):
-        raise DataError(f"{benchmark.name} has no query with anything to find but itself: give larger galleries")
     return SearchResult(tuple(precisions), tuple(ranks), None, None)
 
 
