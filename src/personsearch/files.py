@@ -140,24 +140,36 @@ def alone_in(folder: Path) -> Iterator[None]:
     processes at once are the user's affair.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:
+    if os.name != "posix":  # which opens no folders
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
+    handle, ours = os.open(folder, os.O_RDONLY), True
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        with suppress(OSError):  # some file systems cannot lock folders
+            ours = locks(handle)
+        if not ours:
             raise SettingError(
                 f"{folder}: another process works in it: wait until it has ended, or give another folder"
-            ) from None
-        except OSError:  # some file systems cannot lock folders
-            pass
+            )
         yield
     finally:
         os.close(handle)
+
+
+def locks(handle: int) -> bool:
+    """Locks an open file or folder until it is closed; False while another process has it locked. Raises OSError.
+
+    True where the system has no such locks: several processes at once are the user's affair there.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def check_file(path: Path) -> None:

@@ -77,6 +77,6 @@ def test_a_disk_that_cannot_lock_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     def no_locks(_file: object) -> bool:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(claims, "_lock", no_locks)
+    monkeypatch.setattr(claims, "locks", no_locks)
     with pytest.raises(OSError, match=r"No locks available: .*a\.claim"), claimed(tmp_path / "a.claim"):
         pass

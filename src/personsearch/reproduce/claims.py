@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+
+from personsearch.files import locks
 
 _SECONDS_BETWEEN_LOOKS = 0.5
 
@@ -24,25 +25,13 @@ def claimed(path: Path) -> Iterator[bool]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab", buffering=0) as file:
         try:
-            ours = _lock(file)
+            ours = locks(file.fileno())
             if ours:
                 file.truncate(0)
                 file.write(json.dumps({"process": os.getpid(), "machine": platform.node()}).encode() + b"\n")
         except OSError as error:
             raise OSError(error.errno, error.strerror or str(error), str(path)) from None
         yield ours
-
-
-def _lock(file: IO[bytes]) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # no such lock on this system: two processes at once are the user's affair
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def do_all(names: list[str], folder: Path, is_done: Callable[[str], bool], work: Callable[[str], None]) -> None:
